@@ -1,0 +1,39 @@
+# Language, warnings and sanitizers, the same for every folder.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+
+add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror=return-type -Wno-restrict)
+if(BATCHSCOPE_WARNINGS_ARE_ERRORS)
+  add_compile_options(-Werror)
+endif()
+
+set(BATCHSCOPE_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize takes them: address,undefined | thread")
+option(BATCHSCOPE_FUZZ "Build the fuzz targets with libFuzzer (clang)" OFF)
+option(BATCHSCOPE_WARNINGS_ARE_ERRORS "Stop at the first warning" ON)
+if(BATCHSCOPE_SANITIZE)
+  add_compile_options(-fsanitize=${BATCHSCOPE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${BATCHSCOPE_SANITIZE})
+  # Kernels are cloned per instruction set through ifunc, whose resolvers run before a sanitizer's runtime is up.
+  add_compile_definitions(BATCHSCOPE_NO_TARGET_CLONES)
+endif()
+if(BATCHSCOPE_SANITIZE MATCHES "thread")
+  # libgomp is not instrumented: ThreadSanitizer would report every OpenMP barrier, oneDNN's among them, as a race.
+  # The thread build therefore computes matrix products and parallel loops with our own plain code.
+  add_compile_definitions(BATCHSCOPE_WITHOUT_OPENMP)
+endif()
+if(BATCHSCOPE_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+find_program(MOLD mold)
+if(MOLD AND NOT BATCHSCOPE_FUZZ)
+  add_link_options(-fuse-ld=mold)
+endif()

@@ -1,0 +1,52 @@
+# batchscope_folder(NAME NEEDS folders… LINK libraries…): src/NAME as a library; NAME/*_test.cc as one test program,
+# each NAME/*_fuzz.cc as one fuzz target. Files are found by name, so adding one needs no edit here.
+include(GoogleTest)
+
+function(batchscope_folder name)
+  cmake_parse_arguments(ARG "" "" "NEEDS;LINK" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cc)
+  set(tests ${sources})
+  set(fuzzers ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "(_test|_fuzz|/main)\\.cc$")
+  list(TRANSFORM ARG_NEEDS PREPEND batchscope_)
+
+  if(sources)
+    add_library(batchscope_${name} STATIC ${sources})
+    set(scope PUBLIC)
+  else()
+    add_library(batchscope_${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(batchscope_${name} ${scope} ${CMAKE_SOURCE_DIR}/src)
+  target_link_libraries(batchscope_${name} ${scope} ${ARG_NEEDS} ${ARG_LINK} Threads::Threads)
+
+  if(tests AND NOT BATCHSCOPE_FUZZ)
+    add_executable(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE batchscope_${name} GTest::gtest GTest::gmock GTest::gtest_main rapidcheck)
+    target_compile_definitions(${name}_test PRIVATE BATCHSCOPE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 600 LABELS ${name})
+  endif()
+
+  foreach(fuzzer ${fuzzers})
+    get_filename_component(target ${fuzzer} NAME_WE)
+    set(corpus ${CMAKE_SOURCE_DIR}/src/${name}/corpus/${target})
+    add_executable(${target} ${fuzzer})
+    target_link_libraries(${target} PRIVATE batchscope_${name})
+    if(BATCHSCOPE_FUZZ)
+      target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+    else()  # without libFuzzer the same target replays its corpus, as a test
+      target_sources(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/replay_corpus.cc)
+      add_test(NAME ${target} COMMAND ${target} ${corpus})
+    endif()
+  endforeach()
+endfunction()
+
+# batchscope_program(NAME FOLDER): the program whose main stands in src/FOLDER/main.cc.
+function(batchscope_program name folder)
+  if(NOT BATCHSCOPE_FUZZ AND EXISTS ${CMAKE_SOURCE_DIR}/src/${folder}/main.cc)
+    add_executable(${name} ${CMAKE_SOURCE_DIR}/src/${folder}/main.cc)
+    target_link_libraries(${name} PRIVATE batchscope_${folder})
+  endif()
+endfunction()

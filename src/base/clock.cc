@@ -1,0 +1,36 @@
+// The host's clocks behind base/clock.h.
+#include "base/clock.h"
+
+#include <cerrno>
+#include <ctime>
+
+namespace batchscope {
+namespace {
+
+Nanoseconds read(clockid_t id) {
+  timespec time{};
+  clock_gettime(id, &time);
+  return std::chrono::seconds(time.tv_sec) + Nanoseconds(time.tv_nsec);
+}
+
+}  // namespace
+
+Nanoseconds MonotonicClock::now() const { return read(CLOCK_MONOTONIC); }
+
+void MonotonicClock::sleep_until(Nanoseconds deadline) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(deadline);
+  const timespec time{.tv_sec = static_cast<time_t>(seconds.count()),
+                      .tv_nsec = static_cast<long>((deadline - seconds).count())};
+  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nullptr) == EINTR) {
+  }
+}
+
+MonotonicClock& monotonic_clock() {
+  static MonotonicClock clock;
+  return clock;
+}
+
+Nanoseconds unix_time() { return read(CLOCK_REALTIME); }
+Nanoseconds thread_cpu_time() { return read(CLOCK_THREAD_CPUTIME_ID); }
+
+}  // namespace batchscope

@@ -1,0 +1,91 @@
+// Files (base/file.h) on POSIX calls, so that every failure has its reason.
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <utility>
+
+#include "base/error.h"
+
+namespace batchscope {
+namespace {
+
+// An open file descriptor that closes itself.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+struct stat open_regular(const std::filesystem::path& path, const Descriptor& file) {
+  struct stat info {};
+  if (file.get() < 0 || fstat(file.get(), &info) != 0)
+    throw InputError("cannot read {}: {}; check the path and its permissions", path.string(), std::strerror(errno));
+  if (S_ISDIR(info.st_mode)) throw InputError("cannot read {}: it is a folder; name a file", path.string());
+  return info;
+}
+
+}  // namespace
+
+std::string read_file(const std::filesystem::path& path) {
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  open_regular(path, file);
+  std::string content;
+  char buffer[1 << 16];
+  ssize_t got = 0;
+  while ((got = read(file.get(), buffer, sizeof buffer)) > 0) content.append(buffer, static_cast<std::size_t>(got));
+  if (got < 0) throw InputError("cannot read {}: {}", path.string(), std::strerror(errno));
+  return content;
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
+  const std::string temporary = path.string() + ".part";
+  const auto fail = [&](const char* what) {
+    const int reason = errno;
+    unlink(temporary.c_str());
+    throw Failure("cannot {} {}: {}; nothing was written", what, path.string(), std::strerror(reason));
+  };
+  const Descriptor file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  if (file.get() < 0) fail("write");
+  for (std::string_view rest = content; !rest.empty();) {
+    const ssize_t written = write(file.get(), rest.data(), rest.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail("write");
+    rest.remove_prefix(static_cast<std::size_t>(written));
+  }
+  if (fsync(file.get()) != 0) fail("write");
+  if (rename(temporary.c_str(), path.c_str()) != 0) fail("replace");
+}
+
+MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  size_ = static_cast<std::size_t>(open_regular(path, file).st_size);
+  if (size_ == 0) return;
+  void* address = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (address == MAP_FAILED) throw InputError("cannot map {}: {}", path.string(), std::strerror(errno));
+  data_ = static_cast<const std::byte*>(address);
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+}  // namespace batchscope

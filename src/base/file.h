@@ -1,0 +1,34 @@
+// Files: whole reads, memory maps, and writes that leave either the old file or the new one, never half.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace batchscope {
+
+// The whole file; InputError naming it when it cannot be read.
+std::string read_file(const std::filesystem::path& path);
+
+// Writes through a temporary file beside `path` and a rename; Failure when the disk is full or the folder is read-only.
+void write_file_atomically(const std::filesystem::path& path, std::string_view content);
+
+// A file mapped read-only; empty files give an empty span.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&&) = delete;
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+}  // namespace batchscope

@@ -1,0 +1,45 @@
+// A model's configuration, whatever file it came from. Every field that changes numbers is here; a checkpoint that
+// sets one we do not compute is refused by that field's name.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tensor/dtype.h"
+
+namespace batchscope {
+
+struct ModelConfig {
+  std::string name;               // folder or shape name, for tables
+  std::string architecture;       // "LlamaForCausalLM"
+  std::int64_t hidden = 0;        // width of the residual stream
+  std::int64_t intermediate = 0;  // width of the MLP
+  std::int64_t layers = 0;
+  std::int64_t heads = 0;     // query heads
+  std::int64_t kv_heads = 0;  // divides heads
+  std::int64_t head_dim = 0;  // even; hidden / heads unless the file says otherwise
+  std::int64_t vocabulary = 0;
+  std::int64_t max_positions = 0;  // longest input the model was made for
+  double rms_norm_epsilon = 0;
+  double rope_theta = 0;
+  bool tied_embeddings = false;  // the vocabulary projection is the embedding table
+  DType dtype = DType::f32;      // of the checkpoint
+  std::int32_t bos_token = -1;   // -1: none
+  std::vector<std::int32_t> eos_tokens;
+
+  std::int64_t parameters() const;  // elements of all weights (a tied table counts once)
+};
+
+// Reads `folder`/config.json (Hugging Face); InputError names file, field, value and what is supported.
+ModelConfig read_huggingface_config(const std::filesystem::path& folder);
+// The same from the text of a config.json; `origin` names it in errors.
+ModelConfig parse_huggingface_config(std::string_view json, std::string_view origin);
+
+// A shape without weights, for plan and --random-weights: a known name ("llama-7b", "llama-13b", "llama-30b",
+// "llama-65b"), a path to a config.json or its folder, or "layers=2,hidden=64,heads=4,kv_heads=2,head_dim=16,
+// intermediate=172,vocabulary=512" (kv_heads, head_dim may be left out).
+ModelConfig parse_model_shape(std::string_view shape);
+
+}  // namespace batchscope

@@ -1,0 +1,29 @@
+// A model as the user names it: configuration, weights and tokenizer, each behind its interface.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "model/config.h"
+#include "model/tokenizer.h"
+#include "model/weights.h"
+
+namespace batchscope {
+
+struct ModelSource {
+  std::string path;          // folder; "" for the embedded tiny model when random_shape is empty too
+  std::string random_shape;  // not "": weights drawn from `seed` in this shape; tokenizer of `path` or the embedded one
+  std::uint64_t seed = 0;
+};
+
+ModelConfig read_config(const ModelSource& source);
+std::unique_ptr<WeightSource> open_weights(const ModelSource& source, const ModelConfig& config);
+// InputError if it has more pieces than `config` has rows in its embedding.
+std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const ModelConfig& config);
+
+// Where the program's own files lie (models/tiny, studies/demo.toml): beside the program, in its source tree, or in
+// share/batchscope of its prefix.
+std::filesystem::path embedded_file(const std::string& name);
+
+}  // namespace batchscope

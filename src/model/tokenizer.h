@@ -1,0 +1,27 @@
+// Text to token ids and back, behind one interface for every tokenizer file.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace batchscope {
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+  // With the special tokens that the file adds by default (LLaMA: BOS in front). Thread-safe.
+  virtual std::vector<std::int32_t> encode(std::string_view text) const = 0;
+  // Without special tokens.
+  virtual std::string decode(std::span<const std::int32_t> tokens) const = 0;
+  virtual std::int64_t vocabulary() const = 0;
+};
+
+// The tokenizer of a model folder: tokenizer.model (SentencePiece) with tokenizer_config.json's BOS and EOS settings.
+std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& folder);
+
+}  // namespace batchscope

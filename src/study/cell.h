@@ -1,0 +1,57 @@
+// A cell: one combination of everything that can be set, and what came of running it. `eval` runs one, `study` many.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "task/score.h"
+
+namespace batchscope {
+
+enum class CellStatus { ok, truncated, out_of_memory, failed, timed_out };
+std::string to_string(CellStatus status);  // "ok", "truncated", "out_of_memory", "failed", "timed_out"
+CellStatus parse_cell_status(std::string_view text);
+ExitCode exit_code(CellStatus status);
+
+enum class WhenTooLong { fail, truncate };
+
+// The words of eval's flags and of study files; text stays as the user wrote it until the engine parses it.
+struct CellSpec {
+  std::string engine = "batchscope";
+  ModelSource model;
+  std::string task;                   // path; "" is the embedded question set
+  std::optional<std::int64_t> limit;  // first N items
+  Placement placement;
+  RunSettings run;
+  std::optional<std::int64_t> max_tokens_per_sequence;
+  WhenTooLong when_too_long = WhenTooLong::fail;
+
+  // Cells with equal keys share a worker process and its loaded model.
+  std::string worker_key() const;
+};
+nlohmann::json to_json(const CellSpec& spec);
+CellSpec cell_spec_from_json(const nlohmann::json& json);
+
+struct CellResult {
+  CellStatus status = CellStatus::failed;
+  std::optional<bool> valid;         // false when throttled, disturbed, counters absent; null when unknown
+  std::string reason;                // why not ok, or not valid
+  std::optional<TaskScores> scores;  // absent when nothing was scored
+  std::vector<ItemScore> items;      // in the order of the task
+  std::optional<Nanoseconds> load_time;
+  std::optional<ScoreReport> run;
+  nlohmann::json environment;  // an allow-list, see environment.h
+};
+// The object of `eval --json` (docs/formats.md); unknown is null.
+nlohmann::json to_json(const CellResult& result);
+
+// Runs one cell on an engine that is already loaded for its worker_key(). Never throws for what the cell itself meets:
+// out of memory, truncation, failure are results. InputError still throws.
+CellResult run_cell(Engine& engine, const CellSpec& spec, PhaseSink* phases);
+
+}  // namespace batchscope

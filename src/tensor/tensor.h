@@ -1,0 +1,48 @@
+// A typed view of a matrix in some device's memory. Higher shapes are written as rows of packed columns:
+// queries are [tokens, heads * head_dim].
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/check.h"
+#include "tensor/dtype.h"
+
+namespace batchscope {
+
+struct Tensor {
+  std::byte* data = nullptr;  // on a planning device an address without memory behind it
+  DType dtype = DType::f32;
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  std::int64_t stride = 0;  // elements from one row to the next, >= columns
+
+  std::int64_t elements() const { return rows * columns; }
+  std::int64_t bytes() const { return elements() * size_of(dtype); }  // of the elements, without gaps
+  bool contiguous() const { return stride == columns || rows <= 1; }
+
+  template <class T>
+  T* row(std::int64_t index) const {
+    return reinterpret_cast<T*>(data) + index * stride;
+  }
+
+  Tensor row_range(std::int64_t begin, std::int64_t count) const {
+    CHECK_THAT(begin >= 0 && count >= 0 && begin + count <= rows, "rows [{}, +{}) of {}", begin, count, rows);
+    return {data + begin * stride * size_of(dtype), dtype, count, columns, stride};
+  }
+  Tensor column_range(std::int64_t begin, std::int64_t count) const {
+    CHECK_THAT(begin >= 0 && count >= 0 && begin + count <= columns, "columns [{}, +{}) of {}", begin, count, columns);
+    return {data + begin * size_of(dtype), dtype, rows, count, stride};
+  }
+};
+
+// A matrix in host memory that is only read: a tensor of a checkpoint, or a part of one. May be unaligned.
+struct HostMatrix {
+  const std::byte* data = nullptr;
+  DType dtype = DType::f32;
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  std::int64_t stride = 0;  // elements from one row to the next
+};
+
+}  // namespace batchscope
