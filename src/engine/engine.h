@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "base/phase.h"
 #include "comm/ledger.h"
-#include "device/counters.h"
 #include "device/memory.h"
 #include "engine/settings.h"
 #include "model/model.h"
