@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -87,5 +89,8 @@ class Engine {
   virtual GenerateReport generate(std::span<const GenerateRequest> requests, const RunSettings& settings,
                                   PhaseSink* phases) = 0;
 };
+
+// The engine of that name ("batchscope" is ours); InputError for an unknown one.
+std::unique_ptr<Engine> make_engine(std::string_view name);
 
 }  // namespace batchscope
