@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/phase.h"
 #include "comm/ledger.h"
-#include "device/memory.h"
+#include "tensor/memory.h"
 #include "engine/settings.h"
 #include "model/model.h"
 
