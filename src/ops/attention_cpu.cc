@@ -82,11 +82,11 @@ void attention_values_cpu(const CpuContext& context, const AttentionValues& op) 
   for_each_head(op.shape, op.scores, [&](const AttentionSegment& segment, std::int64_t head, const Tensor& scores) {
     const Tensor out = head_columns(op.out, head, map.head_dim).row_range(segment.query_begin, segment.query_count);
     const Tensor v = head_columns(op.v, map.kv_head(head), map.head_dim);
-    CHECK_THAT(segment.shared.count == 0 || segment.shared.begin + segment.shared.count == segment.own.begin,
-               "plain attention wants a segment's keys in one piece: shared end at {}, own begin at {}",
-               segment.shared.begin + segment.shared.count, segment.own.begin);
-    const std::int64_t begin = segment.shared.count > 0 ? segment.shared.begin : segment.own.begin;
-    gemm_cpu(context, scores, v.row_range(begin, segment.keys()), Transpose::no, 1.0f, out);
+    const std::int64_t shared = segment.shared.count;
+    if (shared > 0)
+      gemm_cpu(context, scores.column_range(0, shared), span_rows(v, segment.shared), Transpose::no, 1.0f, out);
+    gemm_cpu(context, scores.column_range(shared, segment.own.count), span_rows(v, segment.own), Transpose::no, 1.0f,
+             out, shared > 0);
   });
 }
 

@@ -20,6 +20,7 @@ CpuKernels cpu_kernels() {
   kernels.add<AddRmsNorm, add_rms_norm_cpu>();
   kernels.add<Linear, linear_cpu>();
   kernels.add<Add, add_cpu>();
+  kernels.add<Maximum, maximum_cpu>();
   kernels.add<Silu, silu_cpu>();
   kernels.add<Multiply, multiply_cpu>();
   kernels.add<SwiGlu, swiglu_cpu>();

@@ -16,6 +16,11 @@ void add(Device& device, const Tensor& x, const Tensor& y) {
   device.launch({"add", 1.0 * static_cast<double>(x.elements()), 3 * x.bytes()}, Add{x, y});
 }
 
+void maximum(Device& device, const Tensor& x, const Tensor& y) {
+  check_same_shape(x, y);
+  device.launch({"maximum", 1.0 * static_cast<double>(x.elements()), 3 * x.bytes()}, Maximum{x, y});
+}
+
 void silu(Device& device, const Tensor& x) {
   device.launch({"silu", 4.0 * static_cast<double>(x.elements()), 2 * x.bytes()}, Silu{x});
 }

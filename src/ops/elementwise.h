@@ -1,4 +1,5 @@
-// Element by element: the residual addition, and the MLP's SwiGLU (Shazeer 2020) in plain steps and fused.
+// Element by element: sums and maxima (residuals, reductions), and the MLP's SwiGLU (Shazeer 2020) in plain steps and
+// fused.
 #pragma once
 
 #include "device/device.h"
@@ -11,6 +12,13 @@ struct Add {
   Tensor y;  // [tokens, hidden]
 };
 void add(Device& device, const Tensor& x, const Tensor& y);
+
+// x = max(x, y)
+struct Maximum {
+  Tensor x;  // any shape
+  Tensor y;  // the same
+};
+void maximum(Device& device, const Tensor& x, const Tensor& y);
 
 // x = x * sigmoid(x)
 struct Silu {

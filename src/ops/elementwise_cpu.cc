@@ -1,4 +1,5 @@
 // Element by element on the CPU. Plain SiLU and product round to the dtype in between; the fused form rounds once.
+#include <algorithm>
 #include <cmath>
 
 #include "device/cpu/parallel_for.h"
@@ -27,6 +28,10 @@ void combine(const CpuContext& context, const Tensor& x, const Tensor& y, const 
 
 void add_cpu(const CpuContext& context, const Add& op) {
   combine(context, op.x, op.y, [](float x, float y) { return x + y; });
+}
+
+void maximum_cpu(const CpuContext& context, const Maximum& op) {
+  combine(context, op.x, op.y, [](float x, float y) { return std::max(x, y); });
 }
 
 void silu_cpu(const CpuContext& context, const Silu& op) {
