@@ -148,8 +148,8 @@ std::vector<RequestIndices> batches_of_replica(std::span<const ScoreRequest> req
 std::vector<Batch> pipeline_batches(std::span<const ScoreRequest> requests, const RequestIndices& batch,
                                     const Layout& layout, Packing packing) {
   std::vector<Batch> parts;
-  const auto micro_batches =
-      layout.micro_batches() ? split_batch(requests, batch, layout.stages(), packing) : std::vector{batch};
+  const auto micro_batches = layout.micro_batches() ? split_batch(requests, batch, layout.stages(), packing)
+                                                    : std::vector<RequestIndices>{batch};
   for (const auto& which : micro_batches) parts.push_back(make_batch(requests, which, packing));
   return parts;
 }
