@@ -13,9 +13,9 @@
 #include "base/clock.h"
 #include "base/phase.h"
 #include "comm/ledger.h"
-#include "device/memory.h"
 #include "engine/settings.h"
 #include "model/model.h"
+#include "tensor/memory.h"
 
 namespace batchscope {
 

@@ -8,7 +8,7 @@
 
 #include "comm/ledger.h"
 #include "device/link.h"
-#include "device/memory.h"
+#include "tensor/memory.h"
 #include "engine/engine.h"
 
 namespace batchscope {
