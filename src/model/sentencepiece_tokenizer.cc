@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "model/sentencepiece_guard.h"
 
 namespace batchscope {
 namespace {
@@ -21,8 +22,8 @@ constexpr std::string_view space_mark = "\u2581";  // SentencePiece writes a spa
 using sentencepiece::SentencePieceProcessor;
 
 void load(SentencePieceProcessor& processor, const std::string& model, std::string_view origin) {
-  const auto status = processor.LoadFromSerializedProto(model);
-  if (!status.ok() || processor.GetPieceSize() <= 0)
+  if (!is_safe_sentencepiece_model(model) || !processor.LoadFromSerializedProto(model).ok() ||
+      processor.GetPieceSize() <= 0)
     throw InputError("{}: not a SentencePiece model; download it again, or use a folder that has one", origin);
 }
 
