@@ -83,7 +83,7 @@ TEST(Chunk, NoisyCountersFitTheBudget) {
   std::vector<std::int64_t> values;
   std::vector<Nanoseconds> before, after;
   std::int64_t total = 123456789012345;
-  for (int i = 0; i < 12800; ++i) {
+  for (std::int64_t i = 0; i < 12800; ++i) {
     values.push_back(total += static_cast<std::int64_t>(random() % (1 << 20)));
     before.push_back(Nanoseconds(5'000'000 * i + static_cast<std::int64_t>(random() % 100'000)));
     after.push_back(before.back() + Nanoseconds(20'000 + static_cast<std::int64_t>(random() % 4096)));
