@@ -3,17 +3,19 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/phase.h"
 #include "comm/ledger.h"
-#include "device/memory.h"
 #include "engine/settings.h"
 #include "model/model.h"
+#include "tensor/memory.h"
 
 namespace batchscope {
 
@@ -87,5 +89,8 @@ class Engine {
   virtual GenerateReport generate(std::span<const GenerateRequest> requests, const RunSettings& settings,
                                   PhaseSink* phases) = 0;
 };
+
+// The engine of that name ("batchscope" is ours); InputError for an unknown one.
+std::unique_ptr<Engine> make_engine(std::string_view name);
 
 }  // namespace batchscope

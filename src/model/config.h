@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tensor/dtype.h"
@@ -32,14 +33,33 @@ struct ModelConfig {
   std::int64_t parameters() const;  // elements of all weights (a tied table counts once)
 };
 
-// Reads `folder`/config.json (Hugging Face); InputError names file, field, value and what is supported.
+// Limits of each size; with them no product of sizes that the program forms leaves int64.
+struct ModelLimits {
+  static constexpr std::int64_t hidden = 1 << 18;
+  static constexpr std::int64_t intermediate = 1 << 20;
+  static constexpr std::int64_t layers = 1 << 16;
+  static constexpr std::int64_t heads = 1 << 16;
+  static constexpr std::int64_t head_dim = 1 << 16;
+  static constexpr std::int64_t attention_width = 1 << 20;  // heads * head_dim
+  static constexpr std::int64_t vocabulary = 1 << 24;
+  static constexpr std::int64_t positions = 1 << 30;
+};
+
+// InputError, beginning with `where`, when the sizes do not fit one another; readers of every file form end with it.
+void check_sizes(const ModelConfig& config, std::string_view where);
+
+// Reads `folder`/config.json (Hugging Face), and generation_config.json's end tokens where that file is there;
+// InputError names file, field, value and what is supported.
 ModelConfig read_huggingface_config(const std::filesystem::path& folder);
+// The same from the config.json itself, whatever its name.
+ModelConfig read_huggingface_config_file(const std::filesystem::path& path);
 // The same from the text of a config.json; `origin` names it in errors.
 ModelConfig parse_huggingface_config(std::string_view json, std::string_view origin);
 
 // A shape without weights, for plan and --random-weights: a known name ("llama-7b", "llama-13b", "llama-30b",
 // "llama-65b"), a path to a config.json or its folder, or "layers=2,hidden=64,heads=4,kv_heads=2,head_dim=16,
-// intermediate=172,vocabulary=512" (kv_heads, head_dim may be left out).
+// intermediate=172,vocabulary=512" (kv_heads, head_dim may be left out; max_positions, rope_theta, rms_norm_eps, tied
+// and dtype may be added).
 ModelConfig parse_model_shape(std::string_view shape);
 
 }  // namespace batchscope

@@ -6,9 +6,12 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "engine/engine.h"
+#include "task/question.h"
 #include "task/score.h"
 
 namespace batchscope {
@@ -19,6 +22,8 @@ CellStatus parse_cell_status(std::string_view text);
 ExitCode exit_code(CellStatus status);
 
 enum class WhenTooLong { fail, truncate };
+std::string to_string(WhenTooLong when);
+WhenTooLong parse_when_too_long(std::string_view text, std::string_view what);
 
 // The words of eval's flags and of study files; text stays as the user wrote it until the engine parses it.
 struct CellSpec {
@@ -35,7 +40,10 @@ struct CellSpec {
   std::string worker_key() const;
 };
 nlohmann::json to_json(const CellSpec& spec);
+// InputError naming the field when the object is not one that to_json() could have written.
 CellSpec cell_spec_from_json(const nlohmann::json& json);
+// InputError when what is set cannot go together: batch 0, more or fewer devices than the layout has ranks.
+void check(const CellSpec& spec);
 
 struct CellResult {
   CellStatus status = CellStatus::failed;
@@ -50,8 +58,24 @@ struct CellResult {
 // The object of `eval --json` (docs/formats.md); unknown is null.
 nlohmann::json to_json(const CellResult& result);
 
+// What a cell asks of the engine: its task, tokenised. Cells that differ only in how they run share it.
+struct PreparedTask {
+  ModelConfig config;
+  std::vector<Question> questions;
+  TaskRequests requests;
+  std::int64_t max_tokens = 0;  // longest model input: the cell's own limit or the model's, whichever is less
+};
+PreparedTask prepare_task(const CellSpec& spec);
+// Equal for cells whose prepare_task() gives the same.
+std::string task_key(const CellSpec& spec);
+// Where the cell's questions lie; the embedded set's own file for "".
+std::filesystem::path task_file(const CellSpec& spec);
+
 // Runs one cell on an engine that is already loaded for its worker_key(). Never throws for what the cell itself meets:
-// out of memory, truncation, failure are results. InputError still throws.
-CellResult run_cell(Engine& engine, const CellSpec& spec, PhaseSink* phases);
+// out of memory, truncation, failure are results. InputError still throws, and so does Interrupted.
+CellResult run_cell(Engine& engine, const CellSpec& spec, const PreparedTask& task, PhaseSink* phases);
+
+// A failure of the cell as its result; rethrows InputError and Interrupted. Call it inside a catch block.
+CellResult result_of_exception();
 
 }  // namespace batchscope

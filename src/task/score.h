@@ -33,7 +33,7 @@ struct Interval {
 
 struct TaskScores {
   std::int64_t items = 0;
-  double acc = 0, acc_stderr = 0;  // stderr = sqrt(sum (x-m)^2 / (n-1)) / sqrt(n); 0 items is never scored
+  double acc = 0, acc_stderr = 0;  // stderr = sqrt(sum (x-m)^2 / (n-1)) / sqrt(n), NaN for one item; never of 0 items
   double acc_norm = 0, acc_norm_stderr = 0;
   Interval acc_norm_interval;  // Wilson, 95 %
   double acc_bytes = 0, acc_tokens = 0;
@@ -47,7 +47,16 @@ struct TaskRequests {
   TokenCounts counts;                             // requested and truncated
 };
 
-// Tokenises as HELLASWAG.md 5 to 7. `max_tokens` is the longest model input; longer ones lose tokens on the left.
+// One question's tokens, before any truncation; questions are independent, so that several threads may share them.
+struct QuestionTokens {
+  std::int64_t context = 0;                          // how many tokens the context has by itself
+  std::vector<std::vector<std::int32_t>> sequences;  // context and choice, one a choice
+};
+// InputError names the question when a choice has nothing to score.
+QuestionTokens tokenize_question(const Question& question, const Tokenizer& tokenizer);
+
+// Tokenises, as lm-evaluation-harness does: all of it at once, split by count. `max_tokens` is the longest model input;
+// longer ones lose tokens on the left.
 TaskRequests make_requests(std::span<const Question> questions, const Tokenizer& tokenizer, std::int64_t max_tokens);
 
 std::vector<ItemScore> score_items(std::span<const Question> questions, const TaskRequests& requests,

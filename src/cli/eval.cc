@@ -1,0 +1,125 @@
+// `batchscope eval`: one cell.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+#include "cli/command.h"
+#include "cli/options.h"
+#include "cli/output.h"
+#include "engine/engine.h"
+#include "report/cell_text.h"
+#include "store/store.h"
+#include "study/cell.h"
+#include "study/environment.h"
+#include "study/phase_list.h"
+#include "study/records.h"
+
+namespace batchscope::cli {
+namespace {
+
+struct EvalOptions {
+  CellOptions cell;
+  std::string json, items, output;
+};
+
+// Before the run, not after it: a result that cannot be written is a run lost.
+void check_destination(const std::string& path, const char* flag) {
+  if (path.empty() || path == "-") return;
+  const auto folder = std::filesystem::absolute(path).parent_path();
+  if (!std::filesystem::is_directory(folder))
+    throw InputError("{} {}: there is no folder {}; make it first", flag, path, folder.string());
+  if (std::filesystem::is_directory(path)) throw InputError("{} {}: it is a folder; name a file", flag, path);
+}
+
+void check_destinations(const EvalOptions& options) {
+  if (options.json == "-" && options.items == "-")
+    throw InputError("--json and --items cannot both go to standard output; name a file for one of them");
+  if (options.output == "-") throw InputError("-o: a .bscope file cannot go to standard output; name a file");
+  check_destination(options.json, "--json");
+  check_destination(options.items, "--items");
+  check_destination(options.output, "-o");
+}
+
+// The cell in a .bscope file of its own.
+class EvalStore {
+ public:
+  EvalStore(const std::string& path, const CellSpec& spec)
+      : writer_(path, OpenMode::replace), session_(writer_.begin_session("eval")) {
+    writer_.set_environment(session_, environment());
+    const std::string text = to_json(spec).dump();
+    const CellRecord cell{.key = "eval", .spec_json = text};
+    attempt_ = writer_.start_attempt(session_, writer_.add_cells(writer_.add_study("eval", text), {&cell, 1}).front());
+  }
+  void finish(const CellResult& result, std::vector<Phase> phases) {
+    const CellRecords records = to_records(result, std::move(phases));
+    writer_.finish_attempt(attempt_, records.result, records.items, records.phases, records.ledger, records.devices);
+    writer_.end_session(session_);
+  }
+
+ private:
+  StoreWriter writer_;
+  std::int64_t session_, attempt_ = 0;
+};
+
+CellResult load_and_run(Engine& engine, const CellSpec& spec, const PreparedTask& task, PhaseSink& phases) {
+  CellResult result;
+  try {
+    const Nanoseconds load_time = engine.load(spec.model, spec.placement);
+    result = run_cell(engine, spec, task, &phases);
+    result.load_time = load_time;
+  } catch (...) {
+    result = result_of_exception();
+  }
+  result.environment = environment_json();
+  return result;
+}
+
+std::string items_text(const CellResult& result) {
+  std::string text;
+  for (const ItemScore& item : result.items)
+    text += to_json(item).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return text;
+}
+
+ExitCode eval(const EvalOptions& options) {
+  const CellSpec spec = options.cell.cell();
+  check_destinations(options);
+  const PreparedTask task = prepare_task(spec);
+  const auto engine = make_engine(spec.engine);
+  std::unique_ptr<EvalStore> store;  // only now: bad input must not cost an earlier file
+  if (!options.output.empty()) store = std::make_unique<EvalStore>(options.output, spec);
+
+  PhaseList phases;
+  const CellResult result = load_and_run(*engine, spec, task, phases);
+  const nlohmann::json json = to_json(result);
+  if (store) store->finish(result, phases.take());
+  if (!options.items.empty()) write_output(options.items, items_text(result));
+  if (!options.json.empty())
+    write_output(options.json, json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  if (options.json != "-" && options.items != "-") print(cell_text(json, stdout_has_colour()));
+  return exit_code(result.status);
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<EvalOptions>();
+  CLI::App* command = app.add_subcommand("eval", "score one task with one setting: time, accuracy, traffic, memory");
+  options->cell.add_all(*command);
+  command->add_option("--json", options->json, "the result as one JSON object; - is standard output")
+      ->type_name("FILE");
+  command->add_option("--items", options->items, "each question's result, one JSON object a line")->type_name("FILE");
+  command->add_option("-o,--output", options->output, "everything, with time series, as a .bscope file")
+      ->type_name("FILE");
+  command->footer(
+      "Exit codes: 0 ok (truncated too, when asked for), 2 bad input, 3 out of memory, 4 failed, 5 timed out.\n"
+      "Example:\n"
+      "  batchscope eval --device cpu:2 --parallel tp2 --fusion on --batch 16 --json -");
+  command->callback([options, &exit_code] { exit_code = static_cast<int>(eval(*options)); });
+}
+
+}  // namespace batchscope::cli

@@ -1,0 +1,18 @@
+// Where a command's results go: a file, written whole or not at all, or standard output for "-".
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace batchscope::cli {
+
+void write_output(const std::string& destination, std::string_view content);
+
+// Standard output. A reader that went away (`| head`) is no error; a full disk is a Failure.
+void print(std::string_view text);
+
+bool stderr_is_terminal();
+// Colours: standard output is a terminal, and NO_COLOR is not set.
+bool stdout_has_colour();
+
+}  // namespace batchscope::cli

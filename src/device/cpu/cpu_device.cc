@@ -1,0 +1,72 @@
+// The CPU device: kernels by table, uploads with conversion.
+#include "device/cpu/cpu_device.h"
+
+#include <cstring>
+
+#include "base/check.h"
+
+namespace batchscope {
+namespace {
+
+// One element of any dtype at an address of any alignment.
+template <class T>
+float load(const std::byte* address) {
+  T value;
+  std::memcpy(&value, address, sizeof value);
+  return static_cast<float>(value);
+}
+
+float load(DType dtype, const std::byte* address) {
+  switch (dtype) {
+    case DType::f32:
+      return load<float>(address);
+    case DType::bf16:
+      return load<BFloat16>(address);
+    case DType::f16:
+      return load<Float16>(address);
+    case DType::i32:
+      return load<std::int32_t>(address);
+  }
+  return 0;
+}
+
+void convert_row(const HostMatrix& from, std::int64_t row, const Tensor& to) {
+  const std::byte* source = from.data + row * from.stride * size_of(from.dtype);
+  if (from.dtype == to.dtype) {
+    std::memcpy(to.row<std::byte>(0) + row * to.stride * size_of(to.dtype), source,
+                static_cast<std::size_t>(to.columns * size_of(to.dtype)));
+    return;
+  }
+  for (std::int64_t column = 0; column < to.columns; ++column) {
+    const float value = load(from.dtype, source + column * size_of(from.dtype));
+    if (to.dtype == DType::f32) to.row<float>(row)[column] = value;
+    if (to.dtype == DType::bf16) to.row<BFloat16>(row)[column] = BFloat16(value);
+  }
+}
+
+}  // namespace
+
+void CpuDevice::upload(const HostMatrix& from, const Tensor& to) {
+  CHECK_EQUAL(from.rows, to.rows, "an upload keeps the rows");
+  CHECK_EQUAL(from.columns, to.columns, "an upload keeps the columns");
+  CHECK_THAT(to.dtype == from.dtype || to.dtype == DType::f32 || to.dtype == DType::bf16,
+             "uploads convert to f32 and bf16, not to {}", name_of(to.dtype));
+  for (std::int64_t row = 0; row < from.rows; ++row) convert_row(from, row, to);
+}
+
+std::vector<float> CpuDevice::download(const Tensor& from) {
+  std::vector<float> values;
+  values.reserve(static_cast<std::size_t>(from.elements()));
+  for (std::int64_t row = 0; row < from.rows; ++row)
+    for (std::int64_t column = 0; column < from.columns; ++column)
+      values.push_back(load(from.dtype, from.data + (row * from.stride + column) * size_of(from.dtype)));
+  return values;
+}
+
+void CpuDevice::run(const Work& work, std::type_index op, const void* arguments) {
+  const auto kernel = kernels_.find(op);
+  CHECK_THAT(kernel != nullptr, "the CPU has a kernel for {}", work.op);
+  kernel(context_, arguments);
+}
+
+}  // namespace batchscope

@@ -1,0 +1,28 @@
+// A virtual device on the host's CPU: kernels run at once, in the calling thread (and its OpenMP team).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "device/cpu/kernels.h"
+#include "device/device.h"
+
+namespace batchscope {
+
+class CpuDevice : public Device {
+ public:
+  CpuDevice(std::string name, const ArenaBacking& backing, CpuKernels kernels, int threads)
+      : Device(std::move(name), backing), kernels_(std::move(kernels)), context_{.threads = threads} {}
+
+  using Device::upload;
+  void upload(const HostMatrix& from, const Tensor& to) override;
+  std::vector<float> download(const Tensor& from) override;
+
+ private:
+  void run(const Work& work, std::type_index op, const void* arguments) override;
+
+  CpuKernels kernels_;
+  CpuContext context_;
+};
+
+}  // namespace batchscope

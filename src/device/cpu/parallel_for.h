@@ -1,0 +1,22 @@
+// A loop shared by a device's threads; serial for one thread, and where OpenMP is kept out (cmake/compiler.cmake).
+#pragma once
+
+#include <cstdint>
+
+#include "device/cpu/kernels.h"
+
+namespace batchscope {
+
+template <class Body>
+void parallel_for(const CpuContext& context, std::int64_t count, const Body& body) {
+#ifndef BATCHSCOPE_WITHOUT_OPENMP
+  if (context.threads > 1 && count > 1) {
+#pragma omp parallel for num_threads(context.threads) schedule(dynamic)
+    for (std::int64_t index = 0; index < count; ++index) body(index);
+    return;
+  }
+#endif
+  for (std::int64_t index = 0; index < count; ++index) body(index);
+}
+
+}  // namespace batchscope

@@ -1,0 +1,36 @@
+// A model's sizes: what they add up to and how they must fit one another (model/config.h).
+#include "model/config.h"
+
+#include "base/error.h"
+
+namespace batchscope {
+
+std::int64_t ModelConfig::parameters() const {
+  const std::int64_t attention = hidden * head_dim * (2 * heads + 2 * kv_heads);  // query and output, key and value
+  const std::int64_t mlp = 3 * hidden * intermediate;                             // gate, up, down
+  const std::int64_t norms = 2 * hidden;
+  const std::int64_t tables = (tied_embeddings ? 1 : 2) * vocabulary * hidden;
+  return layers * (attention + mlp + norms) + hidden + tables;
+}
+
+void check_sizes(const ModelConfig& config, std::string_view where) {
+  const auto in_range = [&](std::string_view what, std::int64_t value, std::int64_t high) {
+    if (value < 1 || value > high) throw InputError("{}: {} is {}, it must be from 1 to {}", where, what, value, high);
+  };
+  in_range("the hidden size", config.hidden, ModelLimits::hidden);
+  in_range("the intermediate size", config.intermediate, ModelLimits::intermediate);
+  in_range("the number of layers", config.layers, ModelLimits::layers);
+  in_range("the number of attention heads", config.heads, ModelLimits::heads);
+  in_range("the number of key-value heads", config.kv_heads, ModelLimits::heads);
+  in_range("the head dimension", config.head_dim, ModelLimits::head_dim);
+  in_range("heads times head dimension", config.heads * config.head_dim, ModelLimits::attention_width);
+  in_range("the vocabulary size", config.vocabulary, ModelLimits::vocabulary);
+  in_range("the number of positions", config.max_positions, ModelLimits::positions);
+  if (config.heads % config.kv_heads != 0)
+    throw InputError("{}: {} attention heads are not a multiple of {} key-value heads", where, config.heads,
+                     config.kv_heads);
+  if (config.head_dim % 2 != 0)
+    throw InputError("{}: the head dimension is {}, rotary embeddings need an even one", where, config.head_dim);
+}
+
+}  // namespace batchscope

@@ -1,0 +1,153 @@
+// Shapes without weights, by a known name, a config.json, or sizes written out (parse_model_shape of model/config.h).
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <map>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "base/error.h"
+#include "base/units.h"
+#include "model/config.h"
+
+namespace batchscope {
+namespace {
+
+struct NamedShape {
+  std::string_view name;
+  std::int64_t layers, hidden, heads, intermediate;
+  double rms_norm_epsilon;
+};
+
+// LLaMA's first generation, as its Hugging Face conversions have it: 2048 positions, 32000 pieces, f16.
+constexpr std::array named_shapes{
+    NamedShape{"llama-7b", 32, 4096, 32, 11008, 1e-6}, NamedShape{"llama-13b", 40, 5120, 40, 13824, 1e-6},
+    NamedShape{"llama-30b", 60, 6656, 52, 17920, 1e-6}, NamedShape{"llama-65b", 80, 8192, 64, 22016, 1e-5}};
+
+constexpr std::array keys{"layers",     "hidden",        "heads",      "kv_heads",     "head_dim", "intermediate",
+                          "vocabulary", "max_positions", "rope_theta", "rms_norm_eps", "tied",     "dtype"};
+
+ModelConfig with_defaults(std::string_view name) {
+  ModelConfig config;
+  config.name = name;
+  config.architecture = "LlamaForCausalLM";
+  config.max_positions = 2048;
+  config.rms_norm_epsilon = 1e-6;
+  config.rope_theta = 10000;
+  config.bos_token = 1;
+  config.eos_tokens = {2};
+  return config;
+}
+
+ModelConfig from_name(const NamedShape& shape) {
+  ModelConfig config = with_defaults(shape.name);
+  config.layers = shape.layers;
+  config.hidden = shape.hidden;
+  config.heads = config.kv_heads = shape.heads;
+  config.head_dim = shape.hidden / shape.heads;
+  config.intermediate = shape.intermediate;
+  config.vocabulary = 32000;
+  config.rms_norm_epsilon = shape.rms_norm_epsilon;
+  config.dtype = DType::f16;
+  return config;
+}
+
+// The words of "key=value,key=value"; each is taken once, and what nobody took is a mistake.
+class Words {
+ public:
+  explicit Words(std::string_view shape) : shape_(shape) {
+    for (std::string_view rest = shape; !rest.empty();) {
+      const auto comma = std::min(rest.find(','), rest.size());
+      add(rest.substr(0, comma));
+      rest.remove_prefix(std::min(comma + 1, rest.size()));
+    }
+  }
+
+  std::int64_t size(std::string_view key, std::int64_t high, std::int64_t fallback = 0) const {
+    const auto found = values_.find(key);
+    if (found != values_.end()) return parse_integer(found->second, 1, high, name(key));
+    if (fallback > 0) return fallback;
+    throw InputError("shape '{}': {} is missing; write for example {}=64", shape_, key, key);
+  }
+  double number(std::string_view key, double fallback) const {
+    const auto found = values_.find(key);
+    if (found == values_.end()) return fallback;
+    const std::string& text = found->second;
+    double value = 0;
+    const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || stop != text.data() + text.size() || !(value > 0) || !std::isfinite(value))
+      throw InputError("{}: '{}' is not a number above 0", name(key), text);
+    return value;
+  }
+  std::string text(std::string_view key, std::string fallback) const {
+    const auto found = values_.find(key);
+    return found == values_.end() ? fallback : found->second;
+  }
+  std::string name(std::string_view key) const { return fmt::format("shape '{}': {}", shape_, key); }
+
+ private:
+  void add(std::string_view word) {
+    const auto equals = word.find('=');
+    if (equals == std::string_view::npos)
+      throw InputError("shape '{}': '{}' is not of the form key=value", shape_, word);
+    std::string key(word.substr(0, equals));
+    if (std::find(keys.begin(), keys.end(), key) == keys.end()) {
+      const std::string near = nearest(key, keys);
+      throw InputError("shape '{}': unknown key '{}'{}", shape_, key,
+                       near.empty() ? std::string() : fmt::format("; did you mean {}?", near));
+    }
+    if (!values_.emplace(key, word.substr(equals + 1)).second)
+      throw InputError("shape '{}': {} is given twice", shape_, key);
+  }
+
+  std::string_view shape_;
+  std::map<std::string, std::string, std::less<>> values_;
+};
+
+ModelConfig from_words(std::string_view shape) {
+  const Words words(shape);
+  ModelConfig config = with_defaults(shape);
+  config.layers = words.size("layers", ModelLimits::layers);
+  config.hidden = words.size("hidden", ModelLimits::hidden);
+  config.heads = words.size("heads", ModelLimits::heads);
+  config.kv_heads = words.size("kv_heads", ModelLimits::heads, config.heads);
+  config.intermediate = words.size("intermediate", ModelLimits::intermediate);
+  config.vocabulary = words.size("vocabulary", ModelLimits::vocabulary);
+  config.max_positions = words.size("max_positions", ModelLimits::positions, config.max_positions);
+  config.rope_theta = words.number("rope_theta", config.rope_theta);
+  config.rms_norm_epsilon = words.number("rms_norm_eps", config.rms_norm_epsilon);
+  config.dtype = parse_dtype(words.text("dtype", "f32"), words.name("dtype"));
+  const std::string tied = words.text("tied", "false");
+  if (tied != "true" && tied != "false")
+    throw InputError("{}: '{}' is neither true nor false", words.name("tied"), tied);
+  config.tied_embeddings = tied == "true";
+  const std::string head_dim = words.text("head_dim", "");
+  if (head_dim.empty() && config.hidden % config.heads != 0)
+    throw InputError("shape '{}': hidden {} is not a multiple of {} heads; give head_dim", shape, config.hidden,
+                     config.heads);
+  config.head_dim =
+      words.size("head_dim", ModelLimits::head_dim, std::max<std::int64_t>(config.hidden / config.heads, 1));
+  check_sizes(config, fmt::format("shape '{}'", shape));
+  return config;
+}
+
+}  // namespace
+
+ModelConfig parse_model_shape(std::string_view shape) {
+  for (const NamedShape& named : named_shapes)
+    if (shape == named.name) return from_name(named);
+  // A path may hold '=', a list of sizes is no path.
+  const std::filesystem::path path(shape);
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) return read_huggingface_config(path);
+  if (std::filesystem::is_regular_file(path, ignored)) return read_huggingface_config_file(path);
+  if (shape.find('=') != std::string_view::npos) return from_words(shape);
+  throw InputError(
+      "unknown shape '{}'; use llama-7b, llama-13b, llama-30b, llama-65b, a config.json or its folder, or sizes like "
+      "layers=2,hidden=64,heads=4,intermediate=172,vocabulary=512",
+      shape);
+}
+
+}  // namespace batchscope

@@ -1,0 +1,85 @@
+// Attention (Vaswani et al. 2017) over segments of a batch, with grouped KV heads (Ainslie et al. 2023): in plain
+// steps with the scores in memory, as eager frameworks compute it, and fused with RoPE without a score matrix
+// (online softmax: Milakov and Gimelshein 2018; tiles: Dao et al. 2022).
+#pragma once
+
+#include <vector>
+
+#include "device/device.h"
+
+namespace batchscope {
+
+// Rows of the key and value tensors.
+struct KeySpan {
+  std::int64_t begin = 0, count = 0;
+};
+
+// Queries that see the same keys: one sequence, one padded row, or an ending behind a context that it shares.
+struct AttentionSegment {
+  std::int64_t query_begin = 0, query_count = 0;  // rows of q
+  KeySpan shared;                                 // seen by every query of the segment
+  KeySpan own;  // causal: query i sees the first own.count - query_count + i + 1 of them
+  std::int64_t keys() const { return shared.count + own.count; }
+};
+
+// Which KV head each query head of this rank reads: (first_head + h) / group - first_kv_head.
+struct HeadMap {
+  std::int64_t heads = 0;  // query heads here
+  std::int64_t head_dim = 0;
+  std::int64_t first_head = 0;     // in the whole model
+  std::int64_t group = 1;          // query heads a KV head
+  std::int64_t first_kv_head = 0;  // in the whole model
+  std::int64_t kv_head(std::int64_t head) const { return (first_head + head) / group - first_kv_head; }
+};
+
+// The tensors of one layer's attention; k and v may be a cache with more rows than q.
+struct AttentionShape {
+  const std::vector<AttentionSegment>* segments;  // outlives the op
+  HeadMap map;
+};
+
+// Elements of the score matrix: for each segment [heads, query_count, keys], one behind the other.
+std::int64_t score_elements(const AttentionShape& shape);
+
+struct AttentionScores {  // scores = q k^T / sqrt(head_dim)
+  Tensor q;               // [tokens, heads * head_dim]
+  Tensor k;               // [rows, kv_heads * head_dim]
+  Tensor scores;          // [1, score_elements]
+  AttentionShape shape;
+};
+void attention_scores(Device& device, const Tensor& q, const Tensor& k, const AttentionShape& shape,
+                      const Tensor& scores);
+
+struct CausalMask {  // scores of keys that a query may not see become -infinity
+  Tensor scores;
+  AttentionShape shape;
+};
+void causal_mask(Device& device, const AttentionShape& shape, const Tensor& scores);
+
+struct AttentionSoftmax {  // over the keys, in place, in f32
+  Tensor scores;
+  AttentionShape shape;
+};
+void attention_softmax(Device& device, const AttentionShape& shape, const Tensor& scores);
+
+struct AttentionValues {  // out = scores v
+  Tensor scores;
+  Tensor v;    // [rows, kv_heads * head_dim]
+  Tensor out;  // [tokens, heads * head_dim]
+  AttentionShape shape;
+};
+void attention_values(Device& device, const Tensor& scores, const Tensor& v, const AttentionShape& shape,
+                      const Tensor& out);
+
+// Rotates the new keys in place (the last query_count own ones of each segment), then attends with rotated queries.
+struct RopeAttention {
+  Tensor q, k, v;       // as above, before RoPE; cached keys are rotated already
+  Tensor cosine, sine;  // [tokens, head_dim / 2] f32
+  Tensor out;           // [tokens, heads * head_dim]
+  AttentionShape shape;
+  static constexpr std::int64_t largest_head_dim = 256;
+};
+void rope_attention(Device& device, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& cosine,
+                    const Tensor& sine, const AttentionShape& shape, const Tensor& out);
+
+}  // namespace batchscope

@@ -1,0 +1,93 @@
+// Attention on the CPU in plain steps: a product, a mask, a softmax, a product, each over the whole score matrix.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "device/cpu/parallel_for.h"
+#include "ops/attention.h"
+#include "ops/element.h"
+#include "ops/gemm_cpu.h"
+#include "ops/kernels_cpu.h"
+
+namespace batchscope {
+namespace {
+
+// Calls body(segment, head, scores) with each [query_count, keys] part of the score matrix.
+template <class Body>
+void for_each_head(const AttentionShape& shape, const Tensor& scores, const Body& body) {
+  std::int64_t offset = 0;
+  for (const auto& segment : *shape.segments) {
+    for (std::int64_t head = 0; head < shape.map.heads; ++head) {
+      const Tensor part{scores.data + offset * size_of(scores.dtype), scores.dtype, segment.query_count, segment.keys(),
+                        segment.keys()};
+      body(segment, head, part);
+      offset += part.elements();
+    }
+  }
+}
+
+Tensor head_columns(const Tensor& x, std::int64_t head, std::int64_t head_dim) {
+  return x.column_range(head * head_dim, head_dim);
+}
+
+Tensor span_rows(const Tensor& x, const KeySpan& span) { return x.row_range(span.begin, span.count); }
+
+template <class T>
+void softmax_row(T* row, std::int64_t count) {
+  float largest = -std::numeric_limits<float>::infinity();
+  for (std::int64_t i = 0; i < count; ++i) largest = std::max(largest, load(row[i]));
+  float sum = 0;
+  for (std::int64_t i = 0; i < count; ++i) sum += std::exp(load(row[i]) - largest);
+  for (std::int64_t i = 0; i < count; ++i) store(row[i], std::exp(load(row[i]) - largest) / sum);
+}
+
+}  // namespace
+
+void attention_scores_cpu(const CpuContext& context, const AttentionScores& op) {
+  const HeadMap& map = op.shape.map;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(map.head_dim));
+  for_each_head(op.shape, op.scores, [&](const AttentionSegment& segment, std::int64_t head, const Tensor& scores) {
+    const Tensor q = head_columns(op.q, head, map.head_dim).row_range(segment.query_begin, segment.query_count);
+    const Tensor k = head_columns(op.k, map.kv_head(head), map.head_dim);
+    gemm_cpu(context, q, span_rows(k, segment.shared), Transpose::yes, scale,
+             scores.column_range(0, segment.shared.count));
+    gemm_cpu(context, q, span_rows(k, segment.own), Transpose::yes, scale,
+             scores.column_range(segment.shared.count, segment.own.count));
+  });
+}
+
+void causal_mask_cpu(const CpuContext&, const CausalMask& op) {
+  for_dtype(op.scores.dtype, [&]<class T>(T) {
+    for_each_head(op.shape, op.scores, [&](const AttentionSegment& segment, std::int64_t, const Tensor& scores) {
+      for (std::int64_t query = 0; query < segment.query_count; ++query) {
+        const std::int64_t hidden = segment.query_count - query - 1;  // newer than the query, at the row's end
+        T* end = scores.row<T>(query) + scores.columns;
+        for (T* score = end - hidden; score != end; ++score) store(*score, -std::numeric_limits<float>::infinity());
+      }
+    });
+  });
+}
+
+void attention_softmax_cpu(const CpuContext& context, const AttentionSoftmax& op) {
+  for_dtype(op.scores.dtype, [&]<class T>(T) {
+    for_each_head(op.shape, op.scores, [&](const AttentionSegment&, std::int64_t, const Tensor& scores) {
+      parallel_for(context, scores.rows,
+                   [&](std::int64_t query) { softmax_row(scores.row<T>(query), scores.columns); });
+    });
+  });
+}
+
+void attention_values_cpu(const CpuContext& context, const AttentionValues& op) {
+  const HeadMap& map = op.shape.map;
+  for_each_head(op.shape, op.scores, [&](const AttentionSegment& segment, std::int64_t head, const Tensor& scores) {
+    const Tensor out = head_columns(op.out, head, map.head_dim).row_range(segment.query_begin, segment.query_count);
+    const Tensor v = head_columns(op.v, map.kv_head(head), map.head_dim);
+    const std::int64_t shared = segment.shared.count;
+    if (shared > 0)
+      gemm_cpu(context, scores.column_range(0, shared), span_rows(v, segment.shared), Transpose::no, 1.0f, out);
+    gemm_cpu(context, scores.column_range(shared, segment.own.count), span_rows(v, segment.own), Transpose::no, 1.0f,
+             out, shared > 0);
+  });
+}
+
+}  // namespace batchscope

@@ -1,0 +1,12 @@
+// Embedding: shapes, cost, dispatch.
+#include "ops/embedding.h"
+
+namespace batchscope {
+
+void embedding(Device& device, const Tensor& ids, const Tensor& table, const Tensor& out) {
+  CHECK_EQUAL(ids.columns, out.rows, "one row a token");
+  CHECK_EQUAL(table.columns, out.columns, "rows are as wide as the table");
+  device.launch({"embedding", 0, ids.bytes() + 2 * out.bytes()}, Embedding{ids, table, out});
+}
+
+}  // namespace batchscope

@@ -1,0 +1,16 @@
+// Linear: out = x * weight^T. Weights are [out_features, in_features], as checkpoints have them, so projections
+// that lie next to each other in memory are one GEMM when taken together.
+#pragma once
+
+#include "device/device.h"
+
+namespace batchscope {
+
+struct Linear {
+  Tensor x;       // [tokens, in_features], rows may be strided
+  Tensor weight;  // [out_features, in_features]
+  Tensor out;     // [tokens, out_features], rows may be strided; not x
+};
+void linear(Device& device, const Tensor& x, const Tensor& weight, const Tensor& out);
+
+}  // namespace batchscope

@@ -1,0 +1,12 @@
+// Linear on the CPU.
+#include "ops/gemm_cpu.h"
+#include "ops/kernels_cpu.h"
+#include "ops/linear.h"
+
+namespace batchscope {
+
+void linear_cpu(const CpuContext& context, const Linear& op) {
+  gemm_cpu(context, op.x, op.weight, Transpose::yes, 1.0f, op.out);
+}
+
+}  // namespace batchscope

@@ -1,0 +1,54 @@
+// log softmax over a cut vocabulary, on the CPU.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "device/cpu/parallel_for.h"
+#include "ops/element.h"
+#include "ops/kernels_cpu.h"
+#include "ops/log_softmax.h"
+
+namespace batchscope {
+
+void row_max_cpu(const CpuContext& context, const RowMax& op) {
+  for_dtype(op.logits.dtype, [&]<class T>(T) {
+    parallel_for(context, op.logits.rows, [&](std::int64_t row) {
+      float largest = -std::numeric_limits<float>::infinity();
+      for (std::int64_t i = 0; i < op.logits.columns; ++i) largest = std::max(largest, load(op.logits.row<T>(row)[i]));
+      op.out.row<float>(0)[row] = largest;
+    });
+  });
+}
+
+void sum_exp_and_target_cpu(const CpuContext& context, const SumExpAndTarget& op) {
+  for_dtype(op.logits.dtype, [&]<class T>(T) {
+    parallel_for(context, op.logits.rows, [&](std::int64_t row) {
+      const float largest = op.largest.row<float>(0)[row];
+      const std::int64_t target = op.targets.row<std::int32_t>(0)[row] - op.vocabulary_begin;
+      float sum = 0;
+      for (std::int64_t i = 0; i < op.logits.columns; ++i) sum += std::exp(load(op.logits.row<T>(row)[i]) - largest);
+      op.out.row<float>(0)[row] = sum;
+      op.out.row<float>(1)[row] = target >= 0 && target < op.logits.columns ? load(op.logits.row<T>(row)[target]) : 0;
+    });
+  });
+}
+
+void target_log_probability_cpu(const CpuContext&, const TargetLogProbability& op) {
+  for (std::int64_t row = 0; row < op.out.columns; ++row)
+    op.out.row<float>(0)[row] = op.sum_and_target.row<float>(1)[row] - op.largest.row<float>(0)[row] -
+                                std::log(op.sum_and_target.row<float>(0)[row]);
+}
+
+void row_argmax_cpu(const CpuContext& context, const RowArgMax& op) {
+  for_dtype(op.logits.dtype, [&]<class T>(T) {
+    parallel_for(context, op.logits.rows, [&](std::int64_t row) {
+      std::int64_t best = 0;
+      for (std::int64_t i = 1; i < op.logits.columns; ++i)
+        if (load(op.logits.row<T>(row)[i]) > load(op.logits.row<T>(row)[best])) best = i;
+      op.out.row<float>(row)[0] = load(op.logits.row<T>(row)[best]);
+      op.out.row<float>(row)[1] = static_cast<float>(op.vocabulary_begin + best);
+    });
+  });
+}
+
+}  // namespace batchscope

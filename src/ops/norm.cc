@@ -1,0 +1,21 @@
+// RMSNorm: shapes, cost, dispatch.
+#include "ops/norm.h"
+
+namespace batchscope {
+
+void rms_norm(Device& device, const Tensor& x, const Tensor& weight, float epsilon, const Tensor& out) {
+  CHECK_EQUAL(x.rows, out.rows, "rms_norm keeps the rows");
+  CHECK_EQUAL(x.columns, weight.columns, "one weight a column");
+  device.launch({"rms_norm", 4.0 * static_cast<double>(x.elements()), 2 * x.bytes() + weight.bytes()},
+                RmsNorm{x, weight, epsilon, out});
+}
+
+void add_rms_norm(Device& device, const Tensor& x, const Tensor& y, const Tensor& weight, float epsilon,
+                  const Tensor& out) {
+  CHECK_EQUAL(x.rows, y.rows, "a residual has the stream's rows");
+  CHECK_EQUAL(x.columns, weight.columns, "one weight a column");
+  device.launch({"add_rms_norm", 5.0 * static_cast<double>(x.elements()), 4 * x.bytes() + weight.bytes()},
+                AddRmsNorm{x, y, weight, epsilon, out});
+}
+
+}  // namespace batchscope

@@ -1,0 +1,49 @@
+// What a run will cost, before anything is loaded: the engine's own forward pass on planning devices.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "comm/ledger.h"
+#include "device/link.h"
+#include "engine/engine.h"
+#include "tensor/memory.h"
+
+namespace batchscope {
+
+struct DevicePlan {
+  BytesByUse bytes{};                       // live at the moment of the peak, by use; their sum is total_bytes
+  std::int64_t total_bytes = 0;             // the arena's high-water mark will be exactly this
+  std::int64_t tx_bytes = 0, rx_bytes = 0;  // over links, by the formulas of the collectives
+  LinkKind link = LinkKind::virtual_link;
+  double flop = 0;
+};
+
+struct Plan {
+  std::vector<DevicePlan> devices;  // one a rank
+  std::vector<LedgerEntry> ledger;
+  std::int64_t batches = 0;
+  TokenCounts tokens;  // computed and padding
+};
+
+// Plans scoring these requests in batches as the engine forms them. Ignores settings.device_memory_bytes.
+Plan plan_score(const ModelConfig& config, const Placement& placement, const RunSettings& settings,
+                std::span<const ScoreRequest> requests);
+
+// Plans greedy generation to the last token of every request.
+Plan plan_generate(const ModelConfig& config, const Placement& placement, const RunSettings& settings,
+                   std::span<const GenerateRequest> requests);
+
+// The largest batch, up to `most`, whose plan fits `device_memory_bytes` on every device; 0 if none does. Memory must
+// not shrink with the batch.
+std::int64_t largest_batch(std::int64_t most, std::int64_t device_memory_bytes,
+                           const std::function<Plan(std::int64_t batch)>& plan_of);
+
+// The largest batch, up to the number of requests, with which everything fits `device_memory_bytes`; 0 if none does.
+std::int64_t largest_batch(const ModelConfig& config, const Placement& placement, RunSettings settings,
+                           std::span<const ScoreRequest> requests, std::int64_t device_memory_bytes);
+
+}  // namespace batchscope

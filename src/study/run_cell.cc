@@ -1,0 +1,169 @@
+// Runs one cell (study/cell.h): the task made into requests, the plan, the engine's run, and what came of it.
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <new>
+#include <utility>
+
+#include "base/check.h"
+#include "model/model.h"
+#include "plan/plan.h"
+#include "study/cell.h"
+
+namespace batchscope {
+namespace {
+
+constexpr const char* embedded_questions = "models/tiny/questions.jsonl";
+
+// Sequences longer than the limit, and the tokens that a limit would cost.
+std::string too_long(const PreparedTask& task, const CellSpec& spec) {
+  std::int64_t sequences = 0, longest = 0;
+  for (const auto& lengths : task.requests.tokens)
+    for (std::size_t choice = 1; choice < lengths.size(); ++choice) {
+      const std::int64_t inputs = lengths[choice] - 1;
+      sequences += inputs > task.max_tokens ? 1 : 0;
+      longest = std::max(longest, inputs);
+    }
+  const bool by_user = spec.max_tokens_per_sequence && *spec.max_tokens_per_sequence == task.max_tokens;
+  return fmt::format(
+      "{} of {} sequences are longer than the {} tokens that {}; the longest has {}, and {} of {} "
+      "tokens would be cut",
+      sequences, task.requests.requests.size(), task.max_tokens,
+      by_user ? "--max-tokens-per-sequence allows" : "the model was made for", longest, task.requests.counts.truncated,
+      task.requests.counts.requested);
+}
+
+// The plan's figures beside the engine's own. A device that the engine did not report is added with what is planned.
+void add_plan(const Plan& plan, const CellSpec& spec, std::vector<DeviceReport>& devices) {
+  for (std::size_t rank = 0; rank < plan.devices.size(); ++rank) {
+    const DevicePlan& planned = plan.devices[rank];
+    if (rank >= devices.size()) {
+      const DeviceSpec& device = spec.placement.device;
+      DeviceReport missing;
+      missing.name = fmt::format("{}:{}", device.kind, device.numbers.at(rank));
+      missing.is_virtual = device.kind == "cpu";
+      missing.memory.capacity_bytes = spec.run.device_memory_bytes;
+      devices.push_back(std::move(missing));
+    }
+    DeviceReport& device = devices[rank];
+    device.memory.planned_bytes = planned.total_bytes;
+    auto link = std::find_if(device.links.begin(), device.links.end(),
+                             [&](const LinkReport& report) { return report.kind == planned.link; });
+    if (link == device.links.end()) {
+      if (planned.tx_bytes == 0 && planned.rx_bytes == 0) continue;  // a device alone has no link to speak of
+      device.links.emplace_back().kind = planned.link;
+      link = device.links.end() - 1;
+    }
+    link->predicted_tx_bytes = planned.tx_bytes;
+    link->predicted_rx_bytes = planned.rx_bytes;
+  }
+}
+
+// What the run's own counters say about trusting it.
+void judge_validity(CellResult& result) {
+  if (!result.run || result.run->time <= Nanoseconds(0)) return;
+  std::string doubts;
+  const auto doubt = [&](const std::string& text) { doubts += (doubts.empty() ? "" : "; ") + text; };
+  for (const DeviceReport& device : result.run->devices) {
+    if (!device.memory.peak_bytes) doubt(device.name + " has no memory counter");
+    for (const LinkReport& link : device.links)
+      if (!link.counted_tx_bytes || !link.counted_rx_bytes)
+        doubt(fmt::format("{} has no byte counter for its {} link", device.name, name_of(link.kind)));
+  }
+  result.valid = doubts.empty();
+  if (!doubts.empty()) result.reason += (result.reason.empty() ? "" : "; ") + doubts;
+}
+
+void score(Engine& engine, const CellSpec& spec, const PreparedTask& task, PhaseSink* phases, CellResult& result) {
+  ScoreReport& run = *result.run;
+  ScoreReport report = engine.score(task.requests.requests, spec.run, phases);
+  CHECK_EQUAL(report.log_likelihoods.size(), task.requests.requests.size(), "the engine answers every request");
+  report.tokens.requested = run.tokens.requested;
+  report.tokens.truncated = run.tokens.truncated;
+  run = std::move(report);
+
+  const auto bad = std::find_if_not(run.log_likelihoods.begin(), run.log_likelihoods.end(),
+                                    [](double value) { return std::isfinite(value); });
+  result.items = score_items(task.questions, task.requests, run.log_likelihoods);
+  if (bad != run.log_likelihoods.end()) {
+    result.reason = fmt::format("the log-likelihood of request {} is {}; the weights or the arithmetic overflow",
+                                bad - run.log_likelihoods.begin(), *bad);
+    return;
+  }
+  result.scores = summarize(result.items);
+  result.status = run.tokens.truncated > 0 ? CellStatus::truncated : CellStatus::ok;
+  if (result.status == CellStatus::truncated) result.reason = too_long(task, spec) + ": they were cut";
+}
+
+}  // namespace
+
+std::filesystem::path task_file(const CellSpec& spec) {
+  return spec.task.empty() ? embedded_file(embedded_questions) : std::filesystem::path(spec.task);
+}
+
+std::string task_key(const CellSpec& spec) {
+  return fmt::format("{}|{}|{}|{}|{}", spec.model.path, spec.model.random_shape, spec.task, spec.limit.value_or(0),
+                     spec.max_tokens_per_sequence.value_or(0));
+}
+
+PreparedTask prepare_task(const CellSpec& spec) {
+  PreparedTask task;
+  task.config = read_config(spec.model);
+  spec.placement.layout.check(task.config);
+  const auto tokenizer = open_tokenizer(spec.model, task.config);
+  task.questions = read_questions(task_file(spec), spec.limit);
+  if (task.questions.empty()) throw InputError("{} has no questions", task_file(spec).string());
+  task.max_tokens =
+      std::min(task.config.max_positions, spec.max_tokens_per_sequence.value_or(task.config.max_positions));
+  task.requests = make_requests(task.questions, *tokenizer, task.max_tokens);
+  return task;
+}
+
+CellResult result_of_exception() {
+  CellResult result;
+  try {
+    throw;
+  } catch (const InputError&) {
+    throw;
+  } catch (const Interrupted&) {
+    throw;
+  } catch (const OutOfMemory& error) {
+    result.status = CellStatus::out_of_memory;
+    result.reason = error.what();
+  } catch (const TimedOut& error) {
+    result.status = CellStatus::timed_out;
+    result.reason = error.what();
+  } catch (const std::bad_alloc&) {
+    result.status = CellStatus::out_of_memory;
+    result.reason = "the host is out of memory";
+  } catch (const std::exception& error) {
+    result.reason = error.what();
+  }
+  return result;
+}
+
+CellResult run_cell(Engine& engine, const CellSpec& spec, const PreparedTask& task, PhaseSink* phases) {
+  CellResult result;
+  result.run.emplace();
+  result.run->tokens.requested = task.requests.counts.requested;
+  result.run->tokens.truncated = task.requests.counts.truncated;
+  if (task.requests.counts.truncated > 0 && spec.when_too_long == WhenTooLong::fail) {
+    result.run->tokens.truncated = 0;  // nothing was cut: nothing was run
+    result.reason =
+        too_long(task, spec) + "; nothing was run: raise the limit, or cut them with --when-too-long truncate";
+    return result;
+  }
+  const Plan plan = plan_score(task.config, spec.placement, spec.run, task.requests.requests);
+  try {
+    score(engine, spec, task, phases, result);
+  } catch (...) {
+    CellResult failure = result_of_exception();
+    failure.run = std::move(result.run);
+    result = std::move(failure);
+  }
+  add_plan(plan, spec, result.run->devices);
+  judge_validity(result);
+  return result;
+}
+
+}  // namespace batchscope
