@@ -81,7 +81,8 @@ void report(const RecordOptions& options, const Recording& recording, int code) 
 int record(const RecordOptions& options) {
   const RecordPlan plan = check(options);
   const SignalGuard signals;
-  const auto store = open_store(options);
+  const bool is_new = !options.output.empty() && !std::filesystem::exists(options.output);
+  auto store = open_store(options);
   std::int64_t session = 0;
   if (store) {
     session = store->begin_session("record");
@@ -92,6 +93,8 @@ int record(const RecordOptions& options) {
     child = start_command(options.command);
     if (*child < 0) {
       say(fmt::format("batchscope: cannot start {}: {}\n", options.command[0], std::strerror(errno)));
+      store.reset();
+      if (is_new) std::filesystem::remove(options.output);  // nothing was recorded
       return cannot_start;
     }
   }
