@@ -1,0 +1,30 @@
+// Names and order of a study's cells.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "study/cell.h"
+
+namespace batchscope {
+
+// Everything of a cell but its batch, in words: "tp4 fusion=on padded f32 memory=67108864".
+std::string strategy_name(const CellSpec& spec);
+// The same cell has the same key in every run of the study: strategy, batch, repeat (1, 2, …).
+std::string cell_key(const CellSpec& spec, std::int64_t repeat);
+
+// For tables, one a cell: layout and fusion, and of the rest what differs among these cells: "TP4 fused 64.0 MiB".
+std::vector<std::string> short_names(std::span<const CellSpec> strategies);
+
+// One run of one cell, in the place that chance gave it.
+struct PlannedRun {
+  std::size_t cell = 0;     // index into the cells
+  std::int64_t repeat = 1;  // 1, 2, …
+};
+// Every cell once a repeat. Within a repeat, the cells that share a worker stay together; the order of these blocks,
+// and of the cells in each, is drawn from the seed.
+std::vector<PlannedRun> run_order(std::span<const CellSpec> cells, std::int64_t repeats, std::uint64_t seed);
+
+}  // namespace batchscope
