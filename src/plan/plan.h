@@ -2,14 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "comm/ledger.h"
 #include "device/link.h"
-#include "tensor/memory.h"
 #include "engine/engine.h"
+#include "tensor/memory.h"
 
 namespace batchscope {
 
@@ -31,6 +32,15 @@ struct Plan {
 // Plans scoring these requests in batches as the engine forms them. Ignores settings.device_memory_bytes.
 Plan plan_score(const ModelConfig& config, const Placement& placement, const RunSettings& settings,
                 std::span<const ScoreRequest> requests);
+
+// Plans greedy generation to the last token of every request.
+Plan plan_generate(const ModelConfig& config, const Placement& placement, const RunSettings& settings,
+                   std::span<const GenerateRequest> requests);
+
+// The largest batch, up to `most`, whose plan fits `device_memory_bytes` on every device; 0 if none does. Memory must
+// not shrink with the batch.
+std::int64_t largest_batch(std::int64_t most, std::int64_t device_memory_bytes,
+                           const std::function<Plan(std::int64_t batch)>& plan_of);
 
 // The largest batch, up to the number of requests, with which everything fits `device_memory_bytes`; 0 if none does.
 std::int64_t largest_batch(const ModelConfig& config, const Placement& placement, RunSettings settings,

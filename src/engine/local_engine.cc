@@ -1,0 +1,227 @@
+// Loading and running on virtual devices.
+#include "engine/local_engine.h"
+
+#include <fmt/format.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "device/cpu/cpu_device.h"
+#include "ops/cpu_kernels.h"
+
+namespace batchscope {
+namespace {
+
+void check_placement(const Placement& placement, const ModelConfig& config) {
+  if (placement.device.kind != "cpu")
+    throw InputError("--device {}: this build has no engine for {} devices; use cpu:N", to_string(placement.device),
+                     placement.device.kind);
+  if (placement.dtype != DType::f32 && placement.dtype != DType::bf16)
+    throw InputError("--dtype {}: cpu devices compute f32 and bf16", name_of(placement.dtype));
+  if (placement.dtype == DType::bf16 && !__builtin_cpu_supports("avx512bw"))
+    throw InputError("--dtype bf16: this CPU has no AVX-512, which bf16 needs; use f32");
+  if (placement.layout.ranks() > placement.device.count())
+    throw InputError("--parallel {}: {} ranks, but --device {} names {}; use {}:{}", placement.layout.to_string(),
+                     placement.layout.ranks(), to_string(placement.device), placement.device.count(),
+                     placement.device.kind, placement.layout.ranks());
+  placement.layout.check(config);
+}
+
+// A batch as phases name it.
+std::string batch_detail(std::size_t index, std::size_t sequences) {
+  return fmt::format("batch {}, {} sequences", index, sequences);
+}
+
+}  // namespace
+
+std::unique_ptr<Engine> make_engine(std::string_view name) {
+  if (name == "batchscope") return std::make_unique<LocalEngine>();
+  throw InputError("--engine: '{}' is not known; use batchscope", name);
+}
+
+std::string LocalEngine::describe() const { return "batchscope"; }
+
+Capabilities LocalEngine::capabilities() const {
+  return {.layouts = {"mp", "pp", "tp", "dp"},
+          .fusions = {"qkv", "swiglu", "norm", "attention", "comm"},
+          .packings = {"padded", "packed", "prefix"},
+          .dtypes = {"f32", "bf16"}};
+}
+
+Nanoseconds LocalEngine::load(const ModelSource& model, const Placement& placement) {
+  const Nanoseconds begin = monotonic_clock().now();
+  config_ = read_config(model);
+  check_placement(placement, config_);
+  placement_ = placement;
+  team_.reset();
+  ranks_.clear();
+  const auto count = static_cast<int>(placement.layout.ranks());
+  page_ = std::make_unique<VirtualDevicePage>(count);
+  std::vector<VirtualDeviceCounters*> counters;
+  for (int i = 0; i < count; ++i) counters.push_back(&page_->device(i));
+  fabric_ = std::make_unique<Fabric>(counters, monotonic_clock());
+  ranks_.resize(static_cast<std::size_t>(count));
+  team_ = std::make_unique<Team>(count);
+  const auto weights = open_weights(model, config_);
+  team_->run([&](int index) { build_rank(index, *weights); }, [&] { fabric_->abort(); });
+  return monotonic_clock().now() - begin;
+}
+
+void LocalEngine::build_rank(int index, const WeightSource& weights) {
+  RankState& state = ranks_[static_cast<std::size_t>(index)];
+  VirtualDeviceCounters& counters = page_->device(index);
+  counters.thread_id = static_cast<std::int32_t>(syscall(SYS_gettid));
+  state.memory = std::make_unique<HostPages>();
+  auto device =
+      std::make_unique<CpuDevice>(fmt::format("cpu:{}", placement_.device.numbers[static_cast<std::size_t>(index)]),
+                                  *state.memory, cpu_kernels(), placement_.threads);
+  device->arena().publish(&counters.memory_used_bytes);
+  state.rank =
+      std::make_unique<Rank>(config_, placement_.layout, index, placement_.dtype, std::move(device), fabric_.get());
+  state.rank->load(weights);
+}
+
+void LocalEngine::on_every_rank(const std::function<void(RankState&)>& work) {
+  team_->run([&](int index) { work(ranks_[static_cast<std::size_t>(index)]); }, [&] { fabric_->abort(); });
+}
+
+void LocalEngine::prepare(const RunSettings& settings) {
+  if (settings.link.kind)
+    throw InputError("--link {}: cpu devices have virtual links; give a pace such as 12GB/s,5us",
+                     to_string(settings.link));
+  if (settings.fusion.attention && config_.head_dim > RopeAttention::largest_head_dim)
+    throw InputError("--fusion attention: heads of {} are wider than the kernel's {}; leave it out", config_.head_dim,
+                     RopeAttention::largest_head_dim);
+  fabric_->reset();
+  fabric_->set_link(settings.link);
+  for (std::size_t index = 0; index < ranks_.size(); ++index) {
+    Arena& arena = ranks_[index].rank->device().arena();
+    arena.limit(std::nullopt);
+    arena.limit(settings.device_memory_bytes);
+    arena.reset_peak();
+    page_->device(static_cast<int>(index)).memory_capacity_bytes = settings.device_memory_bytes.value_or(0);
+  }
+}
+
+void LocalEngine::begin_measuring(RankState& state) {
+  const auto index = static_cast<int>(&state - ranks_.data());
+  state.rank->ledger().clear();
+  state.rank->communication_time() = {};
+  state.before = {thread_cpu_time(), page_->device(index).link_tx_bytes, page_->device(index).link_rx_bytes};
+}
+
+ScoreReport LocalEngine::score(std::span<const ScoreRequest> requests, const RunSettings& settings, PhaseSink* phases) {
+  prepare(settings);
+  ScoreReport run;
+  run.log_likelihoods.resize(requests.size());
+  const auto replicas = static_cast<std::size_t>(placement_.layout.replicas());
+  std::vector<std::vector<RequestIndices>> batches;  // of each replica
+  for (std::size_t replica = 0; replica < replicas; ++replica) {
+    batches.push_back(batches_of_replica(requests, settings, placement_.layout, static_cast<std::int64_t>(replica)));
+    run.batches += std::ssize(batches.back());
+    for (const auto& batch : batches.back())
+      for (const Batch& part : pipeline_batches(requests, batch, placement_.layout, settings.packing)) {
+        run.tokens.computed += part.rows() - part.padding;
+        run.tokens.padding += part.padding;
+      }
+  }
+  for (const auto& request : requests) run.tokens.requested += std::ssize(request.tokens) - 1;
+
+  on_every_rank([&](RankState& state) {
+    const auto& mine = batches[static_cast<std::size_t>(state.rank->place().replica)];
+    const PhaseScope phase(phases, "warm-up", state.rank->device().name());
+    if (!mine.empty()) state.rank->score(requests, mine.front(), settings, run.log_likelihoods);
+  });
+  // Of each replica's batch: when the first stage took it, and when the last stage had done with it.
+  std::vector<std::vector<Nanoseconds>> started(replicas), ended(replicas);
+  on_every_rank([&](RankState& state) { begin_measuring(state); });
+  const Nanoseconds begin = monotonic_clock().now();
+  on_every_rank([&](RankState& state) {
+    const auto replica = static_cast<std::size_t>(state.rank->place().replica);
+    const bool starts = state.rank->place().stage == 0 && state.rank->place().shard == 0;
+    for (std::size_t index = 0; index < batches[replica].size(); ++index) {
+      const auto& batch = batches[replica][index];
+      if (starts) started[replica].push_back(monotonic_clock().now());
+      const PhaseScope phase(phases, "batch", state.rank->device().name(), batch_detail(index, batch.size()));
+      state.rank->score(requests, batch, settings, run.log_likelihoods);
+      if (state.rank->holds_results()) ended[replica].push_back(monotonic_clock().now());
+    }
+    state.cpu = thread_cpu_time() - state.before.cpu;
+  });
+  run.time = monotonic_clock().now() - begin;
+  for (std::size_t replica = 0; replica < replicas; ++replica)
+    for (std::size_t index = 0; index < ended[replica].size(); ++index)
+      run.batch_times.push_back(ended[replica][index] - started[replica][index]);
+  for (auto& state : ranks_)
+    for (const auto& entry : state.rank->ledger().entries()) run.ledger.push_back(entry);
+  run.devices = report_devices(run.time);
+  return run;
+}
+
+GenerateReport LocalEngine::generate(std::span<const GenerateRequest> requests, const RunSettings& settings,
+                                     PhaseSink* phases) {
+  for (const auto& request : requests)
+    if (request.prompt.empty()) throw InputError("a prompt has no token; give some text");
+  prepare(settings);
+  GenerateReport run;
+  run.tokens.resize(requests.size());
+  on_every_rank([&](RankState& state) { begin_measuring(state); });
+  std::vector<Nanoseconds> first_token(ranks_.size(), Nanoseconds::max());
+  const auto batch = static_cast<std::size_t>(settings.batch);
+  const auto replicas = static_cast<std::size_t>(placement_.layout.replicas());
+  const Nanoseconds begin = monotonic_clock().now();
+  on_every_rank([&](RankState& state) {
+    const auto replica = static_cast<std::size_t>(state.rank->place().replica);
+    Nanoseconds& first = first_token[static_cast<std::size_t>(&state - ranks_.data())];
+    for (std::size_t at = replica * batch; at < requests.size(); at += replicas * batch) {
+      const auto part = requests.subspan(at, std::min(batch, requests.size() - at));
+      const PhaseScope phase(phases, "generate", state.rank->device().name(), batch_detail(at / batch, part.size()));
+      auto tokens = state.rank->generate(part, config_.eos_tokens, settings,
+                                         [&] { first = std::min(first, monotonic_clock().now()); });
+      if (state.rank->holds_results())
+        std::move(tokens.begin(), tokens.end(), run.tokens.begin() + static_cast<std::ptrdiff_t>(at));
+    }
+    state.cpu = thread_cpu_time() - state.before.cpu;
+  });
+  run.time = monotonic_clock().now() - begin;
+  run.time_to_first_token = *std::min_element(first_token.begin(), first_token.end()) - begin;
+  run.devices = report_devices(run.time);
+  return run;
+}
+
+std::vector<DeviceReport> LocalEngine::report_devices(Nanoseconds time) {
+  std::vector<DeviceReport> devices;
+  for (auto& state : ranks_) devices.push_back(report(state, time));
+  return devices;
+}
+
+DeviceReport LocalEngine::report(RankState& state, Nanoseconds time) {
+  const auto& counters = page_->device(static_cast<int>(&state - ranks_.data()));
+  Rank& rank = *state.rank;
+  DeviceReport device{.name = rank.device().name()};
+  device.memory = {.capacity_bytes = rank.device().arena().capacity(), .peak_bytes = rank.device().arena().peak()};
+  LinkReport link{.predicted_tx_bytes = 0, .predicted_rx_bytes = 0, .counted_tx_bytes = 0, .counted_rx_bytes = 0};
+  for (const auto& entry : rank.ledger().entries()) {
+    *link.predicted_tx_bytes += entry.predicted_tx_bytes;
+    *link.predicted_rx_bytes += entry.predicted_rx_bytes;
+    *link.counted_tx_bytes += entry.counted_tx_bytes;
+    *link.counted_rx_bytes += entry.counted_rx_bytes;
+  }
+  link.link_tx_bytes = counters.link_tx_bytes - state.before.tx_bytes;
+  link.link_rx_bytes = counters.link_rx_bytes - state.before.rx_bytes;
+  device.links.push_back(link);
+  if (time > Nanoseconds(0)) {
+    const auto& spent = rank.communication_time();
+    const auto share = [&](Nanoseconds part) { return std::clamp(to_seconds(part) / to_seconds(time), 0.0, 1.0); };
+    DeviceReport::Busy busy{.compute = share(state.cpu - spent.communicate_cpu),
+                            .communicate = share(spent.communicate)};
+    busy.communicate = std::min(busy.communicate, 1.0 - busy.compute);
+    busy.idle = 1.0 - busy.compute - busy.communicate;
+    device.busy = busy;
+  }
+  return device;
+}
+
+}  // namespace batchscope

@@ -1,0 +1,59 @@
+// The weights one rank holds: allocated from the configuration alone, filled from a checkpoint slice by slice.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "device/device.h"
+#include "model/weights.h"
+#include "parallel/layout.h"
+
+namespace batchscope {
+
+// One decoder layer's part. Projections that can be fused lie next to each other.
+struct LayerWeights {
+  Tensor input_norm;     // [1, hidden]
+  Tensor qkv;            // [(heads + 2 kv_heads) * head_dim, hidden]
+  Tensor q, k, v;        // rows of qkv
+  Tensor attention_out;  // [hidden, heads * head_dim]
+  Tensor post_norm;      // [1, hidden]
+  Tensor gate_up;        // [2 intermediate, hidden]
+  Tensor gate, up;       // rows of gate_up
+  Tensor down;           // [hidden, intermediate]
+};
+
+class RankWeights {
+ public:
+  // Takes the memory from the device's arena, for as long as the arena's scope lasts.
+  RankWeights(const ModelConfig& config, const Layout& layout, std::int64_t rank, DType dtype, Device& device);
+
+  // Reads only this rank's slices.
+  void load(const WeightSource& source);
+
+  Tensor embedding;                  // [vocabulary, hidden]; first stage only
+  std::vector<LayerWeights> layers;  // of this stage
+  Tensor final_norm;                 // [1, hidden]; last stage only
+  Tensor projection;           // [vocabulary here, hidden]; last stage only; rows of `embedding` where tied and at hand
+  Tensor inverse_frequencies;  // [1, head_dim / 2] f32
+
+ private:
+  struct Part {  // a tensor of the checkpoint, the slice of it, and where it goes
+    WeightShape source;
+    Slice slice;
+    Tensor to;
+  };
+  Tensor allocate(std::string_view what, std::int64_t rows, std::int64_t columns);
+  void add_part(std::string name, std::int64_t rows, std::int64_t columns, Range row_share, Range column_share,
+                const Tensor& to);
+  void add_layer(std::int64_t layer);
+  void add_embedding_and_projection();
+
+  const ModelConfig config_;
+  const Layout::Place place_;
+  const Layout layout_;
+  const DType dtype_;
+  Device& device_;
+  std::vector<Part> parts_;
+};
+
+}  // namespace batchscope

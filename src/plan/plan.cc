@@ -1,0 +1,151 @@
+// Planning: ranks on planning devices, each distinct shape of batch run once and counted as often as it occurs.
+#include "plan/plan.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <numeric>
+
+#include "device/plan/plan_device.h"
+#include "engine/rank.h"
+
+namespace batchscope {
+namespace {
+
+LinkKind link_kind(const Placement& placement, const LinkSpec& link) {
+  if (placement.device.kind == "cpu") return LinkKind::virtual_link;
+  return link.kind.value_or(LinkKind::nvlink);
+}
+
+// Batches that cost the same: one of them, and how many there are.
+struct Repeated {
+  RequestIndices example;
+  std::int64_t count = 0;
+};
+
+// One replica's batches by shape, and their tokens.
+std::vector<Repeated> distinct_batches(const std::vector<RequestIndices>& batches, const Layout& layout,
+                                       const RunSettings& settings, std::span<const ScoreRequest> requests,
+                                       TokenCounts& tokens) {
+  std::map<std::vector<std::int64_t>, Repeated> by_shape;
+  for (const auto& batch : batches) {
+    std::vector<std::int64_t> shape;
+    for (const Batch& part : pipeline_batches(requests, batch, layout, settings.packing)) {
+      const auto part_shape = part.shape();
+      shape.push_back(std::ssize(part_shape));
+      shape.insert(shape.end(), part_shape.begin(), part_shape.end());
+      tokens.computed += part.rows() - part.padding;
+      tokens.padding += part.padding;
+    }
+    Repeated& repeated = by_shape[shape];
+    if (repeated.count++ == 0) repeated.example = batch;
+  }
+  std::vector<Repeated> distinct;
+  for (auto& [shape, repeated] : by_shape) distinct.push_back(std::move(repeated));
+  return distinct;
+}
+
+// A rank that plans.
+struct PlanningRank {
+  PlanningRank(const ModelConfig& config, const Placement& placement, int index) {
+    auto owned = std::make_unique<PlanDevice>("plan");
+    device = owned.get();
+    rank = std::make_unique<Rank>(config, placement.layout, index, placement.dtype, std::move(owned), nullptr);
+  }
+  PlanDevice* device;  // of `rank`
+  std::unique_ptr<Rank> rank;
+};
+
+DevicePlan finish(PlanningRank& planning, const Ledger& ledger, double flop, LinkKind link) {
+  DevicePlan plan{.bytes = planning.device->bytes_at_peak(), .link = link, .flop = flop};
+  plan.total_bytes = std::accumulate(plan.bytes.begin(), plan.bytes.end(), std::int64_t{0});
+  for (const auto& entry : ledger.entries()) {
+    plan.tx_bytes += entry.predicted_tx_bytes;
+    plan.rx_bytes += entry.predicted_rx_bytes;
+  }
+  return plan;
+}
+
+DevicePlan plan_rank(const ModelConfig& config, const Placement& placement, const RunSettings& settings, int index,
+                     std::span<const ScoreRequest> requests, const std::vector<Repeated>& batches,
+                     std::vector<LedgerEntry>& entries) {
+  PlanningRank planning(config, placement, index);
+  Ledger total;
+  double flop = 0;
+  std::vector<double> log_likelihoods(requests.size());
+  for (const auto& batch : batches) {
+    const double before = planning.device->flop();
+    planning.rank->ledger().clear();
+    planning.rank->score(requests, batch.example, settings, log_likelihoods);
+    total.add(planning.rank->ledger(), batch.count);
+    flop += (planning.device->flop() - before) * static_cast<double>(batch.count);
+  }
+  entries.insert(entries.end(), total.entries().begin(), total.entries().end());
+  return finish(planning, total, flop, link_kind(placement, settings.link));
+}
+
+}  // namespace
+
+Plan plan_score(const ModelConfig& config, const Placement& placement, const RunSettings& settings,
+                std::span<const ScoreRequest> requests) {
+  placement.layout.check(config);
+  Plan plan;
+  for (const auto& request : requests) plan.tokens.requested += std::ssize(request.tokens) - 1;
+  for (std::int64_t replica = 0; replica < placement.layout.replicas(); ++replica) {
+    const auto batches = batches_of_replica(requests, settings, placement.layout, replica);
+    plan.batches += std::ssize(batches);
+    const auto distinct = distinct_batches(batches, placement.layout, settings, requests, plan.tokens);
+    const std::int64_t ranks = placement.layout.stages() * placement.layout.shards();
+    for (std::int64_t index = replica * ranks; index < (replica + 1) * ranks; ++index)
+      plan.devices.push_back(
+          plan_rank(config, placement, settings, static_cast<int>(index), requests, distinct, plan.ledger));
+  }
+  return plan;
+}
+
+Plan plan_generate(const ModelConfig& config, const Placement& placement, const RunSettings& settings,
+                   std::span<const GenerateRequest> requests) {
+  placement.layout.check(config);
+  Plan plan;
+  const auto batch = static_cast<std::size_t>(settings.batch);
+  const auto replicas = static_cast<std::size_t>(placement.layout.replicas());
+  plan.batches = static_cast<std::int64_t>((requests.size() + batch - 1) / batch);
+  for (int index = 0; index < placement.layout.ranks(); ++index) {
+    PlanningRank planning(config, placement, index);
+    const auto replica = static_cast<std::size_t>(planning.rank->place().replica);
+    for (std::size_t at = replica * batch; at < requests.size(); at += replicas * batch)
+      planning.rank->generate(requests.subspan(at, std::min(batch, requests.size() - at)), {}, settings, [] {});
+    const Ledger& ledger = planning.rank->ledger();
+    plan.ledger.insert(plan.ledger.end(), ledger.entries().begin(), ledger.entries().end());
+    plan.devices.push_back(finish(planning, ledger, planning.device->flop(), link_kind(placement, settings.link)));
+  }
+  return plan;
+}
+
+std::int64_t largest_batch(std::int64_t most, std::int64_t device_memory_bytes,
+                           const std::function<Plan(std::int64_t batch)>& plan_of) {
+  const auto fits = [&](std::int64_t batch) {
+    const Plan plan = plan_of(batch);
+    return std::all_of(plan.devices.begin(), plan.devices.end(),
+                       [&](const DevicePlan& device) { return device.total_bytes <= device_memory_bytes; });
+  };
+  // The first batch holds the longest sequences, so memory grows with the batch: bisect.
+  std::int64_t fitting = 0, failing = most + 1;
+  while (failing - fitting > 1) {
+    // The doubling before the bisection keeps the plans small where the answer is.
+    const std::int64_t batch =
+        failing > most ? std::min(most, std::max<std::int64_t>(1, 2 * fitting)) : fitting + (failing - fitting) / 2;
+    (fits(batch) ? fitting : failing) = batch;
+  }
+  return fitting;
+}
+
+std::int64_t largest_batch(const ModelConfig& config, const Placement& placement, RunSettings settings,
+                           std::span<const ScoreRequest> requests, std::int64_t device_memory_bytes) {
+  return largest_batch(std::ssize(requests), device_memory_bytes, [&](std::int64_t batch) {
+    settings.batch = batch;
+    return plan_score(config, placement, settings, requests);
+  });
+}
+
+}  // namespace batchscope
