@@ -83,6 +83,10 @@ std::string cell_key(const CellSpec& spec, std::int64_t repeat) {
   return fmt::format("{} batch={} #{}", strategy_name(spec), spec.run.batch, repeat);
 }
 
+nlohmann::json stored_cell(const CellSpec& spec, std::int64_t repeat) {
+  return {{"spec", to_json(spec)}, {"strategy", strategy_name(spec)}, {"repeat", repeat}};
+}
+
 std::vector<std::string> short_names(std::span<const CellSpec> strategies) {
   std::vector<std::string> names;
   for (const CellSpec& spec : strategies) {

@@ -15,6 +15,9 @@ std::string strategy_name(const CellSpec& spec);
 // The same cell has the same key in every run of the study: strategy, batch, repeat (1, 2, …).
 std::string cell_key(const CellSpec& spec, std::int64_t repeat);
 
+// A cell as a .bscope file keeps it.
+nlohmann::json stored_cell(const CellSpec& spec, std::int64_t repeat);
+
 // For tables, one a cell: layout and fusion, and of the rest what differs among these cells: "TP4 fused 64.0 MiB".
 std::vector<std::string> short_names(std::span<const CellSpec> strategies);
 

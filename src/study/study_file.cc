@@ -96,8 +96,7 @@ void StudyParser::check_keys(const toml::table& table, const std::string& where,
   std::set<std::string> seen;
   for (const auto& [name, node] : table) {
     const std::string key = dashed(name.str());
-    if (!seen.insert(key).second)
-      refuse(node, "{}{} is given twice, with '-' and with '_'", where, quote(key));
+    if (!seen.insert(key).second) refuse(node, "{}{} is given twice, with '-' and with '_'", where, quote(key));
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
     const std::string near = nearest(key, known);
     refuse(node, "unknown key {}{}; {}", where, quote(name.str()),
