@@ -144,14 +144,27 @@ std::optional<ProcessStat> parse_process_stat(std::string_view stat) {
   const auto parent = count(next_word(rest));
   for (int skipped = 5; skipped <= 13; ++skipped) next_word(rest);
   const auto user = count(next_word(rest)), system = count(next_word(rest));
-  for (int skipped = 16; skipped <= 21; ++skipped) next_word(rest);
+  const auto children_user = number<std::int64_t>(next_word(rest)),
+             children_system = number<std::int64_t>(next_word(rest));
+  for (int skipped = 18; skipped <= 21; ++skipped) next_word(rest);
   const auto start = number<std::uint64_t>(next_word(rest));
   next_word(rest);  // 23: virtual size
   const auto resident = count(next_word(rest));
-  if (!pid || state.size() != 1 || !parent || !user || !system || !start || !resident) return std::nullopt;
+  if (!pid || state.size() != 1 || !parent || !user || !system || !children_user || !children_system || !start ||
+      !resident)
+    return std::nullopt;
   out = {.pid = *pid, .parent = *parent, .state = state[0], .start_ticks = *start, .resident_pages = *resident};
-  if (__builtin_add_overflow(*user, *system, &out.cpu_ticks)) return std::nullopt;
+  if (__builtin_add_overflow(*user, *system, &out.cpu_ticks) ||
+      __builtin_add_overflow(*children_user, *children_system, &out.children_cpu_ticks))
+    return std::nullopt;
   return out;
+}
+
+std::vector<std::int64_t> parse_children(std::string_view children) {
+  std::vector<std::int64_t> pids;
+  for (auto line = next_line(children); !line.empty();)
+    if (const auto pid = count(next_word(line))) pids.push_back(*pid);
+  return pids;
 }
 
 std::optional<std::int64_t> parse_schedstat(std::string_view schedstat) { return count(next_word(schedstat)); }

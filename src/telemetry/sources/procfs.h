@@ -46,11 +46,15 @@ std::vector<NetworkStats> parse_net_dev(std::string_view net_dev);
 struct ProcessStat {
   std::int64_t pid = 0, parent = 0;
   char state = '?';
-  std::int64_t cpu_ticks = 0;  // user + system of all its threads
+  std::int64_t cpu_ticks = 0;           // user + system of all its threads
+  std::int64_t children_cpu_ticks = 0;  // of the children that it has waited for
   std::uint64_t start_ticks = 0;
   std::int64_t resident_pages = 0;
 };
 std::optional<ProcessStat> parse_process_stat(std::string_view stat);
+
+// /proc/PID/task/TID/children: numbers of processes.
+std::vector<std::int64_t> parse_children(std::string_view children);
 
 // /proc/PID/task/TID/schedstat: nanoseconds on a CPU.
 std::optional<std::int64_t> parse_schedstat(std::string_view schedstat);

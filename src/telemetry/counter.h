@@ -1,0 +1,47 @@
+// A counter and what one reading of it gives: a value, or absent with a reason. Absent is never 0.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+
+namespace batchscope {
+
+enum class CounterKind {
+  gauge,       // a level: memory in use
+  cumulative,  // only grows: bytes sent
+  window,      // a mean over the last refresh period: a driver's utilisation
+};
+constexpr std::string_view name_of(CounterKind kind) {
+  return kind == CounterKind::gauge ? "gauge" : kind == CounterKind::cumulative ? "cumulative" : "window";
+}
+
+struct Counter {
+  std::string name{};    // OpenMetrics style, the unit as suffix: "gpu_pcie_tx_bytes_total"
+  std::string unit{};    // "bytes", "seconds", "ratio"
+  std::string device{};  // "cpu:0 (pid 123)", "host", "eth0"
+  CounterKind kind = CounterKind::gauge;
+  bool is_virtual = false;
+  bool is_integer = true;                  // values are int64, otherwise double
+  std::optional<std::int64_t> modulus{};   // a cumulative counter's raw value wraps at this
+  std::optional<Nanoseconds> wrap_time{};  // the shortest time in which it can; an increase over more is unknown
+  std::optional<Nanoseconds> refresh{};    // how often its value changes, where that is coarser than a read
+  std::optional<Nanoseconds> read_cost{};  // of one read, as far as known beforehand
+  std::string help{};                      // one line for people
+};
+
+// One reading. The reason is text of static lifetime, so that a reading is copied without allocation.
+struct Reading {
+  std::int64_t integer = 0;
+  double real = 0;
+  const char* absent = "not read";  // null: there is a value, in `integer` or `real` as the counter says
+
+  static Reading of(std::int64_t value) { return {.integer = value, .real = 0, .absent = nullptr}; }
+  static Reading of(double value) { return {.integer = 0, .real = value, .absent = nullptr}; }
+  static Reading none(const char* reason) { return {.integer = 0, .real = 0, .absent = reason}; }
+};
+
+}  // namespace batchscope

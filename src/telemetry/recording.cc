@@ -1,0 +1,102 @@
+// The thread between sampler and store (telemetry/recording.h).
+#include "telemetry/recording.h"
+
+#include <csignal>
+
+#include "base/error.h"
+#include "telemetry/sources/host.h"
+#include "telemetry/sources/virtual_devices.h"
+
+namespace batchscope {
+namespace {
+
+constexpr auto commit_period = std::chrono::milliseconds(500);  // a kill loses at most a second, commit included
+
+SamplerRecord record_of(const SamplerFigures& f, std::int64_t session) {
+  return {.session = session,
+          .source = f.source,
+          .period = f.period,
+          .ticks = f.ticks,
+          .missed = f.missed,
+          .dropped = f.dropped,
+          .period_error_p50 = f.period_error_p50,
+          .period_error_p99 = f.period_error_p99,
+          .period_error_max = f.period_error_max,
+          .call_p50 = f.call_p50,
+          .call_p99 = f.call_p99,
+          .call_max = f.call_max,
+          .cpu_share = f.cpu_share};
+}
+
+}  // namespace
+
+std::vector<std::unique_ptr<Source>> default_sources(Nanoseconds period, std::optional<int> root) {
+  std::vector<std::unique_ptr<Source>> sources;
+  sources.push_back(std::make_unique<HostSource>(HostSource::Options{.period = period, .root = root}));
+  sources.push_back(std::make_unique<VirtualDeviceSource>(root));
+  return sources;
+}
+
+Recording::Recording(std::vector<std::unique_ptr<Source>> sources, const SamplerOptions& options, StoreWriter* store,
+                     std::int64_t session)
+    : begin_(monotonic_clock().now()),
+      store_(store),
+      session_(session),
+      collector_(store, session),
+      sampler_(std::move(sources), options),
+      writer_([this] { run(); }) {}
+
+Recording::~Recording() { stop(); }
+
+void Recording::run() {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  std::unique_lock lock(mutex_);
+  while (!stop_) {
+    wake_.wait_for(lock, commit_period, [this] { return stop_; });
+    lock.unlock();
+    commit_once();
+    lock.lock();
+  }
+}
+
+// After a failed write the recording goes on for its summary; the file keeps what was committed.
+void Recording::commit_once() {
+  try {
+    for (auto& source : sampler_.sources()) collector_.drain(*source);
+    collector_.commit();
+    if (store_ == nullptr || write_error()) return;
+    for (auto& source : sampler_.sources()) store_->set_sampler(record_of(source->figures(), session_));
+  } catch (const Error& error) {
+    collector_.stop_writing();
+    const std::lock_guard guard(mutex_);
+    write_error_ = error.what();
+  }
+}
+
+void Recording::stop() {
+  if (!writer_.joinable()) return;
+  end_ = monotonic_clock().now();
+  sampler_.stop();
+  {
+    const std::lock_guard guard(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_all();
+  writer_.join();
+  commit_once();  // what came between the thread's last look and its end
+}
+
+RecordingSummary Recording::summary() const {
+  RecordingSummary summary{.elapsed = end_ - begin_, .counters = collector_.summaries(), .samplers = {}};
+  for (const auto& source : sampler_.sources()) summary.samplers.push_back(source->figures());
+  return summary;
+}
+
+std::optional<std::string> Recording::write_error() const {
+  const std::lock_guard guard(mutex_);
+  return write_error_;
+}
+
+}  // namespace batchscope

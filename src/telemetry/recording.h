@@ -1,0 +1,56 @@
+// A recording: sources sampled in threads of their own, what they read written to a .bscope file at least once a
+// second.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "store/store.h"
+#include "telemetry/collector.h"
+#include "telemetry/sampler.h"
+#include "telemetry/summary.h"
+
+namespace batchscope {
+
+// The sources that this machine has: the host, the virtual devices; with `root`, those of one process and its
+// descendants, and their own use of the host.
+std::vector<std::unique_ptr<Source>> default_sources(Nanoseconds period, std::optional<int> root = {});
+
+class Recording {
+ public:
+  // `store` may be null (only the summary is kept) and must outlive the recording; `session` is one of its sessions.
+  Recording(std::vector<std::unique_ptr<Source>> sources, const SamplerOptions& options, StoreWriter* store,
+            std::int64_t session);
+  ~Recording();
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+
+  // Reads a last time, writes what is left, ends the threads. Later calls do nothing.
+  void stop();
+  RecordingSummary summary() const;  // after stop()
+  // Why the file could not be written to its end; absent: it could. What was committed before is in the file.
+  std::optional<std::string> write_error() const;
+
+ private:
+  void run();
+  void commit_once();
+
+  Nanoseconds begin_, end_{0};
+  StoreWriter* store_;
+  std::int64_t session_;
+  Collector collector_;
+  Sampler sampler_;
+  mutable std::mutex mutex_;  // of what follows
+  std::condition_variable wake_;
+  bool stop_ = false;
+  std::optional<std::string> write_error_;
+  std::thread writer_;  // last: it uses all the others
+};
+
+}  // namespace batchscope

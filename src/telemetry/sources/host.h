@@ -1,0 +1,46 @@
+// The host as a source: CPUs, memory, disks, network and InfiniBand, and one process with its descendants.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "telemetry/source.h"
+
+namespace batchscope {
+
+class HostSource : public Source {
+ public:
+  struct Options {
+    Nanoseconds period{0};        // what the user asked for
+    std::optional<pid_t> root{};  // count this process and its descendants too
+    std::string files = "/";      // where proc/ and sys/ are; tests have their own
+  };
+  explicit HostSource(Options options);
+
+  std::string name() const override { return "host"; }
+  // The kernel counts CPU time in ticks of 10 ms: faster reading repeats values.
+  std::optional<Nanoseconds> period() const override;
+  bool discover() override;
+  const std::vector<CounterGroup>& groups() const override { return groups_; }
+  void read(std::size_t group, std::span<Reading> out) override { readers_[group](out); }
+
+ private:
+  using Reader = std::function<void(std::span<Reading>)>;
+  void add(std::vector<Counter> counters, Reader reader);
+  void add_cpu_and_memory();
+  void add_process();
+  void add_disks();
+  void add_networks();
+  void add_infiniband();
+
+  Options options_;
+  bool found_ = false;
+  std::vector<CounterGroup> groups_;
+  std::vector<Reader> readers_;  // one a group
+};
+
+}  // namespace batchscope

@@ -1,0 +1,50 @@
+// What came of a recording, counter by counter: as a table for people and as JSON.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "telemetry/counter.h"
+#include "telemetry/sampler.h"
+
+namespace batchscope {
+
+struct CounterSummary {
+  Counter counter{};
+  std::string source{};
+  std::int64_t count = 0;                                 // readings with a value
+  std::int64_t absent = 0;                                // readings without
+  double sum = 0, min = 0, max = 0, first = 0, last = 0;  // of the values; they mean nothing when count is 0
+  Nanoseconds begin{0}, end{0};                           // of the first and last value
+  struct Gap {
+    std::string reason{};
+    std::int64_t readings = 0;  // absent ones; 0: an increase between two readings is unknown
+    std::int64_t times = 0;
+    Nanoseconds time{0};
+  };
+  std::vector<Gap> gaps{};  // one a reason
+
+  void add(double value, Nanoseconds when);
+  void note_gap(const char* reason, std::int64_t readings, Nanoseconds time);
+
+  std::optional<double> total() const;       // of a cumulative counter: its known increase
+  bool total_is_complete() const;            // no part of the increase is unknown
+  std::optional<double> rate_per_s() const;  // total / time between the first and last value
+  std::optional<double> mean() const;        // of a gauge or window
+};
+
+struct RecordingSummary {
+  Nanoseconds elapsed{0};
+  std::vector<CounterSummary> counters{};
+  std::vector<SamplerFigures> samplers{};
+};
+
+// At most 80 columns; `colours` only for a terminal.
+std::string to_text(const RecordingSummary& summary, bool colours);
+// Unknown values are null, times in seconds.
+nlohmann::json to_json(const RecordingSummary& summary);
+
+}  // namespace batchscope

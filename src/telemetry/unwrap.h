@@ -1,0 +1,37 @@
+// Cumulative counters as they are stored: unwrapped, never going back; an increase that nobody can know is left out and
+// said to be so.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "telemetry/counter.h"
+
+namespace batchscope {
+
+class Unwrapper {
+ public:
+  explicit Unwrapper(const Counter& counter)
+      : modulus_(counter.modulus), wrap_time_(counter.wrap_time), is_integer_(counter.is_integer) {}
+
+  struct Step {
+    Reading value;                  // unwrapped
+    const char* unknown = nullptr;  // why the increase since `since` is not part of it; null: it is
+    Nanoseconds since{0};           // the last reading before this one
+  };
+  // The next present reading. The time between two is measured from before the first to after the second.
+  Step next(const Reading& raw, Nanoseconds before, Nanoseconds after);
+
+ private:
+  Step next_integer(std::int64_t raw, Nanoseconds after);
+  const char* unknown_over(Nanoseconds after) const;
+
+  std::optional<std::int64_t> modulus_;
+  std::optional<Nanoseconds> wrap_time_;
+  bool is_integer_;
+  bool first_ = true;
+  Reading last_raw_, last_;
+  Nanoseconds last_before_{0};
+};
+
+}  // namespace batchscope
