@@ -33,6 +33,7 @@ class Reader {
   void add_attempt(CellSummary& cell, const AttemptRecord& attempt);
   void add_details(CellSummary& cell, const AttemptRecord& attempt);
   void finish_strategies(std::int64_t study);
+  void lay_out_tables();
   void compare_with_reference(const std::string& study_json);
 
   const StoreReader& store_;
@@ -103,15 +104,30 @@ void Reader::finish_strategies(std::int64_t study) {
     if (auto& best = report_.strategies[cell.strategy].best; faster(best)) best = i;
     if (faster(report_.best)) report_.best = i;
   }
+  const std::vector<FrontierRecord> frontiers = store_.frontiers(study);
+  for (StrategySummary& strategy : report_.strategies)
+    for (const FrontierRecord& frontier : frontiers)
+      if (frontier.strategy == strategy.name) strategy.frontier = frontier;
+}
+
+// Rows and columns of the tables, and the names of the strategies in them.
+void Reader::lay_out_tables() {
   std::vector<CellSpec> specs;
   for (const StrategySummary& strategy : report_.strategies) specs.push_back(strategy.spec);
-  const std::vector<std::string> labels = short_names(specs);
-  const std::vector<FrontierRecord> frontiers = store_.frontiers(study);
-  for (std::size_t i = 0; i < report_.strategies.size(); ++i) {
-    report_.strategies[i].label = labels[i];
-    for (const FrontierRecord& frontier : frontiers)
-      if (frontier.strategy == report_.strategies[i].name) report_.strategies[i].frontier = frontier;
+  const std::vector<std::string> names = short_names(specs);
+  std::map<std::string, std::size_t> column_of;
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    StrategySummary& strategy = report_.strategies[i];
+    const auto [found, is_new] =
+        column_of.emplace(strategy_name(without_token_limit(specs[i])), report_.columns.size());
+    if (is_new) report_.columns.push_back(names[i]);
+    strategy.column = found->second;
+    const std::string limit = token_limit_name(specs[i]);
+    strategy.label = limit.empty() ? names[i] : names[i] + " " + limit;
   }
+  std::set<StudyReport::Row> rows;
+  for (const CellSummary& cell : report_.cells) rows.insert({cell.spec.run.batch, token_limit_name(cell.spec)});
+  report_.rows.assign(rows.begin(), rows.end());
 }
 
 void Reader::compare_with_reference(const std::string& study_json) {
@@ -132,9 +148,7 @@ StudyReport Reader::read() {
   read_cells(studies.front().id);
   finish_strategies(studies.front().id);
   compare_with_reference(studies.front().spec_json);
-  std::set<std::int64_t> batches;
-  for (const CellSummary& cell : report_.cells) batches.insert(cell.spec.run.batch);
-  report_.batches.assign(batches.begin(), batches.end());
+  lay_out_tables();
   report_.series = static_cast<std::int64_t>(store_.series().size());
   const std::vector<SessionRecord> sessions = store_.sessions();
   report_.sessions = static_cast<std::int64_t>(sessions.size());
@@ -154,9 +168,10 @@ std::optional<double> sum_of_links(const DeviceRecord& device, Member member) {
 
 }  // namespace
 
-const CellSummary* StudyReport::cell(std::size_t strategy, std::int64_t batch) const {
+const CellSummary* StudyReport::cell(std::size_t column, const Row& row) const {
   for (const CellSummary& cell : cells)
-    if (cell.strategy == strategy && cell.spec.run.batch == batch) return &cell;
+    if (strategies[cell.strategy].column == column && Row{cell.spec.run.batch, token_limit_name(cell.spec)} == row)
+      return &cell;
   return nullptr;
 }
 

@@ -1,7 +1,9 @@
 // A study read back from its .bscope file: every number that tables, HTML and JSON show, worked out once.
 #pragma once
 
+#include <compare>
 #include <cstdint>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -32,9 +34,10 @@ struct CellSummary {
 };
 
 struct StrategySummary {
-  std::string name;   // unique
-  std::string label;  // short, for columns
-  CellSpec spec;      // of its first cell
+  std::string name;        // unique
+  std::string label;       // short: of its column, and its token limit
+  std::size_t column = 0;  // index into StudyReport::columns
+  CellSpec spec;           // of its first cell
   std::optional<FrontierRecord> frontier;
   std::optional<std::int64_t> capacity_bytes;
   std::optional<std::size_t> best;  // cell with the least time among those that are ok
@@ -46,14 +49,22 @@ struct StudyReport {
   std::vector<StrategySummary> strategies;
   std::vector<CellSummary> cells;  // in the order of the study
   std::optional<std::size_t> reference;
-  std::optional<std::size_t> best;    // of all cells that are ok
-  std::int64_t series = 0;            // time series in the file
-  std::vector<std::int64_t> batches;  // all that occur, ascending
+  std::optional<std::size_t> best;  // of all cells that are ok
+  std::int64_t series = 0;          // time series in the file
+  // Tables: rows are batches, those with cut sequences apart; columns are strategies, whatever they cut.
+  struct Row {
+    std::int64_t batch = 0;
+    std::string token_limit;  // "" is none
+    auto operator<=>(const Row&) const = default;
+  };
+  std::vector<Row> rows;
+  std::vector<std::string> columns;  // labels
   bool has_virtual_devices = false;
   std::map<std::string, std::string> environment;  // of the last session
   std::int64_t sessions = 0;
 
-  const CellSummary* cell(std::size_t strategy, std::int64_t batch) const;  // null where the study has none
+  const CellSummary* cell(std::size_t column, const Row& row) const;  // null where the study has none
+  const std::string& label(const CellSummary& cell) const { return strategies[cell.strategy].label; }
 };
 
 // InputError when the file holds no study.

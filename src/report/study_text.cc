@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <set>
 #include <string>
@@ -36,17 +37,20 @@ class Pivot {
  public:
   Pivot(const StudyReport& report, bool colour) : report_(report), colour_(colour) {}
 
-  std::string table(const std::function<Cell(const CellSummary&)>& figure) const {
+  using Figure = std::function<Cell(const CellSummary&)>;
+
+  std::string table(const Figure& figure, const Figure& without_figures = status_cell) const {
     std::vector<std::string> header{"batch"};
-    for (const StrategySummary& strategy : report_.strategies) header.push_back(strategy.label);
+    header.insert(header.end(), report_.columns.begin(), report_.columns.end());
     TextTable table(header);
-    for (const std::int64_t batch : report_.batches) {
-      std::vector<Cell> row{{std::to_string(batch)}};
-      for (std::size_t strategy = 0; strategy < report_.strategies.size(); ++strategy) {
-        const CellSummary* cell = report_.cell(strategy, batch);
+    for (const StudyReport::Row& at : report_.rows) {
+      std::vector<Cell> row{
+          {at.token_limit.empty() ? std::to_string(at.batch) : fmt::format("{} {}", at.batch, at.token_limit)}};
+      for (std::size_t column = 0; column < report_.columns.size(); ++column) {
+        const CellSummary* cell = report_.cell(column, at);
         row.push_back(cell == nullptr      ? Cell{"-", Colour::dim}
                       : has_figures(*cell) ? figure(*cell)
-                                           : status_cell(*cell));
+                                           : without_figures(*cell));
       }
       table.add(std::move(row));
     }
@@ -78,7 +82,7 @@ std::string table_two(const StudyReport& report, const Pivot& pivot, bool colour
   text += pivot.table([&](const CellSummary& cell) { return time_and_accuracy(cell, report); });
   text += "* least time of its column";
   if (report.best)
-    text += fmt::format("; least of all: {}, batch {}", report.strategies[report.cells[*report.best].strategy].label,
+    text += fmt::format("; least of all: {}, batch {}", report.label(report.cells[*report.best]),
                         report.cells[*report.best].spec.run.batch);
   return wrap(text.substr(text.rfind('\n') + 1), terminal_columns, 2).insert(0, text.substr(0, text.rfind('\n') + 1)) +
          "\n";
@@ -147,15 +151,23 @@ Cell memory_cell(const CellSummary& cell) {
           Colour::yellow};
 }
 
+// What a cell that ran out of memory would have needed.
+Cell memory_wanted(const CellSummary& cell) {
+  std::int64_t most = 0;
+  for (const DeviceRecord& device : cell.devices) most = std::max(most, device.planned_bytes.value_or(0));
+  if (cell.status != "out_of_memory" || most == 0) return status_cell(cell);
+  return {fmt::format("needs {}", format_bytes(static_cast<double>(most))), Colour::yellow};
+}
+
 std::string memory_pivot(const StudyReport& report, const Pivot& pivot, bool colour) {
   std::string text = title("Memory at the peak, of the fullest device (plan in brackets where it differs)", colour) +
-                     pivot.table(memory_cell);
-  std::string limits;
+                     pivot.table(memory_cell, memory_wanted);
+  std::set<std::string> limits;
   for (const StrategySummary& strategy : report.strategies)
-    limits +=
-        fmt::format("{}{} {}", limits.empty() ? "" : ", ", strategy.label,
-                    strategy.capacity_bytes ? format_bytes(static_cast<double>(*strategy.capacity_bytes)) : "none");
-  return text + wrap("limit of each device: " + limits, terminal_columns, 2) + "\n";
+    limits.insert(strategy.capacity_bytes ? format_bytes(static_cast<double>(*strategy.capacity_bytes)) : "no limit");
+  std::string line = "limit of each device:";
+  for (const std::string& limit : limits) line += (line.back() == ':' ? " " : ", ") + limit;
+  return text + wrap(line, terminal_columns, 2) + "\n";
 }
 
 std::string frontier_table(const StudyReport& report, bool colour) {
@@ -191,30 +203,30 @@ std::vector<Cell> accuracy_row(const StudyReport& report, const CellSummary& cel
   const auto& paired = cell.paired;
   const bool is_reference = report.reference && &report.cells[*report.reference] == &cell;
   const bool truncated = cell.status == "truncated";
-  const auto count = [&](std::int64_t Paired::*member) {
-    return paired ? std::to_string((*paired).*member) : std::string(is_reference ? "ref." : "?");
-  };
-  return {{report.strategies[cell.strategy].label + (truncated ? " TRUNCATED" : ""),
-           truncated ? Colour::red : Colour::none},
+  const auto percent = [&](const char* key) { return fmt::format("{:.1f}", number(cell, key).value_or(0) * 100); };
+  std::string changed = is_reference ? "reference" : "?", p;
+  if (paired) {
+    changed = std::to_string(paired->changed);
+    if (paired->lost + paired->gained > 0) changed += fmt::format(" (-{} +{})", paired->lost, paired->gained);
+    p = paired->p < 0.0001 ? std::string("<0.0001") : fmt::format("{:.4f}", paired->p);
+  }
+  return {{report.label(cell) + (truncated ? " TRUNCATED" : ""), truncated ? Colour::red : Colour::none},
           {batches},
           {percent_text(number(cell, "acc_norm"))},
-          {fmt::format("{} to {}", percent_text(number(cell, "acc_norm_low")),
-                       percent_text(number(cell, "acc_norm_high")))},
-          {count(&Paired::changed)},
-          {count(&Paired::lost)},
-          {count(&Paired::gained)},
-          {paired ? (paired->p < 0.0001 ? std::string("<0.0001") : fmt::format("{:.4f}", paired->p)) : "",
-           paired && paired->p < 0.05 ? Colour::red : Colour::none}};
+          {fmt::format("{} to {}", percent("acc_norm_low"), percent("acc_norm_high"))},
+          {changed},
+          {p, paired && paired->p < 0.05 ? Colour::red : Colour::none}};
 }
 
 // Batches of a strategy that answered alike share a row.
 std::string accuracy_table(const StudyReport& report, bool colour) {
-  TextTable table({"strategy", "batch", "right", "95 %", "changed", "lost", "won", "p"});
+  TextTable table({"strategy", "batch", "right", "95 %", "changed", "p"});
   for (std::size_t strategy = 0; strategy < report.strategies.size(); ++strategy) {
     std::vector<const CellSummary*> cells;
-    for (const std::int64_t batch : report.batches)
-      if (const CellSummary* cell = report.cell(strategy, batch); cell != nullptr && has_figures(*cell))
-        cells.push_back(cell);
+    for (const CellSummary& cell : report.cells)
+      if (cell.strategy == strategy && has_figures(cell)) cells.push_back(&cell);
+    std::sort(cells.begin(), cells.end(),
+              [](const CellSummary* a, const CellSummary* b) { return a->spec.run.batch < b->spec.run.batch; });
     for (std::size_t begin = 0; begin < cells.size();) {
       std::size_t end = begin + 1;
       while (end < cells.size() && accuracy_line_key(*cells[end]) == accuracy_line_key(*cells[begin])) ++end;
@@ -225,45 +237,67 @@ std::string accuracy_table(const StudyReport& report, bool colour) {
     }
   }
   if (table.empty()) return "";
-  std::string heading = "Accuracy";
+  std::string heading = "Accuracy by acc_norm";
   if (report.reference) {
     const CellSummary& reference = report.cells[*report.reference];
-    heading += fmt::format(", and items answered otherwise than by {}, batch {} (McNemar, mid-p)",
-                           report.strategies[reference.strategy].label, reference.spec.run.batch);
+    heading +=
+        fmt::format(", and items answered otherwise than by {}, batch {}: changed (right lost, won), McNemar's p",
+                    report.label(reference), reference.spec.run.batch);
   }
   return title(heading, colour) + table.print(colour);
 }
 
-// Every device and link at each strategy's best batch: bytes three ways.
+std::optional<double> as_double(const std::optional<std::int64_t>& value) {
+  return value ? std::optional(static_cast<double>(*value)) : std::nullopt;
+}
+
+// One direction of one link: bytes three ways.
+std::vector<Cell> traffic_row(const std::string& label, const std::string& devices, const LinkRecord& link, bool tx) {
+  const auto predicted = as_double(tx ? link.predicted_tx_bytes : link.predicted_rx_bytes);
+  const auto counted = as_double(tx ? link.counted_tx_bytes : link.counted_rx_bytes);
+  const auto counter = as_double(tx ? link.link_tx_bytes : link.link_rx_bytes);
+  const auto closed = closure(counter ? counter : counted, predicted);
+  const bool open =
+      closed ? std::abs(*closed - 1) > 0.01 : predicted == 0.0 && (counter.value_or(counted.value_or(0)) > 0);
+  const std::string share = closed ? fmt::format("{:.1f} %", *closed * 100) : open ? "unexplained" : "-";
+  return {{label},
+          {devices},
+          {link.kind + (tx ? " TX" : " RX")},
+          {bytes_text(predicted)},
+          {bytes_text(counted)},
+          {bytes_text(counter)},
+          {share, open ? Colour::red : Colour::none}};
+}
+
+bool same_links(const DeviceRecord& a, const DeviceRecord& b) {
+  return std::equal(a.links.begin(), a.links.end(), b.links.begin(), b.links.end(),
+                    [](const LinkRecord& x, const LinkRecord& y) {
+                      return x.kind == y.kind && x.predicted_tx_bytes == y.predicted_tx_bytes &&
+                             x.predicted_rx_bytes == y.predicted_rx_bytes && x.counted_tx_bytes == y.counted_tx_bytes &&
+                             x.counted_rx_bytes == y.counted_rx_bytes && x.link_tx_bytes == y.link_tx_bytes &&
+                             x.link_rx_bytes == y.link_rx_bytes;
+                    });
+}
+
+// Every device and link at each strategy's best batch; neighbours with the same figures share their rows.
 std::string traffic_table(const StudyReport& report, bool colour) {
-  TextTable table({"strategy", "batch", "device", "link", "", "predicted", "counted", "link ctr", "closure"});
+  TextTable table({"strategy", "devices", "link", "predicted", "counted", "link's own", "closure"});
   for (const StrategySummary& strategy : report.strategies) {
     if (!strategy.best) continue;
     const CellSummary& cell = report.cells[*strategy.best];
-    for (const DeviceRecord& device : cell.devices)
-      for (const LinkRecord& link : device.links)
-        for (const bool tx : {true, false}) {
-          const auto as_double = [](const std::optional<std::int64_t>& value) {
-            return value ? std::optional(static_cast<double>(*value)) : std::nullopt;
-          };
-          const auto predicted = as_double(tx ? link.predicted_tx_bytes : link.predicted_rx_bytes);
-          const auto counted = as_double(tx ? link.counted_tx_bytes : link.counted_rx_bytes);
-          const auto counter = as_double(tx ? link.link_tx_bytes : link.link_rx_bytes);
-          const auto closed = closure(counter ? counter : counted, predicted);
-          const bool open = closed && std::abs(*closed - 1) > 0.01;
-          table.add({{strategy.label},
-                     {std::to_string(cell.spec.run.batch)},
-                     {device.name},
-                     {link.kind},
-                     {tx ? "TX" : "RX"},
-                     {bytes_text(predicted)},
-                     {bytes_text(counted)},
-                     {bytes_text(counter)},
-                     {closed ? fmt::format("{:.1f} %", *closed * 100) : "?", open ? Colour::red : Colour::none}});
-        }
+    for (std::size_t begin = 0; begin < cell.devices.size();) {
+      std::size_t end = begin + 1;
+      while (end < cell.devices.size() && same_links(cell.devices[begin], cell.devices[end])) ++end;
+      std::string devices = cell.devices[begin].name;
+      if (end - begin > 1) devices += "…" + cell.devices[end - 1].name.substr(devices.find(':') + 1);
+      for (const LinkRecord& link : cell.devices[begin].links)
+        for (const bool tx : {true, false}) table.add(traffic_row(strategy.label, devices, link, tx));
+      begin = end;
+    }
   }
   if (table.empty()) return "";
-  return title("Traffic by device and link, at each strategy's best batch", colour) + table.print(colour);
+  return title("Traffic of each device and link at each strategy's best batch; closure = seen / predicted", colour) +
+         table.print(colour);
 }
 
 // Cells that are not what was asked for, with the reason of each kind once.
@@ -276,8 +310,7 @@ std::string troubles(const StudyReport& report, bool colour) {
     std::replace(status.begin(), status.end(), '_', ' ');
     if (cell.status == "truncated") status = "TRUNCATED";
     if (cell.valid == false) status += ", not valid";
-    text += wrap(fmt::format("{}, batch {}: {}: {}", report.strategies[cell.strategy].label, cell.spec.run.batch,
-                             status, cell.reason),
+    text += wrap(fmt::format("{}, batch {}: {}: {}", report.label(cell), cell.spec.run.batch, status, cell.reason),
                  terminal_columns, 2) +
             "\n";
   }

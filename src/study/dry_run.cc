@@ -62,8 +62,12 @@ DryRun plan_study(const StudySpec& study) {
   DryRun result;
   result.study = study.name;
   result.repeats = study.repeats;
-  for (const CellSpec& cell : study.cells) {
+  const std::vector<std::string> names = short_names(study.cells);
+  for (std::size_t i = 0; i < study.cells.size(); ++i) {
+    const CellSpec& cell = study.cells[i];
     DryRun::Row row;
+    row.strategy = names[i] + (cell.max_tokens_per_sequence ? " " + token_limit_name(cell) : "");
+    row.batch = cell.run.batch;
     row.key = fmt::format("{} batch={}", strategy_name(cell), cell.run.batch);
     row.capacity_bytes = cell.run.device_memory_bytes;
     try {
@@ -104,18 +108,16 @@ nlohmann::json to_json(const DryRun& plan) {
 
 std::string to_text(const DryRun& plan) {
   std::string text =
-      fmt::format("study {}: {} cells, each {} time{}\n\n{:>11}  {:>9}  {:>8}  cell\n", plan.study, plan.rows.size(),
-                  plan.repeats, plan.repeats == 1 ? "" : "s", "planned", "limit", "about");
+      fmt::format("study {}: {} cells, each {} time{}\n\n{:>11} {:>10} {:>9} {:>7}  strategy\n", plan.study,
+                  plan.rows.size(), plan.repeats, plan.repeats == 1 ? "" : "s", "planned", "limit", "about", "batch");
+  const auto bytes = [](const std::optional<std::int64_t>& value, const char* unknown) {
+    return value ? format_bytes(static_cast<double>(*value)) : std::string(unknown);
+  };
   for (const DryRun::Row& row : plan.rows) {
-    const auto bytes = [](const std::optional<std::int64_t>& value) {
-      return value ? format_bytes(static_cast<double>(*value)) : std::string("none");
-    };
-    const std::string time = row.seconds ? fmt::format("{:.1f} s", *row.seconds) : row.fits == false ? "no room" : "?";
-    std::string name = row.key;
-    if (!row.problem.empty()) name += ": " + row.problem;
-    if (name.size() > 46) name = name.substr(0, 45) + "~";
-    text += fmt::format("{:>11}  {:>9}  {:>8}  {}\n", row.planned_bytes ? bytes(row.planned_bytes) : "?",
-                        bytes(row.capacity_bytes), time, name);
+    const std::string time = row.seconds ? fmt::format("{:.2f} s", *row.seconds) : row.fits == false ? "no room" : "?";
+    text += fmt::format("{:>11} {:>10} {:>9} {:>7}  {}{}\n", bytes(row.planned_bytes, "?"),
+                        bytes(row.capacity_bytes, "none"), time, row.batch, row.strategy,
+                        row.problem.empty() ? "" : ": " + row.problem);
   }
   return text + fmt::format("\nin all about {}, by a rough estimate from the plan's FLOPs and this machine's speed\n",
                             format_duration(from_seconds(plan.seconds)));

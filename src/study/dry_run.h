@@ -13,6 +13,8 @@ namespace batchscope {
 
 struct DryRun {
   struct Row {
+    std::string strategy;  // short, for tables
+    std::int64_t batch = 0;
     std::string key;                             // without the repeat
     std::optional<std::int64_t> planned_bytes;   // of the fullest device
     std::optional<std::int64_t> capacity_bytes;  // absent: no limit is set

@@ -46,9 +46,6 @@ constexpr auto distinctions = {
       return s.run.device_memory_bytes ? format_bytes(static_cast<double>(*s.run.device_memory_bytes)) : "no limit";
     },
     +[](const CellSpec& s) { return to_string(s.run.link); },
-    +[](const CellSpec& s) {
-      return s.max_tokens_per_sequence ? fmt::format("≤{} tok", *s.max_tokens_per_sequence) : std::string();
-    },
     +[](const CellSpec& s) { return to_string(s.placement.device); },
     +[](const CellSpec& s) { return fmt::format("{} threads", s.placement.threads); },
     +[](const CellSpec& s) { return std::filesystem::path(s.model.path).filename().string(); },
@@ -87,14 +84,21 @@ nlohmann::json stored_cell(const CellSpec& spec, std::int64_t repeat) {
   return {{"spec", to_json(spec)}, {"strategy", strategy_name(spec)}, {"repeat", repeat}};
 }
 
+std::string token_limit_name(const CellSpec& spec) {
+  return spec.max_tokens_per_sequence ? fmt::format("≤{} tok", *spec.max_tokens_per_sequence) : "";
+}
+
 std::vector<std::string> short_names(std::span<const CellSpec> strategies) {
   std::vector<std::string> names;
+  std::set<std::string> different;  // layouts and fusions, whatever else is set
+  std::set<std::string> strategy_names;
   for (const CellSpec& spec : strategies) {
     const std::string fusion = fusion_name(spec.run.fusion);
     names.push_back(upper(spec.placement.layout.to_string()) + (fusion.empty() ? "" : " " + fusion));
+    different.insert(names.back());
+    strategy_names.insert(strategy_name(without_token_limit(spec)));
   }
-  const std::set<std::string> different(names.begin(), names.end());
-  if (different.size() == names.size()) return names;
+  if (different.size() == strategy_names.size()) return names;
   for (const auto distinction : distinctions) {
     std::set<std::string> values;
     for (const CellSpec& spec : strategies) values.insert(distinction(spec));
@@ -103,6 +107,12 @@ std::vector<std::string> short_names(std::span<const CellSpec> strategies) {
       if (const std::string value = distinction(strategies[i]); !value.empty()) names[i] += " " + value;
   }
   return names;
+}
+
+CellSpec without_token_limit(CellSpec spec) {
+  spec.max_tokens_per_sequence.reset();
+  spec.when_too_long = WhenTooLong::fail;
+  return spec;
 }
 
 std::vector<PlannedRun> run_order(std::span<const CellSpec> cells, std::int64_t repeats, std::uint64_t seed) {

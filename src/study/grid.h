@@ -18,7 +18,12 @@ std::string cell_key(const CellSpec& spec, std::int64_t repeat);
 // A cell as a .bscope file keeps it.
 nlohmann::json stored_cell(const CellSpec& spec, std::int64_t repeat);
 
-// For tables, one a cell: layout and fusion, and of the rest what differs among these cells: "TP4 fused 64.0 MiB".
+// A strategy whose sequences are cut is a row of the one that does not cut them, not a column of its own.
+CellSpec without_token_limit(CellSpec spec);
+std::string token_limit_name(const CellSpec& spec);  // "≤12 tok", or "" where there is none
+
+// For tables, one a strategy: layout and fusion, and of the rest what differs among them: "TP4 fused 64.0 MiB".
+// Token limits are left out.
 std::vector<std::string> short_names(std::span<const CellSpec> strategies);
 
 // One run of one cell, in the place that chance gave it.
