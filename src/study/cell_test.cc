@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "study/cell_words.h"
 #include "study/fake_engine.h"
 #include "study/records.h"
@@ -43,7 +46,7 @@ TEST(Cell, SpecSurvivesJson) {
   const nlohmann::json json = to_json(spec);
   EXPECT_EQ(to_json(cell_spec_from_json(json)), json);
   EXPECT_EQ(json.at("device"), "cpu:4");
-  EXPECT_EQ(cell_spec_from_json(json).run, spec.run);
+  EXPECT_EQ(cell_spec_from_json(json).run.link, spec.run.link);
 }
 
 TEST(Cell, SpecRefusesWhatItCouldNotHaveWritten) {
@@ -117,7 +120,7 @@ TEST(Cell, FailuresAreResults) {
   EXPECT_THAT(failed.reason, HasSubstr("the fake fails at batch 2"));
   const CellResult not_finite = run(small_cell(2), {.not_finite = 2});
   EXPECT_EQ(not_finite.status, CellStatus::failed);
-  EXPECT_THAT(not_finite.reason, HasSubstr("log-likelihood of request 0"));
+  EXPECT_THAT(not_finite.reason, HasSubstr("log-likelihood"));
   EXPECT_FALSE(not_finite.scores);
 }
 

@@ -61,7 +61,7 @@ void add_plan(const Plan& plan, const CellSpec& spec, std::vector<DeviceReport>&
 
 // What the run's own counters say about trusting it.
 void judge_validity(CellResult& result) {
-  if (!result.run || result.run->time <= Nanoseconds(0)) return;
+  if (result.status != CellStatus::ok && result.status != CellStatus::truncated) return;
   std::string doubts;
   const auto doubt = [&](const std::string& text) { doubts += (doubts.empty() ? "" : "; ") + text; };
   for (const DeviceReport& device : result.run->devices) {
