@@ -25,10 +25,8 @@ struct Command {
 };
 
 constexpr Command commands[] = {
-    {add_eval, "run"},
-    {add_study, "study"},
-    {add_report, "read"},
-    {add_worker, ""},
+    {add_devices, "look"}, {add_doctor, "look"}, {add_record, "observe"}, {add_eval, "run"},
+    {add_study, "study"},  {add_report, "read"}, {add_worker, ""},
 };
 
 void add_commands(CLI::App& app, int& exit_code) {

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/units.h"
+#include "telemetry/text.h"
 
 namespace batchscope {
 namespace {
@@ -62,23 +63,6 @@ std::string joined(const std::set<std::string>& names) {
   return out;
 }
 
-// Breaks at blanks so that no line is longer than 80 columns.
-std::string wrapped(const std::string& text, const std::string& indent) {
-  std::string out, line = indent.substr(0, indent.size() - 2);
-  std::size_t at = 0;
-  while (at < text.size()) {
-    const auto end = std::min(text.find(' ', at), text.size());
-    const std::string word = text.substr(at, end - at);
-    if (line.size() + 1 + word.size() > 80 && line.find_first_not_of(' ') != std::string::npos) {
-      out += line + "\n";
-      line = indent;
-    }
-    line += (line.empty() || line.back() == ' ' ? "" : " ") + word;
-    at = end + 1;
-  }
-  return out + line + "\n";
-}
-
 std::string gap_lines(const std::vector<CounterSummary>& counters) {
   std::map<std::string, std::set<std::string>> by_reason;
   for (const auto& s : counters)
@@ -89,7 +73,7 @@ std::string gap_lines(const std::vector<CounterSummary>& counters) {
       by_reason[fmt::format("{} ({}): {}", s.counter.name, gap.reason, how)].insert(s.counter.device);
     }
   std::string out;
-  for (const auto& [what, devices] : by_reason) out += wrapped(what + "; " + joined(devices), "    ");
+  for (const auto& [what, devices] : by_reason) out += wrap_text(what + "; " + joined(devices), "  ", "    ");
   return out;
 }
 
@@ -104,7 +88,7 @@ std::string sampler_lines(const SamplerFigures& f) {
     line += fmt::format("; a call p50 {} p99 {} max {}", format_duration(*f.call_p50), format_duration(*f.call_p99),
                         format_duration(*f.call_max));
   if (f.cpu_share) line += fmt::format("; {:.2f} % of a core", 100 * *f.cpu_share);
-  return wrapped(line, "    ");
+  return wrap_text(line, "  ", "    ");
 }
 
 json seconds_or_null(const std::optional<Nanoseconds>& time) { return time ? json(to_seconds(*time)) : json(); }
@@ -209,7 +193,7 @@ std::string to_text(const RecordingSummary& summary, bool colours) {
     }
     out += row(s);
   }
-  if (!still.empty()) out += wrapped("nothing over: " + joined(still), "  ");
+  if (!still.empty()) out += wrap_text("nothing over: " + joined(still), "", "  ");
   const std::string gaps = gap_lines(summary.counters);
   if (!gaps.empty()) out += bold("Absent") + "\n" + gaps;
   if (!summary.samplers.empty()) out += bold("Sampling") + "\n";

@@ -160,8 +160,8 @@ void HostSource::add_networks() {
   const std::string path = options_.files + "proc/net/dev";
   std::vector<std::string> names;
   std::vector<Counter> counters;
-  const auto listed = read_small_file(path);
-  for (const NetworkStats& network : parse_net_dev(listed.value_or(""))) {
+  const std::string listed = read_small_file(path).value_or("");  // the names below are parts of it
+  for (const NetworkStats& network : parse_net_dev(listed)) {
     names.emplace_back(network.name);
     counters.push_back(
         counter("network_receive_bytes_total", "bytes", CounterKind::cumulative, names.back(), "received"));

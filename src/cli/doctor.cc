@@ -1,0 +1,68 @@
+// `batchscope doctor`: what works on this machine, what does not, and what to do.
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "base/error.h"
+#include "cli/command.h"
+#include "cli/output.h"
+#include "telemetry/checks.h"
+#include "telemetry/text.h"
+
+namespace batchscope::cli {
+namespace {
+
+std::string painted(const char* colour, const std::string& text) {
+  return stdout_has_colour() ? fmt::format("\033[{}m{}\033[0m", colour, text) : text;
+}
+
+std::string text_of(const Check& check) {
+  const std::string state = check.present  ? painted("32", "present")
+                            : check.needed ? painted("31", "BROKEN ")
+                                           : painted("33", "absent ");
+  const std::string indent(19, ' ');
+  // Colours take no column: the first line is wrapped without them.
+  std::string out = wrap_text(check.what, fmt::format("{:<17}", check.id) + "  " + std::string(9, ' '), indent);
+  out.replace(19, 7, state);
+  out += wrap_text(check.why, indent, indent);
+  if (!check.to_do.empty()) out += wrap_text("-> " + check.to_do, indent, indent + "   ");
+  return out;
+}
+
+nlohmann::json json_of(const Check& check) {
+  return {{"id", check.id},     {"present", check.present}, {"needed", check.needed},
+          {"what", check.what}, {"why", check.why},         {"to_do", check.to_do}};
+}
+
+int doctor(const std::string& json_file) {
+  bool well = true;
+  std::string text;
+  auto json = nlohmann::json::array();
+  for (const Check& check : run_checks()) {
+    well = well && (check.present || !check.needed);
+    text += text_of(check);
+    json.push_back(json_of(check));
+  }
+  text += well ? "All that batchscope can do on this machine works.\n"
+               : "Something that batchscope needs on this machine is broken: see above.\n";
+  if (!json_file.empty()) write_output(json_file, nlohmann::json{{"ok", well}, {"checks", json}}.dump(2) + "\n");
+  if (json_file != "-") print(text);
+  return static_cast<int>(well ? ExitCode::ok : ExitCode::answer_is_no);
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, int& exit_code) {
+  auto json = std::make_shared<std::string>();
+  CLI::App* command = app.add_subcommand("doctor", "what works on this machine, what does not, and what to do");
+  command->add_option("--json", *json, "the checks as one JSON object; - is standard output")->type_name("FILE");
+  command->footer(
+      "Exit codes: 0 all is well (a machine without GPU is), 1 something needed is broken.\n"
+      "Example:\n"
+      "  batchscope doctor --json -");
+  command->callback([json, &exit_code] { exit_code = doctor(*json); });
+}
+
+}  // namespace batchscope::cli

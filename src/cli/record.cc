@@ -1,0 +1,143 @@
+// `batchscope record`: samples a command, a process or the machine, and says what it saw.
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/units.h"
+#include "cli/command.h"
+#include "cli/output.h"
+#include "study/environment.h"
+#include "telemetry/command.h"
+#include "telemetry/recording.h"
+#include "telemetry/virtual_page.h"
+
+namespace batchscope::cli {
+namespace {
+
+constexpr int cannot_start = 125;
+
+struct RecordOptions {
+  std::string output, period = "1/6s", duration, pid, json;
+  bool append = false, overwrite = false;
+  std::vector<std::string> command;
+};
+
+// The same, parsed and checked.
+struct RecordPlan {
+  Nanoseconds period{0};
+  std::optional<Nanoseconds> duration;
+  std::optional<pid_t> pid;
+};
+
+RecordPlan check(const RecordOptions& options) {
+  RecordPlan plan{.period = parse_duration(options.period, "--period"), .duration = {}, .pid = {}};
+  if (plan.period < shortest_period) throw InputError("--period: {} is too short; the shortest is 1ms", options.period);
+  if (!options.duration.empty()) plan.duration = parse_duration(options.duration, "--duration");
+  if (options.append && options.overwrite) throw InputError("--append and --overwrite exclude each other; give one");
+  if (options.pid.empty()) return plan;
+  if (!options.command.empty()) throw InputError("--pid and a command exclude each other; give one of them");
+  plan.pid = static_cast<pid_t>(parse_integer(options.pid, 1, 1 << 22, "--pid"));
+  if (!process_start_ticks(*plan.pid)) throw InputError("--pid: no process {} runs", *plan.pid);
+  return plan;
+}
+
+std::unique_ptr<StoreWriter> open_store(const RecordOptions& options) {
+  if (options.output.empty()) return nullptr;
+  const bool exists = std::filesystem::exists(options.output);
+  if (exists && !options.append && !options.overwrite)
+    throw InputError("{} exists already; name another file, add to it with --append, or replace it with --overwrite",
+                     options.output);
+  return std::make_unique<StoreWriter>(options.output,
+                                       options.overwrite ? OpenMode::replace : OpenMode::create_or_append);
+}
+
+void say(const std::string& text) { std::fputs(text.c_str(), stderr); }
+
+// Standard output may be the command's own: the summary goes to standard error.
+void report(const RecordOptions& options, const Recording& recording, int code) {
+  const RecordingSummary summary = recording.summary();
+  const char* no_color = std::getenv("NO_COLOR");
+  say(to_text(summary, stderr_is_terminal() && (no_color == nullptr || *no_color == '\0')));
+  const auto error = recording.write_error();
+  if (!options.output.empty())
+    say(error ? fmt::format("batchscope: {}; {} ends there\n", *error, options.output)
+              : fmt::format("Written to {}\n", options.output));
+  if (options.json.empty()) return;
+  auto json = to_json(summary);
+  json["exit_code"] = code;
+  json["file"] = options.output.empty() ? nlohmann::json() : nlohmann::json(options.output);
+  json["write_error"] = error ? nlohmann::json(*error) : nlohmann::json();
+  write_output(options.json, json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+int record(const RecordOptions& options) {
+  const RecordPlan plan = check(options);
+  const SignalGuard signals;
+  const bool is_new = !options.output.empty() && !std::filesystem::exists(options.output);
+  auto store = open_store(options);
+  std::int64_t session = 0;
+  if (store) {
+    session = store->begin_session("record");
+    store->set_environment(session, environment());
+  }
+  std::optional<pid_t> child;
+  if (!options.command.empty()) {
+    child = start_command(options.command);
+    if (*child < 0) {
+      say(fmt::format("batchscope: cannot start {}: {}\n", options.command[0], std::strerror(errno)));
+      store.reset();
+      if (is_new) std::filesystem::remove(options.output);  // nothing was recorded
+      return cannot_start;
+    }
+  }
+  std::optional<Nanoseconds> deadline;
+  if (plan.duration) deadline = monotonic_clock().now() + *plan.duration;
+  const auto observed = child ? child : plan.pid;
+  Recording recording(default_sources(plan.period, observed), {.period = plan.period}, store.get(), session);
+  const WatchEnd end = watch(observed, child.has_value(), deadline);
+  recording.stop();
+  int code = end == WatchEnd::interrupted ? static_cast<int>(ExitCode::interrupted) : 0;
+  if (child) {
+    if (end == WatchEnd::time_passed) watch(child, true, {});  // the command goes on, unobserved
+    code = exit_code_of(*child);
+  }
+  if (code == 0 && recording.write_error()) code = static_cast<int>(ExitCode::failed);
+  report(options, recording, code);
+  return code;
+}
+
+}  // namespace
+
+void add_record(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<RecordOptions>();
+  CLI::App* command = app.add_subcommand("record", "sample a command, a process or the machine; sum up what was seen");
+  command->add_option("-o,--output", options->output, "write every sample to this .bscope file")->type_name("FILE");
+  command->add_flag("--append", options->append, "add a session to the file if it exists");
+  command->add_flag("--overwrite", options->overwrite, "replace the file if it exists");
+  command->add_option("--period", options->period, "time between readings: 1/6s (default) down to 1ms")
+      ->type_name("TIME");
+  command->add_option("--duration", options->duration, "end the recording after this; a command goes on")
+      ->type_name("TIME");
+  command->add_option("--pid", options->pid, "observe this process and its descendants until it ends")
+      ->type_name("PID");
+  command->add_option("--json", options->json, "the summary as one JSON object; - is standard output")
+      ->type_name("FILE");
+  command->add_option("command", options->command, "the command to run and observe, behind --")->type_name("CMD");
+  command->footer(
+      "Without a command or --pid it observes the machine until --duration or Ctrl-C.\n"
+      "Exit codes: the command's own (128 + signal), 125 when it cannot be started,\n"
+      "130 after Ctrl-C, 4 when the file could not be written to its end.\n"
+      "Example:\n"
+      "  batchscope record -o run.bscope -- batchscope eval --device cpu:2 --batch 16");
+  command->callback([options, &exit_code] { exit_code = record(*options); });
+}
+
+}  // namespace batchscope::cli

@@ -1,0 +1,130 @@
+// The checks of `doctor` (telemetry/checks.h).
+#include "telemetry/checks.h"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/units.h"
+#include "store/store.h"
+#include "telemetry/sources/procfs.h"
+#include "telemetry/sources/virtual_devices.h"
+#include "telemetry/virtual_page.h"
+
+namespace batchscope {
+namespace {
+
+Check check_clock() {
+  Check check{.id = "clock", .needed = true, .what = "monotonic clock that sampling is timed with"};
+  MonotonicClock clock;
+  Nanoseconds previous = clock.now(), finest = std::chrono::seconds(1);
+  bool backwards = false;
+  for (int i = 0; i < 1000; ++i) {
+    const Nanoseconds now = clock.now();
+    if (now < previous) backwards = true;
+    if (now > previous) finest = std::min(finest, now - previous);
+    previous = now;
+  }
+  check.present = !backwards && finest < std::chrono::milliseconds(1);
+  check.why = backwards ? "it goes back" : fmt::format("steps of {} ns or less", finest.count());
+  if (!check.present) check.to_do = "boot with another clocksource (see /sys/devices/system/clocksource)";
+  return check;
+}
+
+Check check_shared_memory() {
+  Check check{
+      .id = "shared-memory", .needed = true, .what = "/dev/shm, through which virtual devices publish counters"};
+  const VirtualDevicePage page(1);
+  for (const VirtualDevice& device : virtual_devices_now())
+    if (device.pid == getpid()) check.present = true;
+  check.why = check.present ? "a page was written and found again" : "a page of our own was not found again";
+  if (!check.present) check.to_do = "mount a tmpfs at /dev/shm, writable, with some space free";
+  return check;
+}
+
+Check check_thread_times() {
+  Check check{.id = "thread-cpu-time", .what = "CPU time of threads, the busy time of virtual devices"};
+  const auto text = read_small_file(fmt::format("/proc/self/task/{}/schedstat", gettid()));
+  check.present = text && parse_schedstat(*text).has_value();
+  check.why = check.present ? "/proc/PID/task/TID/schedstat can be read" : "/proc/PID/task/TID/schedstat is not there";
+  if (!check.present) check.to_do = "use a kernel with CONFIG_SCHED_INFO; busy time stays absent without";
+  return check;
+}
+
+Check check_host_counters() {
+  Check check{.id = "host-counters", .what = "CPU, memory, disk and network of the host, from /proc"};
+  const auto stat = read_small_file("/proc/stat"), memory = read_small_file("/proc/meminfo");
+  check.present = stat && parse_cpu_times(*stat) && memory && parse_meminfo(*memory);
+  check.why = check.present ? "/proc/stat and /proc/meminfo can be read" : "/proc is not there or is hidden";
+  if (!check.present) check.to_do = "mount /proc";
+  return check;
+}
+
+Check check_store() {
+  Check check{.id = "store", .needed = true, .what = "SQLite with WAL, the .bscope file"};
+  const auto path =
+      std::filesystem::temp_directory_path() / fmt::format("batchscope-doctor-{}-{}.bscope", geteuid(), getpid());
+  try {
+    {
+      StoreWriter writer(path, OpenMode::replace);
+      writer.begin_session("doctor");
+    }
+    check.present = StoreReader(path).check_integrity() == "ok";
+    check.why = "a file was written and read in " + path.parent_path().string();
+  } catch (const Error& error) {
+    check.why = error.what();
+    check.to_do = "set TMPDIR to a folder on a local disk where you may write";
+  }
+  std::error_code ignored;
+  std::filesystem::remove(path, ignored);
+  return check;
+}
+
+Check check_library(const char* id, const char* file, const char* what, const char* to_do) {
+  const LibraryProbe probe = probe_library(file);
+  Check check{.id = id, .present = probe.loads, .what = what};
+  check.why = probe.loads ? fmt::format("{} loads", file) : probe.error;
+  if (!probe.loads) check.to_do = to_do;
+  return check;
+}
+
+}  // namespace
+
+LibraryProbe probe_library(const std::string& file) {
+  LibraryProbe probe{.file = file};
+  // Not closed again: drivers do not take kindly to being unloaded.
+  if (dlopen(file.c_str(), RTLD_LAZY | RTLD_LOCAL) != nullptr) {
+    probe.loads = true;
+  } else {
+    const char* reason = dlerror();
+    probe.error = reason != nullptr ? reason : "it does not load";
+  }
+  return probe;
+}
+
+GpuDriver gpu_driver() {
+  const LibraryProbe probe = probe_library("libnvidia-ml.so.1");
+  if (probe.loads) return {.loads = true, .why = "the NVIDIA driver's library loads; its GPUs are not read yet"};
+  return {.loads = false, .why = "no NVIDIA driver: " + probe.error};
+}
+
+std::vector<Check> run_checks() {
+  constexpr const char* on_gpu = "needed on GPU machines only: install the NVIDIA driver";
+  return {check_clock(),
+          check_shared_memory(),
+          check_store(),
+          check_host_counters(),
+          check_thread_times(),
+          check_library("nvml", "libnvidia-ml.so.1", "NVML, the counters of NVIDIA GPUs", on_gpu),
+          check_library("cuda-driver", "libcuda.so.1", "CUDA driver, to compute on NVIDIA GPUs", on_gpu),
+          check_library("nccl", "libnccl.so.2", "NCCL, transfers between NVIDIA GPUs",
+                        "needed on GPU machines only: install libnccl2"),
+          check_library("cupti", "libcupti.so", "CUPTI, hardware counters of NVIDIA GPUs at kilohertz",
+                        "needed on GPU machines only: install the CUDA toolkit's CUPTI")};
+}
+
+}  // namespace batchscope

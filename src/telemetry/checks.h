@@ -1,0 +1,35 @@
+// What batchscope can do on this machine, and why not: `doctor` and `devices` print it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace batchscope {
+
+// A library that is loaded at run time only.
+struct LibraryProbe {
+  std::string file{};  // "libnvidia-ml.so.1"
+  bool loads = false;
+  std::string error{};  // the loader's words when it does not
+};
+LibraryProbe probe_library(const std::string& file);
+
+struct Check {
+  std::string id{};  // stable: scripts depend on it
+  bool present = false;
+  bool needed = false;  // for what batchscope can do on this machine: when absent, doctor is unhappy
+  std::string what{};   // what it is and what it is for
+  std::string why{};    // what was found, or why it is absent
+  std::string to_do{};  // "" when there is nothing to do
+};
+std::vector<Check> run_checks();
+
+// For `devices`: is there a GPU driver, and what does that mean.
+struct GpuDriver {
+  bool loads = false;
+  std::string why{};
+};
+GpuDriver gpu_driver();
+
+}  // namespace batchscope

@@ -1,0 +1,34 @@
+// Runs a command beside a recording: its signals, its end and its exit code.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+
+namespace batchscope {
+
+// Keeps the signals that end programs for watch(); to be made before any thread and before the command is started.
+class SignalGuard {
+ public:
+  SignalGuard();
+  ~SignalGuard();
+  SignalGuard(const SignalGuard&) = delete;
+  SignalGuard& operator=(const SignalGuard&) = delete;
+};
+
+// Starts the command with the signals as they are by default; -1 when it cannot be started, errno says why.
+pid_t start_command(const std::vector<std::string>& command);
+
+enum class WatchEnd { process_ended, time_passed, interrupted };
+// Waits until the process ends (a child, not yet waited for; or any other), the deadline passes, or this program is
+// asked to stop. With a child, signals go on to it and it decides; without, they end the wait.
+WatchEnd watch(std::optional<pid_t> process, bool is_child, std::optional<Nanoseconds> deadline);
+
+// Waits for the child; its exit code, or 128 + the signal that ended it, as shells have it.
+int exit_code_of(pid_t child);
+
+}  // namespace batchscope

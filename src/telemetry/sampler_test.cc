@@ -1,0 +1,232 @@
+// Sampling: no drift, what is missed is counted, a slow source delays no other, and nothing is invented.
+#include "telemetry/sampler.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <condition_variable>
+#include <mutex>
+
+#include "base/error.h"
+#include "telemetry/collector.h"
+
+namespace batchscope {
+namespace {
+
+using std::chrono::milliseconds;
+
+// One cumulative counter whose reading does what the test says.
+class FakeSource : public Source {
+ public:
+  using Read = std::function<Reading()>;
+  FakeSource(std::string name, Read read, Counter counter = {}) : name_(std::move(name)), read_(std::move(read)) {
+    counter.name = "x_total";
+    counter.unit = "bytes";
+    counter.device = "d";
+    groups_.push_back({.id = 1, .counters = {counter}});
+  }
+  std::string name() const override { return name_; }
+  bool discover() override { return std::exchange(fresh_, false); }
+  const std::vector<CounterGroup>& groups() const override { return groups_; }
+  void read(std::size_t, std::span<Reading> out) override { out[0] = read_(); }
+
+ private:
+  std::string name_;
+  Read read_;
+  bool fresh_ = true;
+  std::vector<CounterGroup> groups_;
+};
+
+SourceSampler sampler_of(FakeSource::Read read, Clock& clock, Nanoseconds period = milliseconds(10)) {
+  return SourceSampler(std::make_unique<FakeSource>("fake", std::move(read)), period, clock);
+}
+
+TEST(SourceSampler, DeadlinesDoNotDrift) {
+  ManualClock clock;
+  clock.advance(milliseconds(3));
+  auto sampler = sampler_of(
+      [&] {
+        clock.advance(milliseconds(4));  // a reading takes time
+        return Reading::of(std::int64_t{1});
+      },
+      clock);
+  for (int i = 0; i < 1000; ++i) {
+    EXPECT_EQ(sampler.deadline(), milliseconds(3 + 10 * i));
+    clock.sleep_until(sampler.deadline());
+    sampler.tick();
+  }
+  EXPECT_EQ(sampler.figures().ticks, 1000);
+  EXPECT_EQ(sampler.figures().missed, 0);
+  EXPECT_EQ(sampler.figures().period_error_max, Nanoseconds(0));
+  EXPECT_EQ(sampler.figures().call_max, milliseconds(4));
+}
+
+TEST(SourceSampler, StoppedForTenSecondsMissesAndSaysSo) {
+  ManualClock clock;
+  auto sampler = sampler_of([] { return Reading::of(std::int64_t{1}); }, clock);
+  sampler.tick();
+  clock.advance(std::chrono::seconds(10));  // as SIGSTOP does
+  sampler.tick();
+  sampler.tick();  // the deadline that has only just passed
+  EXPECT_EQ(sampler.figures().ticks, 3);
+  EXPECT_EQ(sampler.figures().missed, 998);  // deadlines 10 ms (read late), 20 … 9990 ms missed, 10 s read
+  EXPECT_GT(sampler.deadline(), clock.now());
+  EXPECT_EQ(sampler.figures().period_error_max, milliseconds(9990));
+}
+
+TEST(SourceSampler, LostReadingsAreCounted) {
+  ManualClock clock;
+  auto sampler = sampler_of([] { return Reading::of(std::int64_t{1}); }, clock);
+  for (int i = 0; i < 100'000; ++i) {
+    clock.sleep_until(sampler.deadline());
+    sampler.tick();
+  }
+  std::int64_t taken = 0;
+  Tick tick;
+  std::vector<Reading> readings;
+  while (sampler.ring().pop(tick, readings)) ++taken;
+  EXPECT_GT(sampler.figures().dropped, 0);
+  EXPECT_EQ(taken + sampler.figures().dropped, 100'000);
+}
+
+// The slow source's reading returns only when the fast one has been read 20 times: if one waited for the other, this
+// would never end.
+TEST(Sampler, SlowSourceDelaysNoOther) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  int fast = 0;
+  bool slow_done = false;
+  std::vector<std::unique_ptr<Source>> sources;
+  sources.push_back(std::make_unique<FakeSource>("slow", [&] {
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return fast >= 20; });
+    slow_done = true;
+    changed.notify_all();
+    return Reading::of(std::int64_t{1});
+  }));
+  sources.push_back(std::make_unique<FakeSource>("fast", [&] {
+    const std::lock_guard lock(mutex);
+    ++fast;
+    changed.notify_all();
+    return Reading::of(std::int64_t{1});
+  }));
+  Sampler sampler(std::move(sources), {.period = milliseconds(1)});
+  {
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return slow_done; });
+  }
+  sampler.stop();
+  EXPECT_GE(fast, 20);
+}
+
+TEST(Sampler, TooShortAPeriodIsRefused) { EXPECT_THROW(Sampler({}, {.period = Nanoseconds(999'999)}), InputError); }
+
+RC_GTEST_PROP(TickRing, GivesBackWhatItTookInOrder, (const std::vector<std::uint8_t>& sizes)) {
+  TickRing ring(512);
+  std::int64_t pushed = 0, popped = 0;
+  Tick tick;
+  std::vector<Reading> readings;
+  for (const std::uint8_t size : sizes) {
+    const std::vector<Reading> some(size % 8, Reading::of(pushed));
+    if (ring.push({.group = pushed, .readings = some.size()}, some)) {
+      ++pushed;
+      continue;
+    }
+    RC_ASSERT(ring.pop(tick, readings));
+    RC_ASSERT(tick.group == popped++);
+    for (const Reading& reading : readings) RC_ASSERT(reading.integer == tick.group && reading.absent == nullptr);
+  }
+  while (ring.pop(tick, readings)) RC_ASSERT(tick.group == popped++);
+  RC_ASSERT(pushed == popped);
+}
+
+RC_GTEST_PROP(Histogram, QuantilesAreWithinFivePercent, ()) {
+  auto values =
+      *rc::gen::nonEmpty(rc::gen::container<std::vector<std::int64_t>>(rc::gen::inRange<std::int64_t>(0, 1LL << 40)));
+  Histogram histogram;
+  for (const auto value : values) histogram.add(Nanoseconds(value));
+  std::sort(values.begin(), values.end());
+  for (const double share : {0.0, 0.5, 0.99}) {
+    const auto exact = values[static_cast<std::size_t>(share * static_cast<double>(values.size() - 1))];
+    const auto found = histogram.quantile(share)->count();
+    RC_ASSERT(std::abs(found - exact) <= exact / 20 + 1);
+  }
+  RC_ASSERT(histogram.max() == Nanoseconds(values.back()));
+}
+
+// A counter that wraps at 100, and could in 1 s.
+Counter wrapping() {
+  Counter counter;
+  counter.kind = CounterKind::cumulative;
+  counter.modulus = 100;
+  counter.wrap_time = std::chrono::seconds(1);
+  return counter;
+}
+
+RC_GTEST_PROP(Unwrapper, FollowsACounterThatIsReadOftenEnough, ()) {
+  const auto steps = *rc::gen::container<std::vector<int>>(rc::gen::inRange(0, 99));
+  Unwrapper unwrapper(wrapping());
+  std::int64_t total = 42;
+  Nanoseconds now{0};
+  unwrapper.next(Reading::of(total % 100), now, now);
+  for (const int step : steps) {
+    total += step;
+    now += milliseconds(500);
+    const auto result = unwrapper.next(Reading::of(total % 100), now, now + milliseconds(1));
+    RC_ASSERT(result.unknown == nullptr);
+    RC_ASSERT(result.value.integer == total);
+  }
+}
+
+TEST(Unwrapper, WhatCannotBeKnownIsLeftOut) {
+  Unwrapper unwrapper(wrapping());
+  unwrapper.next(Reading::of(std::int64_t{10}), Nanoseconds(0), Nanoseconds(1));
+  const auto late = unwrapper.next(Reading::of(std::int64_t{30}), milliseconds(900), milliseconds(1000));
+  EXPECT_NE(late.unknown, nullptr);
+  EXPECT_EQ(late.value.integer, 10);
+  EXPECT_EQ(late.since, Nanoseconds(0));
+  const auto after = unwrapper.next(Reading::of(std::int64_t{35}), milliseconds(1100), milliseconds(1101));
+  EXPECT_EQ(after.unknown, nullptr);
+  EXPECT_EQ(after.value.integer, 15);
+
+  Counter plain;
+  plain.kind = CounterKind::cumulative;
+  Unwrapper reset(plain);
+  reset.next(Reading::of(std::int64_t{50}), Nanoseconds(0), Nanoseconds(1));
+  EXPECT_NE(reset.next(Reading::of(std::int64_t{3}), Nanoseconds(2), Nanoseconds(3)).unknown, nullptr);
+}
+
+TEST(Collector, AbsentReadingsAreGapsNotZeros) {
+  ManualClock clock;
+  int call = 0;
+  Counter gauge;
+  gauge.is_integer = false;
+  SourceSampler sampler(std::make_unique<FakeSource>(
+                            "fake",
+                            [&] {
+                              ++call;
+                              if (call == 3 || call == 4) return Reading::none("permission refused");
+                              return Reading::of(call == 6 ? std::nan("") : 2.0 * call);
+                            },
+                            gauge),
+                        milliseconds(10), clock);
+  Collector collector(nullptr, 0);
+  for (int i = 0; i < 6; ++i) {
+    clock.sleep_until(sampler.deadline());
+    sampler.tick();
+  }
+  collector.drain(sampler);
+  collector.commit();
+  const auto summary = collector.summaries().at(0);
+  EXPECT_EQ(summary.count, 3);
+  EXPECT_EQ(summary.absent, 3);
+  EXPECT_EQ(summary.min, 2.0);
+  EXPECT_DOUBLE_EQ(*summary.mean(), (2.0 + 4 + 10) / 3);
+  ASSERT_EQ(summary.gaps.size(), 2U);
+  EXPECT_EQ(summary.gaps[0].reason, "permission refused");
+  EXPECT_EQ(summary.gaps[0].readings, 2);
+  EXPECT_EQ(summary.gaps[1].reason, "not a number");
+}
+
+}  // namespace
+}  // namespace batchscope

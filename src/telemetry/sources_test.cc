@@ -1,0 +1,263 @@
+// Sources: the host's files as they are and as they should not be; pages of virtual devices, live, ended, killed.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "store/test_folder.h"
+#include "telemetry/checks.h"
+#include "telemetry/recording.h"
+#include "telemetry/sources/host.h"
+#include "telemetry/sources/procfs.h"
+#include "telemetry/sources/virtual_devices.h"
+#include "telemetry/virtual_page.h"
+
+namespace batchscope {
+namespace {
+
+TEST(Procfs, ReadsWhatTheKernelWrites) {
+  const auto times = parse_cpu_times("cpu  10 2 30 400 5 1 1 2 0 0\ncpu0 1 2\n");
+  ASSERT_TRUE(times);
+  EXPECT_EQ(times->busy, 46);
+  EXPECT_EQ(times->total, 451);
+  const auto memory = parse_meminfo("MemTotal:  100 kB\nMemFree: 1 kB\nMemAvailable:  40 kB\n");
+  ASSERT_TRUE(memory);
+  EXPECT_EQ(memory->available_bytes, 40 * 1024);
+  const auto disks = parse_diskstats("   8   0 sda 10 2 300 4 5 6 700 8 0 9 9\nnonsense\n");
+  ASSERT_EQ(disks.size(), 1U);
+  EXPECT_EQ(disks[0].written_bytes, 700 * 512);
+  const auto networks = parse_net_dev("h\nh2\n  eth0:1 2 3 4 5 6 7 8 99 1 0 0 0 0 0 0\n");
+  ASSERT_EQ(networks.size(), 1U);
+  EXPECT_EQ(networks[0].name, "eth0");
+  EXPECT_EQ(networks[0].received_bytes, 1);
+  EXPECT_EQ(networks[0].transmitted_bytes, 99);
+  const auto process = parse_process_stat("42 (a) (b c) S 7 1 2 3 4 5 6 7 8 9 11 22 33 44 20 0 3 0 12345 100 250 1\n");
+  ASSERT_TRUE(process);
+  EXPECT_EQ(process->parent, 7);
+  EXPECT_EQ(process->cpu_ticks, 33);
+  EXPECT_EQ(process->children_cpu_ticks, 77);
+  EXPECT_EQ(process->start_ticks, 12345U);
+  EXPECT_EQ(process->resident_pages, 250);
+  EXPECT_EQ(parse_schedstat("123 4 5\n"), 123);
+  EXPECT_EQ(parse_children("1 22 \n"), (std::vector<std::int64_t>{1, 22}));
+}
+
+TEST(Procfs, OtherBytesAreAbsent) {
+  for (const char* bad : {"", "\n", "cpu", "cpu 1 2 3", "cpu a b c d e f g h", "cpu -1 2 3 4 5 6 7 8",
+                          "cpu 9223372036854775807 9223372036854775807 1 1 1 1 1 1", "99999999999999999999"}) {
+    EXPECT_FALSE(parse_cpu_times(bad)) << bad;
+    EXPECT_FALSE(parse_meminfo(bad)) << bad;
+    EXPECT_FALSE(parse_process_stat(bad)) << bad;
+    EXPECT_FALSE(parse_schedstat(bad)) << bad;
+    EXPECT_TRUE(parse_diskstats(bad).empty()) << bad;
+    EXPECT_TRUE(parse_net_dev(bad).empty()) << bad;
+  }
+  EXPECT_FALSE(parse_meminfo("MemTotal: 9223372036854775807 kB\nMemAvailable: 1 kB\n"));
+}
+
+void put(const std::filesystem::path& path, const std::string& text) {
+  std::filesystem::create_directories(path.parent_path());
+  std::ofstream(path) << text;
+}
+
+// Counter and device -> reading.
+std::map<std::string, Reading> read_all(Source& source) {
+  std::map<std::string, Reading> all;
+  for (std::size_t g = 0; g < source.groups().size(); ++g) {
+    const auto& counters = source.groups()[g].counters;
+    std::vector<Reading> readings(counters.size());
+    source.read(g, readings);
+    for (std::size_t i = 0; i < counters.size(); ++i)
+      all[counters[i].name + " of " + counters[i].device.substr(0, counters[i].device.find(" (pid"))] = readings[i];
+  }
+  return all;
+}
+
+TEST(HostSource, ReadsEachFileOrSaysWhyNot) {
+  const TestFolder folder;
+  put(folder / "proc/stat", "cpu  100 0 100 1 1 0 0 0 0 0\n");
+  put(folder / "proc/net/dev", "h\n eth0: 5 0 0 0 0 0 0 0 6 0 0 0 0 0 0 0\n");
+  put(folder / "sys/block/sda/size", "1\n");
+  put(folder / "sys/class/infiniband/mlx5_0/ports/1/counters/port_rcv_data", "10\n");
+  HostSource source({.files = folder.path().string() + "/"});
+  EXPECT_TRUE(source.discover());
+  const auto all = read_all(source);
+  EXPECT_DOUBLE_EQ(all.at("host_cpu_seconds_total of host").real, 200.0 / static_cast<double>(sysconf(_SC_CLK_TCK)));
+  EXPECT_STREQ(all.at("host_memory_used_bytes of host").absent, "No such file or directory");
+  EXPECT_EQ(all.at("network_transmit_bytes_total of eth0").integer, 6);
+  EXPECT_STREQ(all.at("disk_read_bytes_total of sda").absent, "No such file or directory");
+  EXPECT_EQ(all.at("infiniband_receive_bytes_total of mlx5_0 port 1").integer, 40);
+  EXPECT_NE(all.at("infiniband_transmit_bytes_total of mlx5_0 port 1").absent, nullptr);
+}
+
+TEST(HostSource, CountsAProcessAndItsChildren) {
+  HostSource source({.root = getpid()});
+  source.discover();
+  const auto all = read_all(source);
+  const std::string device = " of pid " + std::to_string(getpid()) + " and descendants";
+  EXPECT_GE(all.at("process_count" + device).integer, 1);
+  EXPECT_GT(all.at("process_resident_memory_bytes" + device).integer, 0);
+}
+
+TEST(VirtualDevices, AreReadAsTheyAreWritten) {
+  VirtualDevicePage page(2);
+  page.device(1).memory_capacity_bytes = 64 << 20;
+  page.device(1).memory_used_bytes = 5;
+  page.device(1).link_tx_bytes = 7;
+  page.device(1).thread_id = gettid();
+  VirtualDeviceSource source(getpid());
+  EXPECT_TRUE(source.discover());
+  EXPECT_FALSE(source.discover());
+  ASSERT_EQ(source.groups().size(), 1U);
+  for (const Counter& counter : source.groups()[0].counters) EXPECT_TRUE(counter.is_virtual);
+  const auto all = read_all(source);
+  EXPECT_EQ(all.at("link_tx_bytes_total of cpu:1").integer, 7);
+  EXPECT_EQ(all.at("gpu_memory_used_bytes of cpu:1").integer, 5);
+  EXPECT_EQ(all.at("gpu_memory_capacity_bytes of cpu:1").integer, 64 << 20);
+  EXPECT_EQ(all.at("gpu_busy_seconds_total of cpu:1").absent, nullptr);
+  EXPECT_NE(all.at("gpu_memory_capacity_bytes of cpu:0").absent, nullptr);
+  EXPECT_NE(all.at("gpu_busy_seconds_total of cpu:0").absent, nullptr);
+}
+
+TEST(VirtualDevices, PageEndsWithItsObject) {
+  VirtualDeviceSource source(getpid());
+  {
+    const VirtualDevicePage page(1);
+    EXPECT_TRUE(source.discover());
+    EXPECT_EQ(source.groups().size(), 1U);
+  }
+  EXPECT_TRUE(source.discover());
+  EXPECT_TRUE(source.groups().empty());
+}
+
+// A child with one device, until it is told to end.
+struct ChildWithPage {
+  int pipe_in[2], pipe_out[2];
+  pid_t pid = -1;
+
+  explicit ChildWithPage(std::int64_t tx_bytes) {
+    if (pipe(pipe_in) != 0 || pipe(pipe_out) != 0) return;
+    pid = fork();
+    if (pid != 0) {
+      char ready = 0;
+      EXPECT_EQ(read(pipe_out[0], &ready, 1), 1);
+      return;
+    }
+    {
+      VirtualDevicePage page(1);
+      page.device(0).link_tx_bytes = tx_bytes;
+      char byte = 'r';
+      if (write(pipe_out[1], &byte, 1) != 1 || read(pipe_in[0], &byte, 1) != 1) _exit(1);
+      page.device(0).link_tx_bytes = 2 * tx_bytes;
+    }
+    _exit(0);
+  }
+  ~ChildWithPage() {
+    for (const int end : {pipe_in[0], pipe_in[1], pipe_out[0], pipe_out[1]}) close(end);
+  }
+  void end() const {
+    EXPECT_EQ(write(pipe_in[1], "e", 1), 1);
+    waitpid(pid, nullptr, 0);
+  }
+  void kill_it() const {
+    kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);
+  }
+};
+
+TEST(VirtualDevices, LastBytesOfAnEndedProcessAreSeen) {
+  const ChildWithPage child(100);
+  VirtualDeviceSource source(child.pid);
+  source.discover();
+  EXPECT_EQ(read_all(source).at("link_tx_bytes_total of cpu:0").integer, 100);
+  child.end();
+  const auto last = read_all(source);
+  EXPECT_EQ(last.at("link_tx_bytes_total of cpu:0").integer, 200);
+  EXPECT_NE(last.at("gpu_memory_used_bytes of cpu:0").absent, nullptr);
+  source.discover();
+  EXPECT_TRUE(source.groups().empty());
+}
+
+std::vector<std::string> pages_of(pid_t pid) {
+  auto names = virtual_page_names();
+  std::erase_if(
+      names, [&](const std::string& name) { return name.find("-" + std::to_string(pid) + "-") == std::string::npos; });
+  return names;
+}
+
+TEST(VirtualDevices, PagesOfTheKilledAreSwept) {
+  const ChildWithPage child(1);
+  child.kill_it();
+  EXPECT_EQ(pages_of(child.pid).size(), 1U);
+  const VirtualDevicePage page(1);
+  EXPECT_TRUE(pages_of(child.pid).empty());
+}
+
+TEST(VirtualDevices, ForkedCopyLeavesThePageToItsOwner) {
+  auto page = std::make_unique<VirtualDevicePage>(1);
+  const pid_t child = fork();
+  if (child == 0) {
+    page.reset();
+    _exit(0);
+  }
+  waitpid(child, nullptr, 0);
+  EXPECT_EQ(pages_of(getpid()).size(), 1U);
+}
+
+TEST(VirtualDevices, ForeignPagesAreIgnored) {
+  const std::string name = "batchscope-" + std::to_string(geteuid()) + "-1-99999";
+  for (const std::size_t size : {0UL, 8UL, 80UL, 4096UL}) {
+    const int file = shm_open(("/" + name).c_str(), O_CREAT | O_RDWR, 0600);
+    ASSERT_EQ(write(file, std::string(size, 'x').data(), size), static_cast<ssize_t>(size));
+    close(file);
+    EXPECT_EQ(VirtualPageView::open(name), nullptr) << size;
+    shm_unlink(("/" + name).c_str());
+  }
+}
+
+TEST(Recording, WritesWhatItSaw) {
+  const TestFolder folder;
+  VirtualDevicePage page(1);
+  page.device(0).link_tx_bytes = 11;
+  {
+    StoreWriter writer(folder / "r.bscope", OpenMode::create);
+    const auto session = writer.begin_session("record");
+    Recording recording(default_sources(shortest_period, getpid()), {.period = shortest_period}, &writer, session);
+    page.device(0).link_tx_bytes = 44;
+    recording.stop();
+    EXPECT_EQ(recording.write_error(), std::nullopt);
+    const auto text = to_text(recording.summary(), false);
+    EXPECT_THAT(text, testing::HasSubstr("[virtual]"));
+    for (std::size_t at = 0, end = 0; (end = text.find('\n', at)) != std::string::npos; at = end + 1)
+      EXPECT_LE(end - at, 80U) << text.substr(at, end - at);
+  }
+  const StoreReader reader(folder / "r.bscope");
+  bool found = false;
+  for (const auto& series : reader.series()) {
+    if (series.name != "link_tx_bytes_total") continue;
+    found = true;
+    EXPECT_TRUE(series.is_virtual);
+    EXPECT_EQ(reader.samples(series).integers.back(), 44);
+    EXPECT_EQ(reader.summary(series.id).last, 44.0);
+  }
+  EXPECT_TRUE(found);
+  EXPECT_EQ(reader.samplers().size(), 2U);
+}
+
+TEST(Checks, HaveStableNamesAndReasons) {
+  for (const Check& check : run_checks()) {
+    EXPECT_FALSE(check.id.empty() || check.what.empty() || check.why.empty()) << check.id;
+    EXPECT_EQ(check.present, check.to_do.empty()) << check.id;
+    EXPECT_TRUE(check.present || !check.needed) << check.id << ": " << check.why;
+  }
+}
+
+}  // namespace
+}  // namespace batchscope
