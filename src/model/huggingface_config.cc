@@ -320,7 +320,7 @@ void warn_of_unknown_keys(const JsonObject& file) {
   for (const auto& [key, value] : file.value().items()) {
     const bool known = contains(honoured_keys, key) || contains(harmless_keys, key) || value.is_null() ||
                        std::any_of(neutral_values.begin(), neutral_values.end(),
-                                   [&](const Neutral& field) { return field.key == key; });
+                                   [&name = key](const Neutral& field) { return field.key == name; });
     if (!known && unknown.size() < 200) unknown += (unknown.empty() ? "" : ", ") + quote(key);
   }
   if (!unknown.empty())

@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <array>
+#include <exception>
 #include <map>
 #include <utility>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "model/sentencepiece_guard.h"
 
 namespace batchscope {
 namespace {
@@ -20,9 +22,17 @@ constexpr std::string_view space_mark = "\u2581";  // SentencePiece writes a spa
 
 using sentencepiece::SentencePieceProcessor;
 
+bool loads(SentencePieceProcessor& processor, const std::string& model) {
+  try {
+    return is_safe_sentencepiece_model(model) && processor.LoadFromSerializedProto(model).ok() &&
+           processor.GetPieceSize() > 0;
+  } catch (const std::exception&) {  // from building its tries: a piece that holds a zero byte, for one
+    return false;
+  }
+}
+
 void load(SentencePieceProcessor& processor, const std::string& model, std::string_view origin) {
-  const auto status = processor.LoadFromSerializedProto(model);
-  if (!status.ok() || processor.GetPieceSize() <= 0)
+  if (!loads(processor, model))
     throw InputError("{}: not a SentencePiece model; download it again, or use a folder that has one", origin);
 }
 
