@@ -1,8 +1,10 @@
 // `batchscope eval`: one cell.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -15,8 +17,11 @@
 #include "store/store.h"
 #include "study/cell.h"
 #include "study/environment.h"
+#include "study/grid.h"
 #include "study/phase_list.h"
 #include "study/records.h"
+#include "study/study_file.h"
+#include "telemetry/recording.h"
 
 namespace batchscope::cli {
 namespace {
@@ -44,25 +49,33 @@ void check_destinations(const EvalOptions& options) {
   check_destination(options.output, "-o");
 }
 
-// The cell in a .bscope file of its own.
+// The cell in a .bscope file of its own, as a study of one cell, with the time series of this process.
 class EvalStore {
  public:
   EvalStore(const std::string& path, const CellSpec& spec)
       : writer_(path, OpenMode::replace), session_(writer_.begin_session("eval")) {
     writer_.set_environment(session_, environment());
-    const std::string text = to_json(spec).dump();
-    const CellRecord cell{.key = "eval", .spec_json = text};
-    attempt_ = writer_.start_attempt(session_, writer_.add_cells(writer_.add_study("eval", text), {&cell, 1}).front());
+    StudySpec study;
+    study.name = "eval";
+    study.cells = {spec};
+    study.frontier = false;
+    const CellRecord cell{.key = cell_key(spec, 1), .spec_json = stored_cell(spec, 1).dump()};
+    const std::int64_t id = writer_.add_study(study.name, to_json(study).dump());
+    attempt_ = writer_.start_attempt(session_, writer_.add_cells(id, {&cell, 1}).front());
+    recording_.emplace(default_sources(default_period, getpid()), SamplerOptions(), &writer_, session_);
   }
   void finish(const CellResult& result, std::vector<Phase> phases) {
+    recording_->stop();
     const CellRecords records = to_records(result, std::move(phases));
     writer_.finish_attempt(attempt_, records.result, records.items, records.phases, records.ledger, records.devices);
     writer_.end_session(session_);
+    if (const auto error = recording_->write_error()) throw Failure("{}", *error);
   }
 
  private:
   StoreWriter writer_;
   std::int64_t session_, attempt_ = 0;
+  std::optional<Recording> recording_;  // last: it writes to the others until it ends
 };
 
 CellResult load_and_run(Engine& engine, const CellSpec& spec, const PreparedTask& task, PhaseSink& phases) {

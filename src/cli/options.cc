@@ -1,21 +1,11 @@
 // The flags of a cell (cli/options.h).
 #include "cli/options.h"
 
-#include <limits>
+#include <map>
 
-#include "base/units.h"
+#include "study/cell_words.h"
 
 namespace batchscope::cli {
-namespace {
-
-constexpr std::int64_t any_count = std::numeric_limits<std::int64_t>::max();
-
-std::optional<std::int64_t> maybe_count(const std::string& text, const char* flag) {
-  if (text.empty()) return std::nullopt;
-  return parse_integer(text, 1, any_count, flag);
-}
-
-}  // namespace
 
 void CellOptions::add_model_flags(CLI::App& app) {
   app.add_option("--model", model, "folder of a Hugging Face LLaMA model (default: the embedded tiny model)")
@@ -66,44 +56,38 @@ void CellOptions::add_all(CLI::App& app) {
   add_run_flags(app);
 }
 
-ModelSource CellOptions::model_source() const {
-  return {model, random_weights, static_cast<std::uint64_t>(parse_integer(seed, 0, any_count, "--seed"))};
-}
-
-Placement CellOptions::placement() const {
-  Placement placement;
-  if (!device.empty()) placement.device = parse_device(device);
-  if (!parallel.empty())
-    placement.layout = Layout::parse(parallel);
-  else
-    placement.layout = Layout::parse(fmt::format("tp{}", placement.device.count()));
-  if (device.empty()) placement.device = parse_device(fmt::format("cpu:{}", placement.layout.ranks()));
-  placement.dtype = parse_dtype(dtype, "--dtype");
-  placement.threads = static_cast<int>(parse_integer(threads, 1, 4096, "--threads"));
-  return placement;
-}
-
-RunSettings CellOptions::run_settings() const {
-  RunSettings run;
-  run.fusion = parse_fusion(fusion);
-  run.batch = parse_integer(batch, 1, any_count, "--batch");
-  run.packing = parse_packing(packing);
-  if (!device_memory.empty()) run.device_memory_bytes = parse_bytes(device_memory, "--device-memory");
-  if (!link.empty()) run.link = parse_link(link);
-  return run;
-}
+ModelSource CellOptions::model_source() const { return parsed().model; }
+Placement CellOptions::placement() const { return parsed().placement; }
+RunSettings CellOptions::run_settings() const { return parsed().run; }
 
 CellSpec CellOptions::cell() const {
-  CellSpec spec;
-  spec.model = model_source();
-  spec.task = task;
-  spec.limit = maybe_count(limit, "--limit");
-  spec.placement = placement();
-  spec.run = run_settings();
-  spec.max_tokens_per_sequence = maybe_count(max_tokens_per_sequence, "--max-tokens-per-sequence");
-  spec.when_too_long = parse_when_too_long(when_too_long, "--when-too-long");
+  CellSpec spec = parsed();
   check(spec);
   return spec;
+}
+
+CellSpec CellOptions::parsed() const {
+  std::map<std::string, std::string, std::less<>> words;
+  const auto give = [&](const char* name, const std::string& value) {
+    if (!value.empty()) words.emplace(name, value);
+  };
+  give("model", model);
+  give("random-weights", random_weights);
+  give("weights-seed", seed);
+  give("task", task);
+  give("limit", limit);
+  give("max-tokens-per-sequence", max_tokens_per_sequence);
+  give("when-too-long", when_too_long);
+  give("device", device);
+  give("parallel", parallel);
+  give("dtype", dtype);
+  give("threads", threads);
+  give("fusion", fusion);
+  give("batch", batch);
+  give("packing", packing);
+  give("device-memory", device_memory);
+  give("link", link);
+  return cell_from_words(words);
 }
 
 }  // namespace batchscope::cli

@@ -29,6 +29,9 @@ struct CellOptions {
   Placement placement() const;  // --device and --parallel complete each other when one is not given
   RunSettings run_settings() const;
   CellSpec cell() const;  // checked
+
+ private:
+  CellSpec parsed() const;
 };
 
 }  // namespace batchscope::cli

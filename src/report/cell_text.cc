@@ -29,7 +29,7 @@ std::string headline(const JsonObject& result, bool colour) {
 std::string scores_line(const JsonObject& result) {
   if (!result.has("acc_norm")) return "";
   const auto share = [&](const char* key) { return percent_text(maybe_number(result, key)); };
-  return fmt::format("accuracy  {} (95 %: {} to {}) by acc_norm; acc {}, acc_bytes {}, acc_tokens {}\n",
+  return fmt::format("accuracy  {} (95 %: {} to {}) by acc_norm\n          acc {}, acc_bytes {}, acc_tokens {}\n",
                      share("acc_norm"), share("acc_norm_low"), share("acc_norm_high"), share("acc"), share("acc_bytes"),
                      share("acc_tokens"));
 }

@@ -113,7 +113,7 @@ std::string percent_text(std::optional<double> share, int digits) {
 
 std::string seconds_text(std::optional<double> seconds) {
   if (!seconds) return "?";
-  const int digits = *seconds >= 100 ? 1 : *seconds >= 10 ? 2 : 3;
+  const int digits = *seconds >= 100 ? 0 : *seconds >= 10 ? 1 : *seconds >= 1 ? 2 : 3;
   return fmt::format("{:.{}f}", *seconds, digits);
 }
 

@@ -26,8 +26,8 @@ std::string too_long(const PreparedTask& task, const CellSpec& spec) {
     }
   const bool by_user = spec.max_tokens_per_sequence && *spec.max_tokens_per_sequence == task.max_tokens;
   return fmt::format(
-      "{} of {} sequences are longer than the {} tokens that {}; the longest has {}, and {} of {} "
-      "tokens would be cut",
+      "{} of {} sequences are longer than the {} tokens that {}; the longest has {}; {} of {} "
+      "tokens are too many",
       sequences, task.requests.requests.size(), task.max_tokens,
       by_user ? "--max-tokens-per-sequence allows" : "the model was made for", longest, task.requests.counts.truncated,
       task.requests.counts.requested);
@@ -61,7 +61,7 @@ void add_plan(const Plan& plan, const CellSpec& spec, std::vector<DeviceReport>&
 
 // What the run's own counters say about trusting it.
 void judge_validity(CellResult& result) {
-  if (!result.run || result.run->time <= Nanoseconds(0)) return;
+  if (result.status != CellStatus::ok && result.status != CellStatus::truncated) return;
   std::string doubts;
   const auto doubt = [&](const std::string& text) { doubts += (doubts.empty() ? "" : "; ") + text; };
   for (const DeviceReport& device : result.run->devices) {
@@ -92,7 +92,7 @@ void score(Engine& engine, const CellSpec& spec, const PreparedTask& task, Phase
   }
   result.scores = summarize(result.items);
   result.status = run.tokens.truncated > 0 ? CellStatus::truncated : CellStatus::ok;
-  if (result.status == CellStatus::truncated) result.reason = too_long(task, spec) + ": they were cut";
+  if (result.status == CellStatus::truncated) result.reason = too_long(task, spec) + " and were cut";
 }
 
 }  // namespace

@@ -1,0 +1,39 @@
+// The statistics behind a report: what repeats say of a mean, and whether two runs answered differently.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace batchscope {
+
+struct MeanInterval {
+  double mean = 0;
+  std::optional<double> low, high;  // 95 %, Student's t; absent for a single value
+};
+MeanInterval mean_interval(std::span<const double> values);  // at least one value
+
+// The 97.5 % quantile of Student's t.
+double student_t(std::int64_t degrees_of_freedom);
+
+// Two runs over the same items, item by item.
+struct Paired {
+  std::int64_t items = 0;
+  std::int64_t changed = 0;  // another prediction, right or wrong
+  std::int64_t lost = 0;     // right in the reference, wrong here
+  std::int64_t gained = 0;   // wrong in the reference, right here
+  double p = 1;              // McNemar, exact, mid-p: of such a difference, or a larger one, by chance
+};
+
+struct Answer {
+  std::int64_t prediction = 0;
+  bool right = false;
+};
+// Absent when the two are not of the same items.
+std::optional<Paired> compare_answers(std::span<const Answer> reference, std::span<const Answer> answers);
+
+// Two-sided mid-p of McNemar's test for `lost` against `gained`.
+double mcnemar_mid_p(std::int64_t lost, std::int64_t gained);
+
+}  // namespace batchscope

@@ -1,0 +1,194 @@
+// Reads a study's numbers from its file (report/study_report.h).
+#include "report/study_report.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "study/grid.h"
+#include "study/json_optional.h"
+
+namespace batchscope {
+namespace {
+
+// The worst first: a cell is as good as its worst repeat.
+int gravity(const std::string& status) {
+  constexpr const char* order[] = {"failed", "timed_out", "out_of_memory", "truncated", "ok"};
+  for (int i = 0; i < 5; ++i)
+    if (status == order[i]) return i;
+  return 5;
+}
+
+bool has_scores(const std::string& status) { return status == "ok" || status == "truncated"; }
+
+class Reader {
+ public:
+  explicit Reader(const StoreReader& store) : store_(store) {}
+  StudyReport read();
+
+ private:
+  void read_cells(std::int64_t study);
+  std::size_t strategy(const CellSpec& spec, const std::string& name);
+  void add_attempt(CellSummary& cell, const AttemptRecord& attempt);
+  void add_details(CellSummary& cell, const AttemptRecord& attempt);
+  void finish_strategies(std::int64_t study);
+  void lay_out_tables();
+  void compare_with_reference(const std::string& study_json);
+
+  const StoreReader& store_;
+  StudyReport report_;
+  std::map<std::string, std::size_t> cell_of_;  // key of repeat 1 to cell
+};
+
+std::size_t Reader::strategy(const CellSpec& spec, const std::string& name) {
+  for (std::size_t i = 0; i < report_.strategies.size(); ++i)
+    if (report_.strategies[i].name == name) return i;
+  report_.strategies.push_back({.name = name, .spec = spec, .capacity_bytes = spec.run.device_memory_bytes});
+  return report_.strategies.size() - 1;
+}
+
+void Reader::read_cells(std::int64_t study) {
+  std::map<std::int64_t, std::size_t> summary_of;  // cell's id in the store
+  for (const CellRecord& record : store_.cells(study)) {
+    const nlohmann::json json = parse_json(record.spec_json, "cell of the file");
+    const JsonObject fields(json, "cell of the file");
+    const CellSpec spec = cell_spec_from_json(fields.object("spec").value());
+    const std::string key = cell_key(spec, 1);
+    const auto [found, is_new] = cell_of_.emplace(key, report_.cells.size());
+    if (is_new) report_.cells.push_back({.spec = spec, .strategy = strategy(spec, strategy_name(spec))});
+    summary_of[record.id] = found->second;
+    report_.repeats = std::max(report_.repeats, fields.integer("repeat", 1, any_integer));
+  }
+  for (const AttemptRecord& attempt : store_.attempts())
+    if (const auto found = summary_of.find(attempt.cell); found != summary_of.end())
+      add_attempt(report_.cells[found->second], attempt);
+}
+
+void Reader::add_attempt(CellSummary& cell, const AttemptRecord& attempt) {
+  if (attempt.status == "interrupted") ++cell.interrupted;
+  if (attempt.status == "interrupted" || attempt.status == "running") return;
+  ++cell.repeats;
+  if (cell.status == "not run" || gravity(attempt.status) < gravity(cell.status)) {
+    cell.status = attempt.status;
+    cell.reason = attempt.reason;
+  }
+  if (attempt.valid && (!cell.valid || *cell.valid)) {
+    cell.valid = attempt.valid;
+    if (!*attempt.valid && cell.reason.empty()) cell.reason = attempt.reason;
+  }
+  if (has_scores(attempt.status) && attempt.seconds) cell.seconds.push_back(*attempt.seconds);
+  const bool better = cell.attempt && has_scores(attempt.status) && cell.answers.empty();
+  if (!cell.attempt || better) add_details(cell, attempt);
+}
+
+void Reader::add_details(CellSummary& cell, const AttemptRecord& attempt) {
+  cell.attempt = attempt.id;
+  cell.result = parse_json(attempt.result_json, "result of the file");
+  cell.devices = store_.devices(attempt.id);
+  cell.answers.clear();
+  for (const ItemRecord& item : store_.items(attempt.id))
+    cell.answers.push_back({item.prediction_norm, item.prediction_norm == item.gold});
+}
+
+void Reader::finish_strategies(std::int64_t study) {
+  for (std::size_t i = 0; i < report_.cells.size(); ++i) {
+    CellSummary& cell = report_.cells[i];
+    if (!cell.seconds.empty()) cell.time = mean_interval(cell.seconds);
+    const auto faster = [&](std::optional<std::size_t> best) {
+      return !best || cell.time->mean < report_.cells[*best].time->mean;
+    };
+    for (const DeviceRecord& device : cell.devices)
+      report_.has_virtual_devices = report_.has_virtual_devices || device.is_virtual;
+    if (cell.status != "ok" || !cell.time) continue;
+    if (auto& best = report_.strategies[cell.strategy].best; faster(best)) best = i;
+    if (faster(report_.best)) report_.best = i;
+  }
+  const std::vector<FrontierRecord> frontiers = store_.frontiers(study);
+  for (StrategySummary& strategy : report_.strategies)
+    for (const FrontierRecord& frontier : frontiers)
+      if (frontier.strategy == strategy.name) strategy.frontier = frontier;
+}
+
+// Rows and columns of the tables, and the names of the strategies in them.
+void Reader::lay_out_tables() {
+  std::vector<CellSpec> specs;
+  for (const StrategySummary& strategy : report_.strategies) specs.push_back(strategy.spec);
+  const std::vector<std::string> names = short_names(specs);
+  std::map<std::string, std::size_t> column_of;
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    StrategySummary& strategy = report_.strategies[i];
+    const auto [found, is_new] =
+        column_of.emplace(strategy_name(without_token_limit(specs[i])), report_.columns.size());
+    if (is_new) report_.columns.push_back(names[i]);
+    strategy.column = found->second;
+    const std::string limit = token_limit_name(specs[i]);
+    strategy.label = limit.empty() ? names[i] : names[i] + " " + limit;
+  }
+  std::set<StudyReport::Row> rows;
+  for (const CellSummary& cell : report_.cells) rows.insert({cell.spec.run.batch, token_limit_name(cell.spec)});
+  report_.rows.assign(rows.begin(), rows.end());
+}
+
+void Reader::compare_with_reference(const std::string& study_json) {
+  const nlohmann::json study = parse_json(study_json, "study of the file");
+  const auto reference = maybe_text(JsonObject(study, "study of the file"), "reference");
+  const auto found = cell_of_.find(reference.value_or(""));
+  if (found == cell_of_.end() || report_.cells[found->second].answers.empty()) return;
+  report_.reference = found->second;
+  for (std::size_t i = 0; i < report_.cells.size(); ++i)
+    if (i != *report_.reference)
+      report_.cells[i].paired = compare_answers(report_.cells[*report_.reference].answers, report_.cells[i].answers);
+}
+
+StudyReport Reader::read() {
+  const std::vector<StudyRecord> studies = store_.studies();
+  if (studies.empty()) throw InputError("{} holds no study", store_.path().string());
+  report_.name = studies.front().name;
+  read_cells(studies.front().id);
+  finish_strategies(studies.front().id);
+  compare_with_reference(studies.front().spec_json);
+  lay_out_tables();
+  report_.series = static_cast<std::int64_t>(store_.series().size());
+  const std::vector<SessionRecord> sessions = store_.sessions();
+  report_.sessions = static_cast<std::int64_t>(sessions.size());
+  if (!sessions.empty()) report_.environment = sessions.back().environment;
+  return std::move(report_);
+}
+
+template <class Member>
+std::optional<double> sum_of_links(const DeviceRecord& device, Member member) {
+  std::optional<double> sum;
+  for (const LinkRecord& link : device.links) {
+    if (!(link.*member)) return std::nullopt;
+    sum = sum.value_or(0) + static_cast<double>(*(link.*member));
+  }
+  return sum;
+}
+
+}  // namespace
+
+const CellSummary* StudyReport::cell(std::size_t column, const Row& row) const {
+  for (const CellSummary& cell : cells)
+    if (strategies[cell.strategy].column == column && Row{cell.spec.run.batch, token_limit_name(cell.spec)} == row)
+      return &cell;
+  return nullptr;
+}
+
+StudyReport read_study_report(const StoreReader& reader) { return Reader(reader).read(); }
+
+DeviceTraffic traffic_of(const DeviceRecord& device) {
+  return {.predicted_tx = sum_of_links(device, &LinkRecord::predicted_tx_bytes),
+          .counted_tx = sum_of_links(device, &LinkRecord::counted_tx_bytes),
+          .link_tx = sum_of_links(device, &LinkRecord::link_tx_bytes),
+          .predicted_rx = sum_of_links(device, &LinkRecord::predicted_rx_bytes),
+          .counted_rx = sum_of_links(device, &LinkRecord::counted_rx_bytes),
+          .link_rx = sum_of_links(device, &LinkRecord::link_rx_bytes)};
+}
+
+std::optional<double> closure(std::optional<double> seen, std::optional<double> predicted) {
+  if (!seen || !predicted || *predicted <= 0) return std::nullopt;
+  return *seen / *predicted;
+}
+
+}  // namespace batchscope

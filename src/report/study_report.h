@@ -1,0 +1,84 @@
+// A study read back from its .bscope file: every number that tables, HTML and JSON show, worked out once.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "analysis/statistics.h"
+#include "store/store.h"
+#include "study/cell.h"
+
+namespace batchscope {
+
+// One cell with all its repeats.
+struct CellSummary {
+  CellSpec spec;
+  std::size_t strategy = 0;        // index into StudyReport::strategies
+  std::string status = "not run";  // of its repeats the one that is most in the way: failed before ok
+  std::optional<bool> valid;
+  std::string reason;
+  std::int64_t repeats = 0;             // finished ones
+  std::int64_t interrupted = 0;         // attempts that the study's own end cut off
+  std::vector<double> seconds;          // of the repeats that ran, in their order
+  std::optional<MeanInterval> time;     // of these
+  std::optional<std::int64_t> attempt;  // the first one with a result: the details below are its own
+  nlohmann::json result;                // its `eval --json` object; null without one
+  std::vector<DeviceRecord> devices;
+  std::optional<Paired> paired;  // with the reference cell
+  std::vector<Answer> answers;   // by acc_norm, in the order of the task
+};
+
+struct StrategySummary {
+  std::string name;        // unique
+  std::string label;       // short: of its column, and its token limit
+  std::size_t column = 0;  // index into StudyReport::columns
+  CellSpec spec;           // of its first cell
+  std::optional<FrontierRecord> frontier;
+  std::optional<std::int64_t> capacity_bytes;
+  std::optional<std::size_t> best;  // cell with the least time among those that are ok
+};
+
+struct StudyReport {
+  std::string name;
+  std::int64_t repeats = 1;
+  std::vector<StrategySummary> strategies;
+  std::vector<CellSummary> cells;  // in the order of the study
+  std::optional<std::size_t> reference;
+  std::optional<std::size_t> best;  // of all cells that are ok
+  std::int64_t series = 0;          // time series in the file
+  // Tables: rows are batches, those with cut sequences apart; columns are strategies, whatever they cut.
+  struct Row {
+    std::int64_t batch = 0;
+    std::string token_limit;  // "" is none
+    auto operator<=>(const Row&) const = default;
+  };
+  std::vector<Row> rows;
+  std::vector<std::string> columns;  // labels
+  bool has_virtual_devices = false;
+  std::map<std::string, std::string> environment;  // of the last session
+  std::int64_t sessions = 0;
+
+  const CellSummary* cell(std::size_t column, const Row& row) const;  // null where the study has none
+  const std::string& label(const CellSummary& cell) const { return strategies[cell.strategy].label; }
+};
+
+// InputError when the file holds no study.
+StudyReport read_study_report(const StoreReader& reader);
+
+nlohmann::json to_json(const StudyReport& report);
+std::string to_text(const StudyReport& report, bool colour);
+
+// Traffic of a device over all its links; absent where any link's figure is unknown.
+struct DeviceTraffic {
+  std::optional<double> predicted_tx, counted_tx, link_tx, predicted_rx, counted_rx, link_rx;  // bytes
+};
+DeviceTraffic traffic_of(const DeviceRecord& device);
+// The share of `predicted` that `seen` is; absent when one is unknown or nothing was predicted.
+std::optional<double> closure(std::optional<double> seen, std::optional<double> predicted);
+
+}  // namespace batchscope

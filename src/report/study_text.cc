@@ -1,0 +1,344 @@
+// A study's report for the terminal (report/study_report.h): the paper's tables, 80 columns.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "base/units.h"
+#include "report/study_report.h"
+#include "report/text.h"
+#include "study/json_optional.h"
+
+namespace batchscope {
+namespace {
+
+using Cell = TextTable::Cell;
+
+std::optional<double> number(const CellSummary& cell, const char* key) {
+  return cell.result.is_object() ? maybe_number(JsonObject(cell.result, "result"), key) : std::nullopt;
+}
+
+// What stands in every table where a cell has no figures.
+Cell status_cell(const CellSummary& cell) {
+  if (cell.status == "out_of_memory") return {"out of memory", Colour::yellow};
+  if (cell.status == "timed_out") return {"timed out", Colour::red};
+  if (cell.status == "failed") return {"failed", Colour::red};
+  return {"not run", Colour::dim};
+}
+
+bool has_figures(const CellSummary& cell) { return cell.time.has_value(); }
+
+// Rows: batches; columns: strategies.
+class Pivot {
+ public:
+  Pivot(const StudyReport& report, bool colour) : report_(report), colour_(colour) {}
+
+  using Figure = std::function<Cell(const CellSummary&)>;
+
+  std::string table(const Figure& figure, const Figure& without_figures = status_cell) const {
+    std::vector<std::string> header{"batch"};
+    header.insert(header.end(), report_.columns.begin(), report_.columns.end());
+    TextTable table(header);
+    for (const StudyReport::Row& at : report_.rows) {
+      std::vector<Cell> row{
+          {at.token_limit.empty() ? std::to_string(at.batch) : fmt::format("{} {}", at.batch, at.token_limit)}};
+      for (std::size_t column = 0; column < report_.columns.size(); ++column) {
+        const CellSummary* cell = report_.cell(column, at);
+        row.push_back(cell == nullptr      ? Cell{"-", Colour::dim}
+                      : has_figures(*cell) ? figure(*cell)
+                                           : without_figures(*cell));
+      }
+      table.add(std::move(row));
+    }
+    return table.print(colour_);
+  }
+
+ private:
+  const StudyReport& report_;
+  bool colour_;
+};
+
+std::string title(const std::string& text, bool colour) {
+  const std::string line = wrap(text, terminal_columns, 2);
+  return "\n" + (colour ? fmt::format("\x1b[1;4m{}\x1b[0m", line) : line) + "\n";
+}
+
+Cell time_and_accuracy(const CellSummary& cell, const StudyReport& report) {
+  std::string text = fmt::format("{} / {}", seconds_text(cell.time->mean), percent_text(number(cell, "acc_norm")));
+  if (cell.status == "truncated") return {text + " TRUNCATED", Colour::red};
+  if (cell.status != "ok") return {text + " " + status_cell(cell).text, Colour::red};
+  const auto& best = report.strategies[cell.strategy].best;
+  const bool is_best = best && &report.cells[*best] == &cell;
+  if (is_best) text += " *";
+  return {text, is_best ? Colour::green : Colour::none};
+}
+
+std::string table_two(const StudyReport& report, const Pivot& pivot, bool colour) {
+  std::string text = title("Time and accuracy: seconds / share of items right (acc_norm)", colour);
+  text += pivot.table([&](const CellSummary& cell) { return time_and_accuracy(cell, report); });
+  text += "* least time of its column";
+  if (report.best)
+    text += fmt::format("; least of all: {}, batch {}", report.label(report.cells[*report.best]),
+                        report.cells[*report.best].spec.run.batch);
+  return wrap(text.substr(text.rfind('\n') + 1), terminal_columns, 2).insert(0, text.substr(0, text.rfind('\n') + 1)) +
+         "\n";
+}
+
+// How far repeats lie apart; only for studies that have any.
+std::string repeats_table(const StudyReport& report, const Pivot& pivot, bool colour) {
+  if (report.repeats < 2) return "";
+  return title(fmt::format("Seconds with 95 % intervals from {} repeats", report.repeats), colour) +
+         pivot.table([](const CellSummary& cell) -> Cell {
+           if (!cell.time->low) return {seconds_text(cell.time->mean) + " ± ?"};
+           return {
+               fmt::format("{} ± {}", seconds_text(cell.time->mean), seconds_text(*cell.time->high - cell.time->mean))};
+         });
+}
+
+std::optional<double> mean_over_devices(const CellSummary& cell,
+                                        const std::function<std::optional<double>(const DeviceRecord&)>& get) {
+  double sum = 0;
+  for (const DeviceRecord& device : cell.devices) {
+    const auto value = get(device);
+    if (!value) return std::nullopt;
+    sum += *value;
+  }
+  return cell.devices.empty() ? std::nullopt : std::optional(sum / static_cast<double>(cell.devices.size()));
+}
+
+std::string traffic_pivot(const Pivot& pivot, bool colour) {
+  return title("Traffic: bytes sent per second, mean of the devices", colour) +
+         pivot.table([](const CellSummary& cell) -> Cell {
+           const auto seconds = number(cell, "seconds");
+           const auto tx = mean_over_devices(cell, [](const DeviceRecord& device) -> std::optional<double> {
+             if (device.links.empty()) return 0;
+             return traffic_of(device).counted_tx;
+           });
+           return {tx && seconds ? format_bytes(*tx / *seconds) + "/s" : "?"};
+         });
+}
+
+std::string busy_pivot(const Pivot& pivot, bool colour) {
+  return title("Devices' time: % computing / communicating / idle, mean of the devices", colour) +
+         pivot.table([](const CellSummary& cell) -> Cell {
+           const auto share = [&](std::optional<double> DeviceRecord::*part) {
+             const auto value = mean_over_devices(cell, [&](const DeviceRecord& device) { return device.*part; });
+             return value ? fmt::format("{:.0f}", *value * 100) : std::string("?");
+           };
+           return {fmt::format("{} / {} / {}", share(&DeviceRecord::busy_compute),
+                               share(&DeviceRecord::busy_communicate), share(&DeviceRecord::busy_idle))};
+         });
+}
+
+// The device that uses most, and whether it is what the plan said, to the byte.
+Cell memory_cell(const CellSummary& cell) {
+  const DeviceRecord* fullest = nullptr;
+  bool exact = true;
+  for (const DeviceRecord& device : cell.devices) {
+    if (!device.peak_bytes) return {"?"};
+    exact = exact && device.peak_bytes == device.planned_bytes;
+    if (fullest == nullptr || *device.peak_bytes > *fullest->peak_bytes) fullest = &device;
+  }
+  if (fullest == nullptr) return {"?"};
+  const std::string peak = format_bytes(static_cast<double>(*fullest->peak_bytes));
+  if (exact) return {peak};
+  return {fmt::format("{} (plan {})", peak,
+                      fullest->planned_bytes ? format_bytes(static_cast<double>(*fullest->planned_bytes)) : "?"),
+          Colour::yellow};
+}
+
+// What a cell that ran out of memory would have needed.
+Cell memory_wanted(const CellSummary& cell) {
+  std::int64_t most = 0;
+  for (const DeviceRecord& device : cell.devices) most = std::max(most, device.planned_bytes.value_or(0));
+  if (cell.status != "out_of_memory" || most == 0) return status_cell(cell);
+  return {fmt::format("needs {}", format_bytes(static_cast<double>(most))), Colour::yellow};
+}
+
+std::string memory_pivot(const StudyReport& report, const Pivot& pivot, bool colour) {
+  std::string text = title("Memory at the peak, of the fullest device (plan in brackets where it differs)", colour) +
+                     pivot.table(memory_cell, memory_wanted);
+  std::set<std::string> limits;
+  for (const StrategySummary& strategy : report.strategies)
+    limits.insert(strategy.capacity_bytes ? format_bytes(static_cast<double>(*strategy.capacity_bytes)) : "no limit");
+  std::string line = "limit of each device:";
+  for (const std::string& limit : limits) line += (line.back() == ':' ? " " : ", ") + limit;
+  return text + wrap(line, terminal_columns, 2) + "\n";
+}
+
+std::string frontier_table(const StudyReport& report, bool colour) {
+  TextTable table({"strategy", "by running", "by the plan", "tries", "limit"});
+  std::string notes;
+  for (const StrategySummary& strategy : report.strategies) {
+    if (!strategy.frontier) continue;
+    const FrontierRecord& found = *strategy.frontier;
+    const auto batch = [](const std::optional<std::int64_t>& value) {
+      return !value ? std::string("?") : *value == 0 ? "none fits" : std::to_string(*value);
+    };
+    if (!strategy.capacity_bytes && !found.largest_ran && !found.largest_plan) continue;
+    const bool agree = found.largest_ran == found.largest_plan;
+    table.add({{strategy.label},
+               {batch(found.largest_ran), agree ? Colour::none : Colour::yellow},
+               {batch(found.largest_plan), agree ? Colour::none : Colour::yellow},
+               {std::to_string(found.tries.size())},
+               {strategy.capacity_bytes ? format_bytes(static_cast<double>(*strategy.capacity_bytes)) : "none"}});
+    if (!found.reason.empty())
+      notes += wrap(fmt::format("{}: {}", strategy.label, found.reason), terminal_columns, 2) + "\n";
+  }
+  if (table.empty()) return "";
+  return title("Largest batch before out of memory", colour) + table.print(colour) + notes;
+}
+
+std::string accuracy_line_key(const CellSummary& cell) {
+  const auto& p = cell.paired;
+  return fmt::format("{} {} {} {} {}", cell.status, number(cell, "acc_norm").value_or(-1), p ? p->changed : -1,
+                     p ? p->lost : -1, p ? p->gained : -1);
+}
+
+std::vector<Cell> accuracy_row(const StudyReport& report, const CellSummary& cell, const std::string& batches) {
+  const auto& paired = cell.paired;
+  const bool is_reference = report.reference && &report.cells[*report.reference] == &cell;
+  const bool truncated = cell.status == "truncated";
+  const auto percent = [&](const char* key) { return fmt::format("{:.1f}", number(cell, key).value_or(0) * 100); };
+  std::string changed = is_reference ? "reference" : "?", p;
+  if (paired) {
+    changed = std::to_string(paired->changed);
+    if (paired->lost + paired->gained > 0) changed += fmt::format(" (-{} +{})", paired->lost, paired->gained);
+    p = paired->p < 0.0001 ? std::string("<0.0001") : fmt::format("{:.4f}", paired->p);
+  }
+  return {{report.label(cell) + (truncated ? " TRUNCATED" : ""), truncated ? Colour::red : Colour::none},
+          {batches},
+          {percent_text(number(cell, "acc_norm"))},
+          {fmt::format("{} to {}", percent("acc_norm_low"), percent("acc_norm_high"))},
+          {changed},
+          {p, paired && paired->p < 0.05 ? Colour::red : Colour::none}};
+}
+
+// Batches of a strategy that answered alike share a row.
+std::string accuracy_table(const StudyReport& report, bool colour) {
+  TextTable table({"strategy", "batch", "right", "95 %", "changed", "p"});
+  for (std::size_t strategy = 0; strategy < report.strategies.size(); ++strategy) {
+    std::vector<const CellSummary*> cells;
+    for (const CellSummary& cell : report.cells)
+      if (cell.strategy == strategy && has_figures(cell)) cells.push_back(&cell);
+    std::sort(cells.begin(), cells.end(),
+              [](const CellSummary* a, const CellSummary* b) { return a->spec.run.batch < b->spec.run.batch; });
+    for (std::size_t begin = 0; begin < cells.size();) {
+      std::size_t end = begin + 1;
+      while (end < cells.size() && accuracy_line_key(*cells[end]) == accuracy_line_key(*cells[begin])) ++end;
+      const std::int64_t first = cells[begin]->spec.run.batch, last = cells[end - 1]->spec.run.batch;
+      table.add(accuracy_row(report, *cells[begin],
+                             first == last ? std::to_string(first) : fmt::format("{}-{}", first, last)));
+      begin = end;
+    }
+  }
+  if (table.empty()) return "";
+  std::string heading = "Accuracy by acc_norm";
+  if (report.reference) {
+    const CellSummary& reference = report.cells[*report.reference];
+    heading +=
+        fmt::format(", and items answered otherwise than by {}, batch {}: changed (right lost, won), McNemar's p",
+                    report.label(reference), reference.spec.run.batch);
+  }
+  return title(heading, colour) + table.print(colour);
+}
+
+std::optional<double> as_double(const std::optional<std::int64_t>& value) {
+  return value ? std::optional(static_cast<double>(*value)) : std::nullopt;
+}
+
+// One direction of one link: bytes three ways.
+std::vector<Cell> traffic_row(const std::string& label, const std::string& devices, const LinkRecord& link, bool tx) {
+  const auto predicted = as_double(tx ? link.predicted_tx_bytes : link.predicted_rx_bytes);
+  const auto counted = as_double(tx ? link.counted_tx_bytes : link.counted_rx_bytes);
+  const auto counter = as_double(tx ? link.link_tx_bytes : link.link_rx_bytes);
+  const auto closed = closure(counter ? counter : counted, predicted);
+  const bool open =
+      closed ? std::abs(*closed - 1) > 0.01 : predicted == 0.0 && (counter.value_or(counted.value_or(0)) > 0);
+  const std::string share = closed ? fmt::format("{:.1f} %", *closed * 100) : open ? "unexplained" : "-";
+  return {{label},
+          {devices},
+          {link.kind + (tx ? " TX" : " RX")},
+          {bytes_text(predicted)},
+          {bytes_text(counted)},
+          {bytes_text(counter)},
+          {share, open ? Colour::red : Colour::none}};
+}
+
+bool same_links(const DeviceRecord& a, const DeviceRecord& b) {
+  return std::equal(a.links.begin(), a.links.end(), b.links.begin(), b.links.end(),
+                    [](const LinkRecord& x, const LinkRecord& y) {
+                      return x.kind == y.kind && x.predicted_tx_bytes == y.predicted_tx_bytes &&
+                             x.predicted_rx_bytes == y.predicted_rx_bytes && x.counted_tx_bytes == y.counted_tx_bytes &&
+                             x.counted_rx_bytes == y.counted_rx_bytes && x.link_tx_bytes == y.link_tx_bytes &&
+                             x.link_rx_bytes == y.link_rx_bytes;
+                    });
+}
+
+// Every device and link at each strategy's best batch; neighbours with the same figures share their rows.
+std::string traffic_table(const StudyReport& report, bool colour) {
+  TextTable table({"strategy", "devices", "link", "predicted", "counted", "link's own", "closure"});
+  for (const StrategySummary& strategy : report.strategies) {
+    if (!strategy.best) continue;
+    const CellSummary& cell = report.cells[*strategy.best];
+    for (std::size_t begin = 0; begin < cell.devices.size();) {
+      std::size_t end = begin + 1;
+      while (end < cell.devices.size() && same_links(cell.devices[begin], cell.devices[end])) ++end;
+      std::string devices = cell.devices[begin].name;
+      if (end - begin > 1) devices += "…" + cell.devices[end - 1].name.substr(devices.find(':') + 1);
+      for (const LinkRecord& link : cell.devices[begin].links)
+        for (const bool tx : {true, false}) table.add(traffic_row(strategy.label, devices, link, tx));
+      begin = end;
+    }
+  }
+  if (table.empty()) return "";
+  return title("Traffic of each device and link at each strategy's best batch; closure = seen / predicted", colour) +
+         table.print(colour);
+}
+
+// Cells that are not what was asked for, with the reason of each kind once.
+std::string troubles(const StudyReport& report, bool colour) {
+  std::string text;
+  for (const CellSummary& cell : report.cells) {
+    const bool plain = cell.status == "ok" || cell.status == "not run" || cell.status == "out_of_memory";
+    if (plain && cell.valid != false) continue;
+    std::string status = cell.status;
+    std::replace(status.begin(), status.end(), '_', ' ');
+    if (cell.status == "truncated") status = "TRUNCATED";
+    if (cell.valid == false) status += ", not valid";
+    text += wrap(fmt::format("{}, batch {}: {}: {}", report.label(cell), cell.spec.run.batch, status, cell.reason),
+                 terminal_columns, 2) +
+            "\n";
+  }
+  return text.empty() ? "" : title("Not as asked", colour) + text;
+}
+
+std::string closing(const StudyReport& report) {
+  const auto done = std::count_if(report.cells.begin(), report.cells.end(),
+                                  [](const CellSummary& cell) { return cell.status != "not run"; });
+  std::string text = fmt::format("{} of {} cells are done, in {} session{}; {} time series are in the file.", done,
+                                 report.cells.size(), report.sessions, report.sessions == 1 ? "" : "s", report.series);
+  if (report.has_virtual_devices)
+    text +=
+        " All cpu: devices are VIRTUAL: simulated on this machine's CPU, with links that copy and count bytes;"
+        " their times are not a GPU's.";
+  return "\n" + wrap(text, terminal_columns, 0) + "\n";
+}
+
+}  // namespace
+
+std::string to_text(const StudyReport& report, bool colour) {
+  const Pivot pivot(report, colour);
+  const bool any = std::any_of(report.cells.begin(), report.cells.end(), has_figures);
+  std::string text = fmt::format("study {}{}\n", report.name, report.has_virtual_devices ? " (virtual devices)" : "");
+  text += table_two(report, pivot, colour) + repeats_table(report, pivot, colour);
+  if (any) text += traffic_pivot(pivot, colour) + busy_pivot(pivot, colour) + memory_pivot(report, pivot, colour);
+  return text + frontier_table(report, colour) + accuracy_table(report, colour) + traffic_table(report, colour) +
+         troubles(report, colour) + closing(report);
+}
+
+}  // namespace batchscope

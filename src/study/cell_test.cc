@@ -1,0 +1,144 @@
+// Cells: their JSON both ways, and what running one gives in good and in bad times.
+#include "study/cell.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "study/cell_words.h"
+#include "study/fake_engine.h"
+#include "study/records.h"
+
+namespace batchscope {
+namespace {
+
+using testing::HasSubstr;
+
+CellSpec small_cell(std::int64_t batch) {
+  CellSpec spec = cell_from_words({{"parallel", "tp2"}, {"limit", "3"}});
+  spec.run.batch = batch;
+  return spec;
+}
+
+CellResult run(const CellSpec& spec, FakeTroubles troubles = {}) {
+  FakeEngine engine(troubles);
+  engine.load(spec.model, spec.placement);
+  return run_cell(engine, spec, prepare_task(spec), nullptr);
+}
+
+TEST(Cell, SpecSurvivesJson) {
+  CellSpec spec = cell_from_words({{"parallel", "dp2.tp2"},
+                                   {"fusion", "qkv,norm"},
+                                   {"batch", "8"},
+                                   {"packing", "prefix"},
+                                   {"dtype", "bf16"},
+                                   {"device-memory", "64MiB"},
+                                   {"link", "12GB/s,5us"},
+                                   {"max-tokens-per-sequence", "9"},
+                                   {"when-too-long", "truncate"},
+                                   {"limit", "5"},
+                                   {"model", "a b"},
+                                   {"weights-seed", "7"},
+                                   {"threads", "2"},
+                                   {"task", "t.jsonl"}});
+  const nlohmann::json json = to_json(spec);
+  EXPECT_EQ(to_json(cell_spec_from_json(json)), json);
+  EXPECT_EQ(json.at("device"), "cpu:4");
+  EXPECT_EQ(cell_spec_from_json(json).run.link, spec.run.link);
+}
+
+TEST(Cell, SpecRefusesWhatItCouldNotHaveWritten) {
+  const nlohmann::json good = to_json(small_cell(4));
+  for (const char* patch :
+       {R"({"batch": 0})", R"({"batch": "4"})", R"({"batch": 1e30})", R"({"device": "cpu:3"})", R"({"fusion": "all"})",
+        R"({"model": 3})", R"({"link": {"kind": "rope"}})", R"({"threads": -1})", R"({"when_too_long": ""})"}) {
+    nlohmann::json bad = good;
+    bad.merge_patch(nlohmann::json::parse(patch));
+    EXPECT_THROW(cell_spec_from_json(bad), InputError) << patch;
+  }
+  EXPECT_THROW(cell_spec_from_json(nlohmann::json::array()), InputError);
+}
+
+TEST(Cell, OnlyWhatDiffersInPlacementNeedsAnotherWorker) {
+  CellSpec other = small_cell(4);
+  other.run.fusion = parse_fusion("on");
+  EXPECT_EQ(other.worker_key(), small_cell(8).worker_key());
+  other.placement.dtype = DType::bf16;
+  EXPECT_NE(other.worker_key(), small_cell(8).worker_key());
+}
+
+TEST(Cell, RunGivesScoresPlanAndCounts) {
+  const CellResult result = run(small_cell(4));
+  EXPECT_EQ(result.status, CellStatus::ok) << result.reason;
+  EXPECT_EQ(result.items.size(), 3u);
+  const nlohmann::json json = to_json(result);
+  EXPECT_EQ(json.at("items"), 3);
+  EXPECT_EQ(json.at("batches"), 3);
+  EXPECT_DOUBLE_EQ(json.at("batch_ms").at("p99"), 2);
+  EXPECT_EQ(json.at("tokens").at("truncated"), 0);
+  EXPECT_GT(json.at("tokens").at("requested"), 0);
+  EXPECT_GT(json.at("devices").at(1).at("memory").at("planned_bytes"), 0);
+  EXPECT_TRUE(json.at("devices").at(0).at("busy").at("idle").is_null());
+  EXPECT_TRUE(json.at("time_to_first_token_ms").is_null());
+}
+
+TEST(Cell, TooLongIsRefusedOrLoudlyCut) {
+  CellSpec spec = small_cell(4);
+  spec.max_tokens_per_sequence = 6;
+  const CellResult refused = run(spec);
+  EXPECT_EQ(refused.status, CellStatus::failed);
+  EXPECT_THAT(refused.reason, HasSubstr("12 of 12 sequences are longer than the 6 tokens"));
+  EXPECT_TRUE(to_json(refused).at("seconds").is_null());
+  EXPECT_TRUE(to_json(refused).at("acc").is_null());
+
+  spec.when_too_long = WhenTooLong::truncate;
+  const CellResult cut = run(spec);
+  EXPECT_EQ(cut.status, CellStatus::truncated);
+  EXPECT_GT(to_json(cut).at("tokens").at("truncated"), 0);
+  EXPECT_TRUE(cut.items.front().truncated);
+  EXPECT_EQ(exit_code(cut.status), ExitCode::ok);
+}
+
+TEST(Cell, OutOfMemorySaysWhatWasPlanned) {
+  CellSpec spec = small_cell(4);
+  spec.run.device_memory_bytes = 4000;
+  const CellResult result = run(spec, {.out_of_memory = 4});
+  EXPECT_EQ(result.status, CellStatus::out_of_memory);
+  EXPECT_THAT(result.reason, HasSubstr("cpu:0 is out of memory"));
+  const nlohmann::json json = to_json(result);
+  ASSERT_EQ(json.at("devices").size(), 2u);
+  EXPECT_EQ(json.at("devices").at(0).at("memory").at("capacity_bytes"), 4000);
+  EXPECT_TRUE(json.at("devices").at(0).at("memory").at("peak_bytes").is_null());
+  EXPECT_TRUE(json.at("tokens").at("computed").is_null());
+}
+
+TEST(Cell, FailuresAreResults) {
+  const CellResult failed = run(small_cell(2), {.fail = 2});
+  EXPECT_EQ(failed.status, CellStatus::failed);
+  EXPECT_THAT(failed.reason, HasSubstr("the fake fails at batch 2"));
+  const CellResult not_finite = run(small_cell(2), {.not_finite = 2});
+  EXPECT_EQ(not_finite.status, CellStatus::failed);
+  EXPECT_THAT(not_finite.reason, HasSubstr("log-likelihood"));
+  EXPECT_FALSE(not_finite.scores);
+}
+
+TEST(Cell, RecordsSurviveTheirWayFromTheWorker) {
+  CellResult result = run(small_cell(4));
+  result.run->ledger.push_back(
+      {.rank = 1, .collective = "all_reduce", .algorithm = "ring", .phase = "mlp", .calls = 3});
+  result.items.front().log_likelihoods.front() = -std::numeric_limits<double>::infinity();
+  const CellRecords sent = to_records(result, {{.name = "score", .track = "t", .begin = {}, .end = Nanoseconds(5)}});
+  const CellRecords got = cell_records_from_json(nlohmann::json::parse(to_json(sent).dump()));
+  EXPECT_EQ(got.result.result_json, sent.result.result_json);
+  ASSERT_EQ(got.items.size(), 3u);
+  EXPECT_TRUE(std::isnan(got.items.front().log_likelihoods.front()));
+  EXPECT_EQ(got.items.back().log_likelihoods, sent.items.back().log_likelihoods);
+  EXPECT_EQ(got.ledger.front().calls, 3);
+  EXPECT_EQ(got.phases.front().end, Nanoseconds(5));
+  EXPECT_EQ(got.devices.size(), 2u);
+}
+
+}  // namespace
+}  // namespace batchscope

@@ -1,0 +1,84 @@
+// Words to specs (study/cell_words.h).
+#include "study/cell_words.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/units.h"
+#include "study/json_optional.h"
+
+namespace batchscope {
+namespace {
+
+std::int64_t count(const std::string& value, std::string_view what) {
+  return parse_integer(value, 1, any_integer, what);
+}
+
+// Settings whose parsers do not know what they are given for.
+template <class Parse>
+auto named(Parse parse, const std::string& value, std::string_view what) {
+  try {
+    return parse(value);
+  } catch (const InputError& error) {
+    const std::string_view message = error.what();
+    if (message.starts_with(what) || message.starts_with("--")) throw;
+    throw InputError("{}: {}", what, message);
+  }
+}
+
+using Spec = CellSpec;
+using Text = const std::string&;
+using What = std::string_view;
+
+constexpr std::array words{
+    CellWord{"engine", WordKind::text, [](Spec& s, Text v, What) { s.engine = v; }},
+    CellWord{"model", WordKind::text, [](Spec& s, Text v, What) { s.model.path = v; }},
+    CellWord{"random-weights", WordKind::text, [](Spec& s, Text v, What) { s.model.random_shape = v; }},
+    CellWord{"weights-seed", WordKind::whole_number,
+             [](Spec& s, Text v, What w) {
+               s.model.seed = static_cast<std::uint64_t>(parse_integer(v, 0, any_integer, w));
+             }},
+    CellWord{"task", WordKind::text, [](Spec& s, Text v, What) { s.task = v; }},
+    CellWord{"limit", WordKind::whole_number, [](Spec& s, Text v, What w) { s.limit = count(v, w); }},
+    CellWord{"max-tokens-per-sequence", WordKind::whole_number,
+             [](Spec& s, Text v, What w) { s.max_tokens_per_sequence = count(v, w); }},
+    CellWord{"when-too-long", WordKind::text,
+             [](Spec& s, Text v, What w) { s.when_too_long = parse_when_too_long(v, w); }},
+    CellWord{"device", WordKind::text, [](Spec& s, Text v, What w) { s.placement.device = named(parse_device, v, w); }},
+    CellWord{"parallel", WordKind::text,
+             [](Spec& s, Text v, What w) { s.placement.layout = named(Layout::parse, v, w); }},
+    CellWord{"dtype", WordKind::text, [](Spec& s, Text v, What w) { s.placement.dtype = parse_dtype(v, w); }},
+    CellWord{"threads", WordKind::whole_number,
+             [](Spec& s, Text v, What w) { s.placement.threads = static_cast<int>(parse_integer(v, 1, 4096, w)); }},
+    CellWord{"fusion", WordKind::text, [](Spec& s, Text v, What w) { s.run.fusion = named(parse_fusion, v, w); }},
+    CellWord{"batch", WordKind::whole_number, [](Spec& s, Text v, What w) { s.run.batch = count(v, w); }},
+    CellWord{"packing", WordKind::text, [](Spec& s, Text v, What w) { s.run.packing = named(parse_packing, v, w); }},
+    CellWord{"device-memory", WordKind::either,
+             [](Spec& s, Text v, What w) { s.run.device_memory_bytes = parse_bytes(v, w); }},
+    CellWord{"link", WordKind::text,
+             [](Spec& s, Text v, What w) { s.run.link = v == "unpaced" ? LinkSpec() : named(parse_link, v, w); }},
+};
+
+}  // namespace
+
+std::span<const CellWord> cell_words() { return words; }
+
+const CellWord* find_cell_word(std::string_view name) {
+  const auto found = std::find_if(words.begin(), words.end(), [&](const CellWord& word) { return word.name == name; });
+  return found == words.end() ? nullptr : &*found;
+}
+
+CellSpec cell_from_words(const std::map<std::string, std::string, std::less<>>& given) {
+  CellSpec spec;
+  for (const auto& [name, value] : given) {
+    const CellWord* word = find_cell_word(name);
+    if (word == nullptr) throw InputError("'{}' is not a setting of a cell", name);
+    word->set(spec, value, name == "weights-seed" ? "--seed" : "--" + name);
+  }
+  const bool has_device = given.contains("device"), has_parallel = given.contains("parallel");
+  if (!has_parallel) spec.placement.layout = Layout::parse(fmt::format("tp{}", spec.placement.device.count()));
+  if (!has_device) spec.placement.device = parse_device(fmt::format("cpu:{}", spec.placement.layout.ranks()));
+  return spec;
+}
+
+}  // namespace batchscope

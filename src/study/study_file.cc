@@ -1,0 +1,320 @@
+// TOML to StudySpec (study/study_file.h).
+#include "study/study_file.h"
+
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "base/file.h"
+#include "base/units.h"
+#include "study/cell_words.h"
+#include "study/grid.h"
+#include "study/json_optional.h"
+
+namespace batchscope {
+namespace {
+
+using Words = std::map<std::string, std::string, std::less<>>;
+// Innermost last: a strategy's batches stand together.
+constexpr std::size_t most_cells = 100'000;
+
+// The file as text for errors.
+class StudyParser {
+ public:
+  StudyParser(std::string origin, std::string default_name) : origin_(std::move(origin)) {
+    study_.name = std::move(default_name);
+  }
+  StudySpec parse(const toml::table& root);
+
+ private:
+  template <class... Args>
+  [[noreturn]] void refuse(const toml::node& node, fmt::format_string<Args...> format, Args&&... args) const {
+    throw InputError("{}:{}: {}", origin_, node.source().begin.line, fmt::format(format, std::forward<Args>(args)...));
+  }
+  void check_keys(const toml::table& table, const std::string& where, std::vector<std::string> known,
+                  bool cell_words_too) const;
+  std::string word_value(const CellWord& word, const toml::node& node) const;
+  std::int64_t integer(const toml::node& node, std::string_view key, std::int64_t low, std::int64_t high) const;
+  std::string text(const toml::node& node, std::string_view key) const;
+  bool boolean(const toml::node& node, std::string_view key) const;
+  Nanoseconds duration(const toml::node& node, std::string_view key) const;
+  std::vector<const toml::table*> tables(const toml::table& root, const char* key) const;
+
+  void parse_general(const toml::table& root);
+  void parse_frontier(const toml::table& root);
+  void parse_reference(const toml::table& root);
+  void expand_grid(const toml::table& grid, const Words& defaults);
+  Words scalars(const toml::table& table, Words words) const;
+  void add_cell(const Words& words, const toml::node& where);
+
+  std::string origin_;
+  StudySpec study_;
+  std::set<std::string> keys_;
+};
+
+// Flags are written with dashes; a key may have underscores instead.
+std::string dashed(std::string_view key) {
+  std::string name(key);
+  std::replace(name.begin(), name.end(), '_', '-');
+  return name;
+}
+
+const toml::node* get(const toml::table& table, std::string_view key) {
+  for (const auto& [name, node] : table)
+    if (dashed(name.str()) == key) return &node;
+  return nullptr;
+}
+
+const char* type_name(const toml::node& node) {
+  switch (node.type()) {
+    case toml::node_type::string:
+      return "text";
+    case toml::node_type::integer:
+      return "a whole number";
+    case toml::node_type::floating_point:
+      return "a number with a fraction";
+    case toml::node_type::boolean:
+      return "true or false";
+    case toml::node_type::array:
+      return "an array";
+    case toml::node_type::table:
+      return "a table";
+    default:
+      return "a date or time";
+  }
+}
+
+void StudyParser::check_keys(const toml::table& table, const std::string& where, std::vector<std::string> known,
+                             bool cell_words_too) const {
+  if (cell_words_too)
+    for (const CellWord& word : cell_words()) known.emplace_back(word.name);
+  std::set<std::string> seen;
+  for (const auto& [name, node] : table) {
+    const std::string key = dashed(name.str());
+    if (!seen.insert(key).second) refuse(node, "{}{} is given twice, with '-' and with '_'", where, quote(key));
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    const std::string near = nearest(key, known);
+    refuse(node, "unknown key {}{}; {}", where, quote(name.str()),
+           near.empty() ? "docs/study_files.md lists the keys" : fmt::format("did you mean '{}'?", near));
+  }
+}
+
+std::int64_t StudyParser::integer(const toml::node& node, std::string_view key, std::int64_t low,
+                                  std::int64_t high) const {
+  const auto value = node.type() == toml::node_type::integer ? node.value<std::int64_t>() : std::nullopt;
+  if (!value) refuse(node, "{}: a whole number is expected, not {}", key, type_name(node));
+  if (*value < low || *value > high) refuse(node, "{}: {} is not within {} to {}", key, *value, low, high);
+  return *value;
+}
+
+std::string StudyParser::text(const toml::node& node, std::string_view key) const {
+  const auto value = node.type() == toml::node_type::string ? node.value<std::string>() : std::nullopt;
+  if (!value) refuse(node, "{}: text in quotes is expected, not {}", key, type_name(node));
+  return *value;
+}
+
+bool StudyParser::boolean(const toml::node& node, std::string_view key) const {
+  const auto value = node.type() == toml::node_type::boolean ? node.value<bool>() : std::nullopt;
+  if (!value) refuse(node, "{}: true or false is expected, not {}", key, type_name(node));
+  return *value;
+}
+
+Nanoseconds StudyParser::duration(const toml::node& node, std::string_view key) const {
+  try {
+    const Nanoseconds time = parse_duration(text(node, key), key);
+    if (time > Nanoseconds(0)) return time;
+  } catch (const InputError& error) {
+    const std::string_view message = error.what();
+    if (message.starts_with(origin_)) throw;
+    refuse(node, "{}", message);
+  }
+  refuse(node, "{}: it must be longer than nothing", key);
+}
+
+// A cell's word as the text that its flag would have.
+std::string StudyParser::word_value(const CellWord& word, const toml::node& node) const {
+  if (node.is_string() && word.kind != WordKind::whole_number) return text(node, word.name);
+  if (node.is_integer() && word.kind != WordKind::text) return std::to_string(integer(node, word.name, 0, any_integer));
+  const char* expected = word.kind == WordKind::text           ? "text in quotes"
+                         : word.kind == WordKind::whole_number ? "a whole number"
+                                                               : "text in quotes or a whole number";
+  refuse(node, "{}: {} is expected, not {}", word.name, expected, type_name(node));
+}
+
+Words StudyParser::scalars(const toml::table& table, Words words) const {
+  for (const auto& [name, node] : table) {
+    const CellWord* word = find_cell_word(dashed(name.str()));
+    if (word == nullptr) continue;
+    std::string value = word_value(*word, node);
+    words.insert_or_assign(std::string(word->name), std::move(value));
+  }
+  return words;
+}
+
+void StudyParser::add_cell(const Words& words, const toml::node& where) {
+  CellSpec spec;
+  try {
+    spec = cell_from_words(words);
+    check(spec);
+  } catch (const InputError& error) {
+    refuse(where, "{}", error.what());
+  }
+  if (!keys_.insert(cell_key(spec, 1)).second) refuse(where, "the cell '{}' is there twice", cell_key(spec, 1));
+  if (study_.cells.size() == most_cells) refuse(where, "more than {} cells; make the grid smaller", most_cells);
+  study_.cells.push_back(std::move(spec));
+}
+
+// All combinations of a grid's values; keys that the grid does not have keep the file's defaults.
+void StudyParser::expand_grid(const toml::table& grid, const Words& defaults) {
+  check_keys(grid, "[grid] ", {}, true);
+  std::vector<std::pair<std::string, std::vector<std::string>>> axes;
+  for (const auto& [name, node] : grid) {
+    const CellWord& word = *find_cell_word(dashed(name.str()));
+    auto& [axis, values] = axes.emplace_back(std::string(word.name), std::vector<std::string>());
+    const toml::array* array = node.as_array();
+    if (array == nullptr) values.push_back(word_value(word, node));
+    if (array != nullptr && array->empty()) refuse(node, "{}: an empty array leaves no cells", axis);
+    if (array != nullptr)
+      for (const toml::node& value : *array) values.push_back(word_value(word, value));
+  }
+  std::stable_partition(axes.begin(), axes.end(), [](const auto& axis) { return axis.first != "batch"; });
+
+  std::vector<std::size_t> at(axes.size(), 0);
+  while (true) {
+    Words words = defaults;
+    for (std::size_t i = 0; i < axes.size(); ++i) words.insert_or_assign(axes[i].first, axes[i].second[at[i]]);
+    add_cell(words, grid);
+    std::size_t i = axes.size();
+    while (i > 0 && ++at[i - 1] == axes[i - 1].second.size()) at[--i] = 0;
+    if (i == 0) return;
+  }
+}
+
+// [key] or [[key]].
+std::vector<const toml::table*> StudyParser::tables(const toml::table& root, const char* key) const {
+  const toml::node* node = get(root, key);
+  if (node == nullptr) return {};
+  if (const toml::table* table = node->as_table()) return {table};
+  std::vector<const toml::table*> found;
+  const toml::array* array = node->as_array();
+  if (array == nullptr) refuse(*node, "{}: a table [{}] or tables [[{}]] are expected", key, key, key);
+  for (const toml::node& element : *array) {
+    if (!element.is_table()) refuse(element, "{}: a table is expected, not {}", key, type_name(element));
+    found.push_back(element.as_table());
+  }
+  return found;
+}
+
+void StudyParser::parse_general(const toml::table& root) {
+  study_.time_out = from_seconds(600);
+  study_.sample_period = from_seconds(1.0 / 6);
+  if (const auto* node = get(root, "name")) study_.name = text(*node, "name");
+  if (study_.name.empty()) refuse(root, "name: a study has a name");
+  if (const auto* node = get(root, "seed"))
+    study_.seed = static_cast<std::uint64_t>(integer(*node, "seed", 0, any_integer));
+  if (const auto* node = get(root, "repeats")) study_.repeats = integer(*node, "repeats", 1, 1000);
+  if (const auto* node = get(root, "time-out")) study_.time_out = duration(*node, "time-out");
+  if (const auto* node = get(root, "period")) study_.sample_period = duration(*node, "period");
+  if (study_.sample_period < std::chrono::milliseconds(1)) refuse(*get(root, "period"), "period: 1ms is the shortest");
+}
+
+void StudyParser::parse_frontier(const toml::table& root) {
+  const toml::node* node = get(root, "frontier");
+  if (node == nullptr) return;
+  if (!node->is_table()) refuse(*node, "frontier: a table [frontier] is expected, not {}", type_name(*node));
+  const toml::table& table = *node->as_table();
+  check_keys(table, "[frontier] ", {"search", "largest-batch"}, false);
+  if (const auto* search = get(table, "search")) study_.frontier = boolean(*search, "search");
+  if (const auto* largest = get(table, "largest-batch"))
+    study_.frontier_largest_batch = integer(*largest, "largest-batch", 1, any_integer);
+}
+
+// The first cell that has every value the table names.
+void StudyParser::parse_reference(const toml::table& root) {
+  const toml::node* node = get(root, "reference");
+  if (node == nullptr) return;
+  if (!node->is_table()) refuse(*node, "reference: a table [reference] is expected, not {}", type_name(*node));
+  check_keys(*node->as_table(), "[reference] ", {}, true);
+  const Words wanted = scalars(*node->as_table(), {});
+  const auto matches = [&](const CellSpec& cell) {
+    CellSpec same = cell;  // setting what it already has changes nothing
+    for (const auto& [name, value] : wanted) find_cell_word(name)->set(same, value, name);
+    return to_json(same) == to_json(cell);
+  };
+  try {
+    const auto found = std::find_if(study_.cells.begin(), study_.cells.end(), matches);
+    if (found == study_.cells.end()) refuse(*node, "[reference]: no cell of the study has these values");
+    study_.reference = static_cast<std::size_t>(found - study_.cells.begin());
+  } catch (const InputError& error) {
+    if (std::string_view(error.what()).starts_with(origin_)) throw;
+    refuse(*node, "[reference]: {}", error.what());
+  }
+}
+
+StudySpec StudyParser::parse(const toml::table& root) {
+  check_keys(root, "", {"name", "seed", "repeats", "time-out", "period", "grid", "cell", "reference", "frontier"},
+             true);
+  parse_general(root);
+  parse_frontier(root);
+  const Words defaults = scalars(root, {});
+  for (const toml::table* grid : tables(root, "grid")) expand_grid(*grid, defaults);
+  for (const toml::table* cell : tables(root, "cell")) {
+    check_keys(*cell, "[[cell]] ", {}, true);
+    add_cell(scalars(*cell, defaults), *cell);
+  }
+  if (study_.cells.empty()) throw InputError("{}: the study has no cells; give it a [grid] or a [[cell]]", origin_);
+  parse_reference(root);
+  return std::move(study_);
+}
+
+}  // namespace
+
+StudySpec parse_study(std::string_view text, const std::string& origin) {
+  toml::table root;
+  try {
+    root = toml::parse(text);
+  } catch (const toml::parse_error& error) {
+    throw InputError("{}:{}: {}", origin, error.source().begin.line, error.description());
+  }
+  return StudyParser(origin, std::filesystem::path(origin).stem().string()).parse(root);
+}
+
+StudySpec read_study(const std::filesystem::path& path) {
+  StudySpec study = parse_study(read_file(path), path.string());
+  study.folder = std::filesystem::absolute(path).parent_path();
+  return study;
+}
+
+nlohmann::json to_json(const StudySpec& study) {
+  nlohmann::json cells = nlohmann::json::array();
+  for (const CellSpec& cell : study.cells) cells.push_back(to_json(cell));
+  return {{"name", study.name},
+          {"seed", study.seed},
+          {"repeats", study.repeats},
+          {"time_out_ns", study.time_out.count()},
+          {"sample_period_ns", study.sample_period.count()},
+          {"reference", cell_key(study.cells.at(study.reference), 1)},
+          {"frontier", {{"search", study.frontier}, {"largest_batch", json_or_null(study.frontier_largest_batch)}}},
+          {"cells", std::move(cells)}};
+}
+
+CellSpec resolved(const CellSpec& spec, const std::filesystem::path& folder) {
+  const auto absolute = [&](const std::string& path) {
+    return path.empty() ? path : (folder / path).lexically_normal().string();
+  };
+  CellSpec copy = spec;
+  copy.model.path = absolute(spec.model.path);
+  copy.task = absolute(spec.task);
+  // A shape may be a path as well; its other forms are no files.
+  if (const auto shape = folder / spec.model.random_shape;
+      !spec.model.random_shape.empty() && std::filesystem::exists(shape))
+    copy.model.random_shape = shape.lexically_normal().string();
+  return copy;
+}
+
+}  // namespace batchscope

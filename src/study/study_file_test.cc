@@ -1,0 +1,132 @@
+// Study files: what they mean, and how their mistakes are named.
+#include "study/study_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "base/file.h"
+#include "study/grid.h"
+
+namespace batchscope {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+std::string complaint(const std::string& text) {
+  try {
+    parse_study(text, "s.toml");
+  } catch (const InputError& error) {
+    return error.what();
+  }
+  return "no complaint";
+}
+
+TEST(StudyFile, GridsAndSingleCells) {
+  const StudySpec study = parse_study(R"(
+name = "small"
+seed = 5
+repeats = 2
+time-out = "3s"
+device_memory = "1MiB"
+[[grid]]
+parallel = ["mp2", "tp2"]
+batch = [1, 2, 4]
+[[grid]]
+parallel = "tp2"
+fusion = ["on"]
+batch = 8
+[[cell]]
+parallel = "tp2"
+batch = 4
+max-tokens-per-sequence = 5
+when-too-long = "truncate"
+[reference]
+parallel = "tp2"
+batch = 2
+[frontier]
+search = false
+)",
+                                      "s.toml");
+  ASSERT_EQ(study.cells.size(), 8u);
+  EXPECT_EQ(study.name, "small");
+  EXPECT_EQ(study.repeats, 2);
+  EXPECT_EQ(study.time_out, std::chrono::seconds(3));
+  EXPECT_EQ(study.reference, 4u);
+  EXPECT_FALSE(study.frontier);
+  EXPECT_EQ(study.cells[0].run.device_memory_bytes, 1 << 20);
+  EXPECT_EQ(study.cells[5].run.batch, 4);  // batch turns fastest
+  EXPECT_EQ(study.cells[7].max_tokens_per_sequence, 5);
+  EXPECT_EQ(to_string(study.cells[7].placement.device), "cpu:2");
+}
+
+TEST(StudyFile, MistakesAreNamedWithTheirLine) {
+  EXPECT_THAT(complaint("\n[grid]\nbacth = [1]\n"), AllOf(HasSubstr("s.toml:3:"), HasSubstr("did you mean 'batch'")));
+  EXPECT_THAT(complaint("tiem-out = '3s'\n"), AllOf(HasSubstr("s.toml:1:"), HasSubstr("did you mean 'time-out'")));
+  EXPECT_THAT(complaint("[grid]\nbatch = ['1']\n"), AllOf(HasSubstr("s.toml:2:"), HasSubstr("whole number")));
+  EXPECT_THAT(complaint("[grid]\nbatch = [1]\nfusion = true\n"), AllOf(HasSubstr("s.toml:3:"), HasSubstr("text")));
+  EXPECT_THAT(complaint("[grid]\nbatch = [0]\n"), AllOf(HasSubstr("s.toml:1:"), HasSubstr("--batch")));
+  EXPECT_THAT(complaint("[grid]\nbatch = []\n"), HasSubstr("s.toml:2:"));
+  EXPECT_THAT(complaint("[grid]\ndevice = 'cpu:4'\nparallel = 'tp2'\n"), HasSubstr("make them equal"));
+  EXPECT_THAT(complaint("[grid]\nbatch = [1, 1]\n"), HasSubstr("twice"));
+  EXPECT_THAT(complaint("[grid]\nbatch = 1\n[reference]\nbatch = 2\n"), HasSubstr("s.toml:3:"));
+  EXPECT_THAT(complaint("repeats = 1.5\n[grid]\nbatch = 1\n"), HasSubstr("with a fraction"));
+  EXPECT_THAT(complaint("device-memory = '1MiB'\ndevice_memory = '1MiB'\n"), HasSubstr("given twice"));
+  EXPECT_THAT(complaint("name = 'x'\n"), HasSubstr("no cells"));
+  EXPECT_THAT(complaint("grid = 3\n"), HasSubstr("s.toml:1:"));
+  EXPECT_THAT(complaint("name = \n"), HasSubstr("s.toml:1:"));
+}
+
+TEST(StudyFile, TooManyCellsAreRefused) {
+  std::string batches = "1";
+  for (int i = 2; i <= 400; ++i) batches += "," + std::to_string(i);
+  EXPECT_THAT(complaint("[grid]\nbatch = [" + batches + "]\nlimit = [" + batches + "]\n"), HasSubstr("more than"));
+}
+
+TEST(StudyFile, CommentsAreNoPartOfItsMeaning) {
+  const auto meaning = [](const char* text) { return to_json(parse_study(text, "s.toml")); };
+  EXPECT_EQ(meaning("[grid]\nbatch = [1, 2]\n"), meaning("# a comment\n\n[grid] # here\nbatch = [ 1, 2 ]"));
+  EXPECT_NE(meaning("[grid]\nbatch = [1, 2]\n"), meaning("[grid]\nbatch = [2, 1]\n"));
+}
+
+TEST(StudyFile, PathsStartAtTheFile) {
+  CellSpec spec;
+  spec.task = "../t.jsonl";
+  EXPECT_EQ(resolved(spec, "/a/b").task, "/a/t.jsonl");
+  EXPECT_EQ(resolved(spec, "/a/b").model.path, "");
+}
+
+TEST(StudyFile, TheDemoIsAStudy) {
+  const StudySpec demo = read_study(BATCHSCOPE_SOURCE_DIR "/studies/demo.toml");
+  EXPECT_GE(demo.cells.size(), 22u);
+}
+
+TEST(Grid, OrderKeepsWorkersTogetherAndFollowsItsSeed) {
+  const StudySpec study = parse_study("[grid]\nparallel = ['tp1', 'tp2', 'mp2']\nbatch = [1, 2, 4, 8]\n", "s.toml");
+  const auto order = run_order(study.cells, 3, 42);
+  ASSERT_EQ(order.size(), 36u);
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    EXPECT_EQ(order[i].repeat, static_cast<std::int64_t>(i / 12) + 1);
+    const std::size_t block = i / 4 * 4;
+    EXPECT_EQ(study.cells[order[i].cell].worker_key(), study.cells[order[block].cell].worker_key());
+  }
+  std::vector<std::size_t> first, again, other;
+  for (const PlannedRun& run : order) first.push_back(run.cell);
+  for (const PlannedRun& run : run_order(study.cells, 3, 42)) again.push_back(run.cell);
+  for (const PlannedRun& run : run_order(study.cells, 3, 43)) other.push_back(run.cell);
+  EXPECT_EQ(first, again);
+  EXPECT_NE(first, other);
+}
+
+TEST(Grid, ShortNamesSayWhatDiffers) {
+  const StudySpec study =
+      parse_study("[grid]\nparallel = ['tp2']\nfusion = ['off', 'on']\ndevice-memory = ['1MiB', '2MiB']\n", "s.toml");
+  const auto names = short_names(study.cells);
+  EXPECT_EQ(std::set<std::string>(names.begin(), names.end()),
+            (std::set<std::string>{"TP2 1.0 MiB", "TP2 2.0 MiB", "TP2 fused 1.0 MiB", "TP2 fused 2.0 MiB"}));
+}
+
+}  // namespace
+}  // namespace batchscope

@@ -1,0 +1,170 @@
+// The study's course (study/study_runner.h).
+#include "study/study_runner.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "plan/plan.h"
+
+namespace batchscope {
+namespace {
+
+bool is_finished(const std::string& status) { return status != "running" && status != "interrupted"; }
+
+}  // namespace
+
+CellRecords WorkerRunner::run(const CellSpec& spec) {
+  if (!worker_ || !worker_->alive() || worker_key_ != spec.worker_key()) {
+    worker_.reset();
+    worker_ = std::make_unique<WorkerProcess>(main_);
+    worker_key_ = spec.worker_key();
+  }
+  return worker_->run(spec, time_out_, stop_);
+}
+
+const PreparedTask& TaskPlanner::prepared(const CellSpec& spec) {
+  const std::string key = task_key(spec);
+  const auto found = tasks_.find(key);
+  return found != tasks_.end() ? found->second : tasks_.emplace(key, prepare_task(spec)).first->second;
+}
+
+FrontierPlanner::Answer TaskPlanner::largest(const CellSpec& spec) {
+  const PreparedTask& task = prepared(spec);
+  const auto& requests = task.requests.requests;
+  return {
+      .sequences = static_cast<std::int64_t>(requests.size()),
+      .largest = largest_batch(task.config, spec.placement, spec.run, requests, spec.run.device_memory_bytes.value())};
+}
+
+StudyRunner::StudyRunner(const StudySpec& study, StoreWriter& store, std::int64_t session, CellRunner& runner,
+                         FrontierPlanner& planner, Progress& progress, const Clock& clock)
+    : study_(study),
+      store_(store),
+      session_(session),
+      runner_(runner),
+      planner_(planner),
+      progress_(progress),
+      clock_(clock) {
+  for (const StudyRecord& other : store_.reader().studies())
+    if (other.name != study_.name)
+      throw InputError("{} holds the study '{}', not '{}'; give another file with -o", store_.path().string(),
+                       other.name, study_.name);
+  study_id_ = store_.add_study(study_.name, to_json(study_).dump());
+  register_cells();
+}
+
+void StudyRunner::register_cells() {
+  order_ = run_order(study_.cells, study_.repeats, study_.seed);
+  std::vector<CellRecord> records;
+  for (std::size_t i = 0; i < order_.size(); ++i) {
+    const CellSpec& spec = study_.cells[order_[i].cell];
+    const auto position = (order_[i].repeat - 1) * static_cast<std::int64_t>(study_.cells.size());
+    records.push_back({.key = cell_key(spec, order_[i].repeat),
+                       .spec_json = stored_cell(spec, order_[i].repeat).dump(),
+                       .position = position + static_cast<std::int64_t>(order_[i].cell),
+                       .run_order = static_cast<std::int64_t>(i)});
+  }
+  ids_ = store_.add_cells(study_id_, records);
+  for (const AttemptRecord& attempt : store_.reader().attempts())
+    if (is_finished(attempt.status)) finished_[attempt.cell] = attempt.status;
+  for (const CellSpec& spec : study_.cells) {
+    const std::string name = strategy_name(spec);
+    if (strategies_.try_emplace(name, Strategy{spec, {}}).second) strategy_order_.push_back(name);
+  }
+}
+
+void StudyRunner::run() {
+  run_cells();
+  if (!study_.frontier) return;
+  for (const std::string& name : strategy_order_) search_frontier(name, strategies_.at(name));
+}
+
+void StudyRunner::note(const CellSpec& spec, const std::string& status) {
+  std::string& known = strategies_.at(strategy_name(spec)).status_of_batch[spec.run.batch];
+  // Of repeats that ended differently the one that says something of memory counts.
+  if (known.empty() || known == "failed" || known == "timed_out") known = status;
+}
+
+void StudyRunner::run_cells() {
+  for (std::size_t i = 0; i < order_.size(); ++i)
+    if (!finished_.contains(ids_[i])) time_left_.expect(strategy_name(study_.cells[order_[i].cell]));
+  for (std::size_t i = 0; i < order_.size(); ++i) {
+    const CellSpec& spec = study_.cells[order_[i].cell];
+    if (const auto found = finished_.find(ids_[i]); found != finished_.end()) {
+      note(spec, found->second);
+      ++cells_found_;
+      continue;
+    }
+    progress_.begin(i + 1, order_.size(), cell_key(spec, order_[i].repeat), time_left_.left());
+    run_cell(order_[i], ids_[i]);
+  }
+}
+
+void StudyRunner::run_cell(const PlannedRun& planned, std::int64_t id) {
+  const CellSpec& spec = study_.cells[planned.cell];
+  const Nanoseconds begin = clock_.now();
+  const std::int64_t attempt = store_.start_attempt(session_, id);
+  const CellRecords records = runner_.run(resolved(spec, study_.folder));
+  store_.finish_attempt(attempt, records.result, records.items, records.phases, records.ledger, records.devices);
+  time_left_.finished(strategy_name(spec), clock_.now() - begin);
+  progress_.end(records.result.status, records.result.reason);
+  note(spec, records.result.status);
+  ++cells_run_;
+}
+
+void StudyRunner::search_frontier(const std::string& name, Strategy& strategy) {
+  FrontierRecord frontier;
+  for (const FrontierRecord& earlier : store_.reader().frontiers(study_id_))
+    if (earlier.strategy == name) frontier = earlier;
+  if (frontier.largest_ran || !frontier.reason.empty()) return;  // done before
+  nlohmann::json fixed = to_json(strategy.spec);
+  fixed.erase("batch");
+  frontier.study = study_id_;
+  frontier.strategy = name;
+  frontier.spec_json = fixed.dump();
+  if (!strategy.spec.run.device_memory_bytes) {
+    frontier.reason = "no --device-memory is set: nothing limits the batch";
+    store_.set_frontier(frontier);
+    return;
+  }
+  try {
+    const FrontierPlanner::Answer plan = planner_.largest(resolved(strategy.spec, study_.folder));
+    const std::int64_t bound = std::min(plan.sequences, study_.frontier_largest_batch.value_or(plan.sequences));
+    frontier.largest_plan = std::min(plan.largest, bound);
+    bisect(frontier, strategy, bound);
+  } catch (const InputError& error) {
+    frontier.reason = error.what();
+  }
+  store_.set_frontier(frontier);
+}
+
+// Every try is kept at once, so that a killed study does not make it again.
+void StudyRunner::bisect(FrontierRecord& frontier, const Strategy& strategy, std::int64_t bound) {
+  FrontierSearch search(bound);
+  const auto know = [&](std::int64_t batch, const std::string& status) {
+    if (status == "ok" || status == "truncated") search.know(batch, true);
+    if (status == "out_of_memory") search.know(batch, false);
+  };
+  for (const auto& [batch, status] : strategy.status_of_batch) know(batch, status);
+  for (const FrontierRecord::Try& earlier : frontier.tries) know(earlier.batch, earlier.status);
+  CellSpec spec = strategy.spec;
+  while (const auto batch = search.next()) {
+    spec.run.batch = *batch;
+    progress_.begin(frontier.tries.size() + 1, frontier.tries.size() + 1,
+                    fmt::format("largest batch: {} of {}", *batch, frontier.strategy), std::nullopt);
+    const CellRecords records = runner_.run(resolved(spec, study_.folder));
+    const std::string& status = records.result.status;
+    frontier.tries.push_back({.batch = *batch, .status = status, .reason = records.result.reason});
+    know(*batch, status);
+    if (status == "failed" || status == "timed_out") {
+      frontier.reason =
+          fmt::format("batch {} {}: {}", *batch, status == "failed" ? "failed" : "timed out", records.result.reason);
+      return;
+    }
+    store_.set_frontier(frontier);
+  }
+  frontier.largest_ran = search.largest();
+}
+
+}  // namespace batchscope
