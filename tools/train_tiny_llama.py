@@ -256,13 +256,13 @@ def padded(rows, fill):
     return torch.tensor([r + [fill] * (width - len(r)) for r in rows])
 
 
-def batches(tokenizer, seed, batch_size, avoid, first_reader_steps):
+def batches(tokenizer, seed, batch_size, avoid, first_reader_steps, first_step=0):
     """Endless batches of (inputs, targets, weights); every sequence is BOS + one story + EOS.
 
     What a story says is chance, what is asked of it is not: the weights make the model learn the latter.
     """
-    order = random.Random(seed)
-    chunk = 0
+    chunk = first_step // CHUNK_BATCHES
+    order = random.Random(f"{seed}/{chunk}")
     while True:
         share = 1.0 if chunk * CHUNK_BATCHES < first_reader_steps else FIRST_READER_SHARE
         stories = list(tiny_world.training_stories(f"{seed}/{chunk}", batch_size * CHUNK_BATCHES, avoid, share))
@@ -294,8 +294,8 @@ def make_optimizer(model, peak):
 def train(model, tokenizer, args, avoid, development):
     optimizer = make_optimizer(model, args.lr)
     start, loss_sum = time.time(), 0.0
-    stream = batches(tokenizer, args.seed, args.batch, avoid, args.first_readers * args.steps)
-    for step in range(args.steps):
+    stream = batches(tokenizer, args.seed, args.batch, avoid, args.first_readers * args.steps, args.resume)
+    for step in range(args.resume, args.steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, args.steps, args.lr)
         inputs, targets, weights = (t.to(args.device) for t in next(stream))
@@ -449,6 +449,8 @@ def arguments():
                         help="share of the steps that see only the shortest stories")
     parser.add_argument("--stop-at", type=float, default=82.0, metavar="PERCENT",
                         help="end when this many of the development questions are right")
+    parser.add_argument("--resume", type=int, default=0, metavar="STEP",
+                        help="go on from the weights in --out, which were saved at this step")
     parser.add_argument("--keep-tokenizer", action="store_true")
     parser.add_argument("--check", action="store_true", help="only score what is in --out")
     return parser.parse_args()
@@ -473,6 +475,8 @@ def main():
     save_json(os.path.join(args.out, "tokenizer_config.json"), TOKENIZER_CONFIG)
     # Progress is measured on other questions, so that nothing is tuned on the final ones.
     development = tiny_world.questions(tiny_world.QUESTION_SEED + 1, 960)
+    if args.resume:
+        model.load_state_dict(load_safetensors(weights))
     start = time.time()
     steps = train(model, tokenizer, args, {item["context"] for item in items}, development)
     seconds = time.time() - start

@@ -1,5 +1,4 @@
 // Attention on the CPU in plain steps: a product, a mask, a softmax, a product, each over the whole score matrix.
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -8,6 +7,7 @@
 #include "ops/element.h"
 #include "ops/gemm_cpu.h"
 #include "ops/kernels_cpu.h"
+#include "ops/row_math.h"
 
 namespace batchscope {
 namespace {
@@ -34,11 +34,10 @@ Tensor span_rows(const Tensor& x, const KeySpan& span) { return x.row_range(span
 
 template <class T>
 void softmax_row(T* row, std::int64_t count) {
-  float largest = -std::numeric_limits<float>::infinity();
-  for (std::int64_t i = 0; i < count; ++i) largest = std::max(largest, load(row[i]));
-  float sum = 0;
-  for (std::int64_t i = 0; i < count; ++i) sum += std::exp(load(row[i]) - largest);
-  for (std::int64_t i = 0; i < count; ++i) store(row[i], std::exp(load(row[i]) - largest) / sum);
+  with_float_row(row, count, [&](float* x) {
+    const float largest = row_largest(x, count);
+    row_exp(x, count, largest, 1.0f / row_sum_exp(x, count, largest));
+  });
 }
 
 }  // namespace

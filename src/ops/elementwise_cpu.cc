@@ -1,16 +1,14 @@
 // Element by element on the CPU. Plain SiLU and product round to the dtype in between; the fused form rounds once.
 #include <algorithm>
-#include <cmath>
 
 #include "device/cpu/parallel_for.h"
 #include "ops/element.h"
 #include "ops/elementwise.h"
 #include "ops/kernels_cpu.h"
+#include "ops/row_math.h"
 
 namespace batchscope {
 namespace {
-
-float silu(float x) { return x / (1.0f + std::exp(-x)); }
 
 // x[i] = function(x[i], y[i]) over all rows.
 template <class Function>
@@ -35,7 +33,11 @@ void maximum_cpu(const CpuContext& context, const Maximum& op) {
 }
 
 void silu_cpu(const CpuContext& context, const Silu& op) {
-  combine(context, op.x, op.x, [](float x, float) { return silu(x); });
+  for_dtype(op.x.dtype, [&]<class T>(T) {
+    parallel_for(context, op.x.rows, [&](std::int64_t row) {
+      with_float_row(op.x.row<T>(row), op.x.columns, [&](float* x) { row_silu(x, op.x.columns); });
+    });
+  });
 }
 
 void multiply_cpu(const CpuContext& context, const Multiply& op) {
@@ -43,7 +45,15 @@ void multiply_cpu(const CpuContext& context, const Multiply& op) {
 }
 
 void swiglu_cpu(const CpuContext& context, const SwiGlu& op) {
-  combine(context, op.gate, op.up, [](float gate, float up) { return silu(gate) * up; });
+  for_dtype(op.gate.dtype, [&]<class T>(T) {
+    parallel_for(context, op.gate.rows, [&](std::int64_t row) {
+      const T* up = op.up.row<T>(row);
+      with_float_row(op.gate.row<T>(row), op.gate.columns, [&](float* gate) {
+        row_silu(gate, op.gate.columns);
+        for (std::int64_t i = 0; i < op.gate.columns; ++i) gate[i] *= load(up[i]);
+      });
+    });
+  });
 }
 
 }  // namespace batchscope

@@ -8,8 +8,8 @@
 
 namespace batchscope {
 
-// out [m, n] = scale * a [m, k] * b (+ out, when asked to accumulate), with b [n, k] transposed, or b [k, n] as it is. Strided rows; a and b of one
-// dtype. f32 adds up in f32; bf16 adds up in f32 and rounds once.
+// out [m, n] = scale * a [m, k] * b (+ out, when asked to accumulate), with b [n, k] transposed, or b [k, n] as it is.
+// Strided rows; a and b of one dtype. f32 adds up in f32; bf16 adds up in f32 and rounds once.
 enum class Transpose { no, yes };
 void gemm_cpu(const CpuContext& context, const Tensor& a, const Tensor& b, Transpose transpose_b, float scale,
               const Tensor& out, bool accumulate = false);

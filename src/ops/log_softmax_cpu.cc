@@ -1,21 +1,20 @@
 // log softmax over a cut vocabulary, on the CPU.
-#include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "device/cpu/parallel_for.h"
 #include "ops/element.h"
 #include "ops/kernels_cpu.h"
 #include "ops/log_softmax.h"
+#include "ops/row_math.h"
 
 namespace batchscope {
 
 void row_max_cpu(const CpuContext& context, const RowMax& op) {
   for_dtype(op.logits.dtype, [&]<class T>(T) {
     parallel_for(context, op.logits.rows, [&](std::int64_t row) {
-      float largest = -std::numeric_limits<float>::infinity();
-      for (std::int64_t i = 0; i < op.logits.columns; ++i) largest = std::max(largest, load(op.logits.row<T>(row)[i]));
-      op.out.row<float>(0)[row] = largest;
+      const T* logits = op.logits.row<T>(row);
+      with_float_row(logits, op.logits.columns,
+                     [&](const float* x) { op.out.row<float>(0)[row] = row_largest(x, op.logits.columns); });
     });
   });
 }
@@ -25,10 +24,11 @@ void sum_exp_and_target_cpu(const CpuContext& context, const SumExpAndTarget& op
     parallel_for(context, op.logits.rows, [&](std::int64_t row) {
       const float largest = op.largest.row<float>(0)[row];
       const std::int64_t target = op.targets.row<std::int32_t>(0)[row] - op.vocabulary_begin;
-      float sum = 0;
-      for (std::int64_t i = 0; i < op.logits.columns; ++i) sum += std::exp(load(op.logits.row<T>(row)[i]) - largest);
-      op.out.row<float>(0)[row] = sum;
-      op.out.row<float>(1)[row] = target >= 0 && target < op.logits.columns ? load(op.logits.row<T>(row)[target]) : 0;
+      const T* logits = op.logits.row<T>(row);
+      with_float_row(logits, op.logits.columns, [&](const float* x) {
+        op.out.row<float>(0)[row] = row_sum_exp(x, op.logits.columns, largest);
+        op.out.row<float>(1)[row] = target >= 0 && target < op.logits.columns ? x[target] : 0;
+      });
     });
   });
 }

@@ -7,6 +7,7 @@
 #include "ops/attention.h"
 #include "ops/kernels_cpu.h"
 #include "ops/rope_cpu.h"
+#include "ops/row_math.h"
 
 namespace batchscope {
 namespace {
@@ -77,10 +78,10 @@ void attend(Tile& t, std::int64_t i, std::int64_t visible, std::int64_t head_dim
   t.largest[i] = largest;
   t.sum[i] *= shrink;
   for (std::int64_t d = 0; d < head_dim; ++d) t.out[i][d] *= shrink;
+  row_exp(t.score, visible, largest, 1.0f);
   for (std::int64_t j = 0; j < visible; ++j) {
-    const float weight = std::exp(t.score[j] - largest);
-    t.sum[i] += weight;
-    for (std::int64_t d = 0; d < head_dim; ++d) t.out[i][d] += weight * t.value[j][d];
+    t.sum[i] += t.score[j];
+    for (std::int64_t d = 0; d < head_dim; ++d) t.out[i][d] += t.score[j] * t.value[j][d];
   }
 }
 
