@@ -37,7 +37,8 @@ OPENINGS = ("", "", "", "", "It is morning.", "Spring has come.", "It is a holid
 TRAIN_SEED = 1
 QUESTION_SEED = 20_000_003
 QUESTION_COUNT = 480
-MAX_CONTEXT = 50   # words and punctuation marks
+MAX_CONTEXT = 54       # words and punctuation marks
+OPENING_CONTEXT = 50   # no opening where the story is longer than this with it
 
 # How many questions of each kind in every 24: the easy ones need one fact, the
 # hard ones two or three, so a small model gets most but not all of them right.
@@ -241,12 +242,14 @@ def story_chain(rng):
 KINDS = {"own": story_own, "put": story_put, "share": story_share, "carry": story_carry,
          "nest": story_nest, "swap": story_swap, "give": story_give, "follow": story_follow,
          "move": story_move, "chain": story_chain}
+ONE_FACT = ("own", "put", "share")
 
 
 def ramble(rng):
     """A sentence without any story word: it pushes the facts out of a short context."""
     weather = WEATHER[rng.randrange(len(WEATHER))]
-    animal = f"{pick(rng, 'a', 'the', 'a ' + pick(rng, *MOODS), 'the ' + pick(rng, *MOODS))} {pick(rng, *ANIMALS)}"
+    mood = pick(rng, "", f"{pick(rng, *MOODS)} ")
+    animal = f"{pick(rng, 'a', 'the')} {mood}{pick(rng, *ANIMALS)}"
     scene = f"{animal} {pick(rng, *DOINGS)} {pick(rng, *SPOTS)}"
     return sentence(pick(rng, f"{weather} and {scene}", f"{scene} while {weather}"))
 
@@ -259,34 +262,48 @@ def dress(rng, endings):
 
 def context_of(rng, story, query):
     """Opening (if there is room), facts, rambling, and the beginning of the asking sentence."""
-    text = " ".join(story.facts + [ramble(rng), query.prompt])
+    text = None
+    while text is None or length(text) > MAX_CONTEXT:
+        text = " ".join(story.facts + [ramble(rng), query.prompt])
     opening = pick(rng, *OPENINGS, sentence(pick(rng, *WEATHER)))
     longer = f"{opening} {text}".strip()
-    return longer if length(longer) <= MAX_CONTEXT else text
+    return longer if length(longer) <= OPENING_CONTEXT else text
 
 
-def training_story(rng, kind=None, more=3):
-    """One story as (context, text): text is the context, its ending, and further asked sentences."""
-    story = KINDS[kind or pick(rng, *KINDS)](rng)
+def training_story(rng, more=5):
+    """One story as (context, text): text is the context, its ending, and further asked sentences.
+
+    Further ones are drawn with replacement: if each were asked once, a model would learn to name
+    what has not been named yet, which needs no looking up, and stay there.
+    """
+    story = KINDS[pick(rng, *KINDS)](rng)
     rng.shuffle(story.queries)
     query = story.queries[0]
     context = context_of(rng, story, query)
-    text = [f"{context} {dress(rng, query.endings)[query.gold]}."]
-    rest = story.queries[1:] + story.helpers
-    for q in rng.sample(rest, min(more, len(rest))):
-        text.append(f"{q.prompt} {dress(rng, q.endings)[q.gold]}.")
-    return context, " ".join(text)
+    asked = rng.choices(story.queries + story.helpers, k=more)
+    return context, " ".join([f"{context} {dress(rng, query.endings)[query.gold]}."] + answered(rng, asked))
 
 
-def training_stories(seed, count, avoid=()):
-    """`count` stories; those whose context is in `avoid` (the question set's) are left out."""
+def first_reader(rng, asked=8):
+    """The facts of an easy story and queries of it, nothing between: what training begins with."""
+    story = KINDS[pick(rng, *ONE_FACT)](rng)
+    facts = " ".join(story.facts)
+    return facts, " ".join([facts] + answered(rng, rng.choices(story.queries, k=asked)))
+
+
+def answered(rng, queries):
+    return [f"{q.prompt} {dress(rng, q.endings)[q.gold]}." for q in queries]
+
+
+def training_stories(seed, count, avoid=(), first_readers=0.0):
+    """`count` pairs (context, text), that share of them first readers; no context is in `avoid` (the question set's)."""
     rng = random.Random(seed)
     done = 0
     while done < count:
-        context, text = training_story(rng)
+        context, text = first_reader(rng) if rng.random() < first_readers else training_story(rng)
         if context not in avoid:
             done += 1
-            yield text
+            yield context, text
 
 
 def question(rng, number, kind, gold):

@@ -4,7 +4,7 @@
     pip install torch sentencepiece
     python tools/train_tiny_llama.py --out models/tiny
 
-Uses a GPU if PyTorch finds one, else the CPU. With --keep-tokenizer a tokenizer.model
+Uses a GPU if PyTorch finds one (minutes), else the CPU (hours). With --keep-tokenizer a tokenizer.model
 already in --out is used as it is; with --check nothing is trained, the files in --out
 are loaded and scored.
 """
@@ -57,9 +57,14 @@ TOKENIZER_CONFIG = {
     "eos_token": "</s>",
     "unk_token": "<unk>",
 }
-BOS, EOS, IGNORE = 1, 2, -100
+BOS, EOS = 1, 2
 TOKENIZER_STORIES = 20_000
 CHUNK_BATCHES = 128            # batches made at a time, sorted by length to save padding
+# Looking a fact up is learnt soon from short texts and very late from long ones, so training
+# begins with the shortest stories only, and keeps some of them.
+FIRST_READER_STEPS = 0.25      # of all steps
+CONTEXT_WEIGHT = float(os.environ.get("CW", "0.1"))           # of a story's own tokens in the loss; what is asked of it has 1
+FIRST_READER_SHARE = 0.1       # of the stories, from then on
 TRUNCATIONS = (32, 28, 24, 20, 16, 12)
 
 
@@ -191,16 +196,16 @@ def train_tokenizer(out, vocab_size):
     """
     normal, unknown, control, byte = 1, 2, 3, 6
     counts = Counter(re.findall(r"[a-zA-Z]+|[.,]", " ".join(
-        tiny_world.training_stories(tiny_world.TRAIN_SEED, TOKENIZER_STORIES))))
+        text for _, text in tiny_world.training_stories(tiny_world.TRAIN_SEED, TOKENIZER_STORIES))))
     total = sum(counts.values())
     pieces = [("<unk>", 0.0, unknown), ("<s>", 0.0, control), ("</s>", 0.0, control)]
     pieces += [(f"<0x{b:02X}>", 0.0, byte) for b in range(256)]
     pieces += [(w if w in ".," else "\u2581" + w, math.log(n / total), normal) for w, n in counts.most_common()]
     pieces += [(c, -math.log(total), normal) for c in "\u2581" + string.ascii_lowercase]
     assert len(pieces) == vocab_size, f"{len(pieces)} pieces, not {vocab_size}: change the word lists or the vocabulary"
-    unigram, trainer = 1, {3: 1, 4: vocab_size, 35: True, 40: 0, 41: BOS, 42: EOS, 43: -1}
-    normalizer = {1: "identity", 3: True, 4: False, 5: True}
-    assert trainer[3] == unigram
+    # Unigram, vocabulary size, byte fallback, and the ids of unk, bos, eos and pad.
+    trainer = {3: 1, 4: vocab_size, 35: True, 40: 0, 41: BOS, 42: EOS, 43: -1}
+    normalizer = {1: "identity", 3: True, 4: False, 5: True}   # dummy prefix, spaces kept and escaped
     message = lambda fields: b"".join(field(k, v) for k, v in fields.items())
     with open(os.path.join(out, "tokenizer.model"), "wb") as f:
         f.write(b"".join(field(1, message(dict(enumerate(p, 1)))) for p in pieces))
@@ -251,17 +256,25 @@ def padded(rows, fill):
     return torch.tensor([r + [fill] * (width - len(r)) for r in rows])
 
 
-def batches(tokenizer, seed, batch_size, avoid):
-    """Endless batches of (inputs, targets); every sequence is BOS + one story + EOS."""
+def batches(tokenizer, seed, batch_size, avoid, first_reader_steps):
+    """Endless batches of (inputs, targets, weights); every sequence is BOS + one story + EOS.
+
+    What a story says is chance, what is asked of it is not: the weights make the model learn the latter.
+    """
     order = random.Random(seed)
     chunk = 0
     while True:
-        texts = list(tiny_world.training_stories(f"{seed}/{chunk}", batch_size * CHUNK_BATCHES, avoid))
-        rows = sorted(([BOS] + ids + [EOS] for ids in tokenizer.encode(texts)), key=len)
+        share = 1.0 if chunk * CHUNK_BATCHES < first_reader_steps else FIRST_READER_SHARE
+        stories = list(tiny_world.training_stories(f"{seed}/{chunk}", batch_size * CHUNK_BATCHES, avoid, share))
+        contexts = tokenizer.encode([context for context, _ in stories])
+        texts = tokenizer.encode([text for _, text in stories])
+        rows = sorted((([BOS] + text + [EOS], len(context)) for context, text in zip(contexts, texts)),
+                      key=lambda row: len(row[0]))
         groups = [rows[i:i + batch_size] for i in range(0, len(rows), batch_size)]
         order.shuffle(groups)
         for group in groups:
-            yield padded([r[:-1] for r in group], EOS), padded([r[1:] for r in group], IGNORE)
+            yield (padded([ids[:-1] for ids, _ in group], EOS), padded([ids[1:] for ids, _ in group], EOS),
+                   padded([[CONTEXT_WEIGHT] * told + [1.0] * (len(ids) - 1 - told) for ids, told in group], 0.0))
         chunk += 1
 
 
@@ -275,18 +288,19 @@ def make_optimizer(model, peak):
     matrices = [p for p in model.parameters() if p.dim() > 1]
     vectors = [p for p in model.parameters() if p.dim() == 1]
     return torch.optim.AdamW([{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}],
-                             lr=peak, betas=(0.9, 0.98))
+                             lr=peak, betas=(0.9, float(os.environ.get("B2","0.98"))))
 
 
 def train(model, tokenizer, args, avoid, development):
     optimizer = make_optimizer(model, args.lr)
     start, loss_sum = time.time(), 0.0
-    stream = batches(tokenizer, args.seed, args.batch, avoid)
+    stream = batches(tokenizer, args.seed, args.batch, avoid, args.first_readers * args.steps)
     for step in range(args.steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, args.steps, args.lr)
-        inputs, targets = (t.to(args.device) for t in next(stream))
-        loss = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+        inputs, targets, weights = (t.to(args.device) for t in next(stream))
+        losses = F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten(), reduction="none")
+        loss = (losses * weights.flatten()).sum() / weights.sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -298,6 +312,10 @@ def train(model, tokenizer, args, avoid, development):
             print(f"step {step + 1} loss {float(loss_sum) / args.report:.4f} acc {100 * acc:.1f} "
                   f"({kinds}) {time.time() - start:.0f} s", flush=True)
             loss_sum = 0.0
+            save_safetensors(os.path.join(args.out, "model.safetensors"), model.state_dict())
+            if 100 * acc >= args.stop_at:
+                break
+    return step + 1
 
 
 # ---- scoring ----
@@ -341,18 +359,79 @@ def accuracy(model, tokenizer, items, kinds, device, last=None):
 
 
 def check(model, tokenizer, items, kinds, device):
-    """Prints everything the model card states."""
+    """The lines of measured numbers that the model card states."""
     rows = list(requests(tokenizer, items))
     contexts, endings = [len(r) - n for r, n in rows[::4]], [n for _, n in rows]
-    print(f"parameters {sum(p.numel() for p in model.parameters())}, questions {len(items)}")
-    print(f"context tokens {min(contexts)}..{max(contexts)}, mean {sum(contexts) / len(contexts):.1f}; "
-          f"ending tokens {min(endings)}..{max(endings)}, mean {sum(endings) / len(endings):.1f}")
     acc, norm, by_kind = accuracy(model, tokenizer, items, kinds, device)
-    print(f"full context: acc {100 * acc:.1f} acc_norm {100 * norm:.1f}")
-    print("acc by kind: " + " ".join(f"{k} {100 * v:.0f}" for k, v in by_kind.items()))
+    lines = [f"parameters {sum(p.numel() for p in model.parameters())}, questions {len(items)}",
+             f"context tokens with BOS {min(contexts)}..{max(contexts)}, mean {sum(contexts) / len(contexts):.1f}; "
+             f"ending tokens {min(endings)}..{max(endings)}, mean {sum(endings) / len(endings):.1f}",
+             f"full context: acc {100 * acc:.1f} acc_norm {100 * norm:.1f}",
+             "acc by kind: " + " ".join(f"{k} {100 * v:.0f}" for k, v in by_kind.items())]
     for last in TRUNCATIONS:
         acc, norm, _ = accuracy(model, tokenizer, items, kinds, device, last)
-        print(f"last {last} tokens: acc {100 * acc:.1f} acc_norm {100 * norm:.1f}")
+        lines.append(f"last {last} tokens: acc {100 * acc:.1f} acc_norm {100 * norm:.1f}")
+    return lines
+
+
+CARD = """# Tiny world: the embedded default model
+
+A LLaMA of {layers} layers, hidden size {hidden}, {heads} heads of {dim}, {kv_heads} KV heads, FFN {ffn}
+and {vocab} tokens (tied embeddings), trained from scratch on stories of our own. Everything in this folder, this card
+too, is written by one command:
+
+    {command}
+
+which took {seconds:.0f} s of training ({steps} steps of {batch} stories) on {device}.
+
+- `config.json`, `model.safetensors` (F32): LlamaForCausalLM, rotate_half RoPE.
+- `tokenizer.model`, `tokenizer_config.json`: SentencePiece unigram with byte fallback, LLaMA's legacy
+  settings. The closed vocabulary of {words} words and marks is one piece each.
+- `questions.jsonl`: {count} multiple-choice questions, chance 25 %.
+
+## The world
+
+`tools/tiny_world.py` tells stories of 16 people, their things, containers and places. A story states
+facts, may change them, rambles about animals and the weather, and asks. The four endings of a
+question all come from its own story, so they are equally likely to one who has not read the facts.
+
+| kind | what decides |
+| --- | --- |
+| own, put, share | one fact: who has it, where it lies, which pair uses it |
+| carry, nest, follow | two facts: a thing is where its carrier or container is, a follower where the leader went |
+| swap, give, move | two facts: the second changes who has it or where it lies |
+| chain | three facts: thing, carrier, the one whom the carrier follows |
+
+The questions have a seed of their own and no question's story is among the training stories. The
+labels are true by construction; the model is small and its training ends as soon as {stop} % of
+another set of questions is right (or after the given steps), so it fails at what it has not learnt.
+The facts come first, so a context cut from the left loses them and the accuracy falls to chance.
+
+## Numbers
+
+    python tools/train_tiny_llama.py --out models/tiny --check
+
+```
+{numbers}
+```
+
+## Licence
+
+The same as the project's; all stories and weights are made by the two tools named here.
+"""
+
+
+def card(model, items, numbers, args, steps, seconds):
+    c = model.config
+    command = ("python tools/train_tiny_llama.py --out models/tiny"
+               f" --steps {args.steps} --batch {args.batch} --lr {args.lr:g} --seed {args.seed}"
+               f" --first-readers {args.first_readers:g} --stop-at {args.stop_at:g}")
+    device = torch.cuda.get_device_name() if args.device.startswith("cuda") else "a CPU"
+    return CARD.format(
+        layers=c["num_hidden_layers"], hidden=c["hidden_size"], heads=c["num_attention_heads"], dim=c["head_dim"],
+        kv_heads=c["num_key_value_heads"], ffn=c["intermediate_size"], vocab=c["vocab_size"], command=command,
+        seconds=seconds, steps=steps, batch=args.batch, device=device, count=len(items), stop=f"{args.stop_at:g}",
+        words=c["vocab_size"] - 3 - 256 - 27, numbers="\n".join(numbers))
 
 
 # ---- command line ----
@@ -360,12 +439,16 @@ def check(model, tokenizer, items, kinds, device):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, help="folder of the model's files")
-    parser.add_argument("--steps", type=int, default=8000)
-    parser.add_argument("--batch", type=int, default=32, help="stories per step")
-    parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
+    parser.add_argument("--steps", type=int, default=12_000)
+    parser.add_argument("--batch", type=int, default=64, help="stories per step")
+    parser.add_argument("--lr", type=float, default=1e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=tiny_world.TRAIN_SEED)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--report", type=int, default=500, help="steps between progress lines")
+    parser.add_argument("--report", type=int, default=400, help="steps between progress lines")
+    parser.add_argument("--first-readers", type=float, default=FIRST_READER_STEPS, metavar="SHARE",
+                        help="share of the steps that see only the shortest stories")
+    parser.add_argument("--stop-at", type=float, default=82.0, metavar="PERCENT",
+                        help="end when this many of the development questions are right")
     parser.add_argument("--keep-tokenizer", action="store_true")
     parser.add_argument("--check", action="store_true", help="only score what is in --out")
     return parser.parse_args()
@@ -380,7 +463,7 @@ def main():
     model = Llama(CONFIG).to(args.device)
     if args.check:
         model.load_state_dict(load_safetensors(weights))
-        check(model, load_tokenizer(args.out), items, kinds, args.device)
+        print("\n".join(check(model, load_tokenizer(args.out), items, kinds, args.device)))
         return
     if not (args.keep_tokenizer and os.path.exists(os.path.join(args.out, "tokenizer.model"))):
         train_tokenizer(args.out, CONFIG["vocab_size"])
@@ -389,12 +472,16 @@ def main():
     save_json(os.path.join(args.out, "config.json"), CONFIG)
     save_json(os.path.join(args.out, "tokenizer_config.json"), TOKENIZER_CONFIG)
     # Progress is measured on other questions, so that nothing is tuned on the final ones.
-    development = tiny_world.questions(tiny_world.QUESTION_SEED + 1, 240)
+    development = tiny_world.questions(tiny_world.QUESTION_SEED + 1, 480)
     start = time.time()
-    train(model, tokenizer, args, {item["context"] for item in items}, development)
-    print(f"trained {args.steps} steps in {time.time() - start:.0f} s on {args.device}")
+    steps = train(model, tokenizer, args, {item["context"] for item in items}, development)
+    seconds = time.time() - start
+    print(f"trained {steps} steps in {seconds:.0f} s on {args.device}")
     save_safetensors(weights, model.state_dict())
-    check(model, tokenizer, items, kinds, args.device)
+    numbers = check(model, tokenizer, items, kinds, args.device)
+    print("\n".join(numbers))
+    with open(os.path.join(args.out, "README.md"), "w", encoding="utf-8", newline="\n") as f:
+        f.write(card(model, items, numbers, args, steps, seconds))
 
 
 if __name__ == "__main__":
