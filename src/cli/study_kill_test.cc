@@ -22,9 +22,9 @@ namespace {
 
 constexpr const char* tiny_study = R"(
 name = "tiny"
-limit = 4
+limit = 12
 repeats = 2
-device-memory = "1500KiB"
+device-memory = "2200KiB"
 [grid]
 parallel = ["tp2", "mp2"]
 batch = [1, 4, 16]
