@@ -107,7 +107,14 @@ void eval(const EvalOptions& options) {
   if (!options.output.empty()) store = std::make_unique<EvalStore>(options.output, spec);
 
   PhaseList phases;
-  const CellResult result = load_and_run(*engine, spec, task, phases);
+  CellResult result;
+  try {
+    result = load_and_run(*engine, spec, task, phases);
+  } catch (const InputError& error) {
+    result.reason = error.what();
+    if (store) store->finish(result, phases.take());  // the file tells it too
+    throw;
+  }
   const nlohmann::json json = to_json(result);
   if (store) store->finish(result, phases.take());
   if (!options.items.empty()) write_output(options.items, items_text(result));
