@@ -5,14 +5,15 @@ set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 
+set(BATCHSCOPE_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize takes them: address,undefined | thread")
+option(BATCHSCOPE_FUZZ "Build the fuzz targets with libFuzzer (clang)" OFF)
+option(BATCHSCOPE_WARNINGS_ARE_ERRORS "Stop at the first warning" ON)
+
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror=return-type -Wno-restrict -Wno-missing-field-initializers)
 if(BATCHSCOPE_WARNINGS_ARE_ERRORS)
   add_compile_options(-Werror)
 endif()
 
-set(BATCHSCOPE_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize takes them: address,undefined | thread")
-option(BATCHSCOPE_FUZZ "Build the fuzz targets with libFuzzer (clang)" OFF)
-option(BATCHSCOPE_WARNINGS_ARE_ERRORS "Stop at the first warning" ON)
 if(BATCHSCOPE_SANITIZE)
   add_compile_options(-fsanitize=${BATCHSCOPE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${BATCHSCOPE_SANITIZE})

@@ -27,8 +27,8 @@ class Stories(unittest.TestCase):
         self.assertNotEqual(first, list(tiny_world.training_stories(8, 200)))
 
     def test_the_vocabulary_is_closed(self):
-        known = set(words(" ".join(tiny_world.training_stories(1, 5000))))
-        self.assertEqual(known, set(words(" ".join(tiny_world.training_stories(2, 5000)))))
+        known = set(words(" ".join(text for _, text in tiny_world.training_stories(1, 5000))))
+        self.assertEqual(known, set(words(" ".join(text for _, text in tiny_world.training_stories(2, 5000)))))
         items, _ = tiny_world.questions()
         asked = " ".join(i["context"] + " " + " ".join(i["choices"]) for i in items)
         self.assertLessEqual(set(words(asked)), known)

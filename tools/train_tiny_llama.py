@@ -63,7 +63,7 @@ CHUNK_BATCHES = 128            # batches made at a time, sorted by length to sav
 # Looking a fact up is learnt soon from short texts and very late from long ones, so training
 # begins with the shortest stories only, and keeps some of them.
 FIRST_READER_STEPS = 0.25      # of all steps
-CONTEXT_WEIGHT = float(os.environ.get("CW", "0.1"))           # of a story's own tokens in the loss; what is asked of it has 1
+CONTEXT_WEIGHT = 0.1           # of a story's own tokens in the loss; what is asked of it has 1
 FIRST_READER_SHARE = 0.1       # of the stories, from then on
 TRUNCATIONS = (32, 28, 24, 20, 16, 12)
 
@@ -288,7 +288,7 @@ def make_optimizer(model, peak):
     matrices = [p for p in model.parameters() if p.dim() > 1]
     vectors = [p for p in model.parameters() if p.dim() == 1]
     return torch.optim.AdamW([{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}],
-                             lr=peak, betas=(0.9, float(os.environ.get("B2","0.98"))))
+                             lr=peak, betas=(0.9, 0.95))
 
 
 def train(model, tokenizer, args, avoid, development):
@@ -440,11 +440,11 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, help="folder of the model's files")
     parser.add_argument("--steps", type=int, default=12_000)
-    parser.add_argument("--batch", type=int, default=64, help="stories per step")
-    parser.add_argument("--lr", type=float, default=1e-3, help="peak learning rate")
+    parser.add_argument("--batch", type=int, default=128, help="stories per step")
+    parser.add_argument("--lr", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=tiny_world.TRAIN_SEED)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--report", type=int, default=400, help="steps between progress lines")
+    parser.add_argument("--report", type=int, default=100, help="steps between progress lines")
     parser.add_argument("--first-readers", type=float, default=FIRST_READER_STEPS, metavar="SHARE",
                         help="share of the steps that see only the shortest stories")
     parser.add_argument("--stop-at", type=float, default=82.0, metavar="PERCENT",
@@ -472,7 +472,7 @@ def main():
     save_json(os.path.join(args.out, "config.json"), CONFIG)
     save_json(os.path.join(args.out, "tokenizer_config.json"), TOKENIZER_CONFIG)
     # Progress is measured on other questions, so that nothing is tuned on the final ones.
-    development = tiny_world.questions(tiny_world.QUESTION_SEED + 1, 480)
+    development = tiny_world.questions(tiny_world.QUESTION_SEED + 1, 960)
     start = time.time()
     steps = train(model, tokenizer, args, {item["context"] for item in items}, development)
     seconds = time.time() - start
