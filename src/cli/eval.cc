@@ -98,7 +98,7 @@ std::string items_text(const CellResult& result) {
   return text;
 }
 
-ExitCode eval(const EvalOptions& options) {
+void eval(const EvalOptions& options) {
   const CellSpec spec = options.cell.cell();
   check_destinations(options);
   const PreparedTask task = prepare_task(spec);
@@ -107,14 +107,22 @@ ExitCode eval(const EvalOptions& options) {
   if (!options.output.empty()) store = std::make_unique<EvalStore>(options.output, spec);
 
   PhaseList phases;
-  const CellResult result = load_and_run(*engine, spec, task, phases);
+  CellResult result;
+  try {
+    result = load_and_run(*engine, spec, task, phases);
+  } catch (const InputError& error) {
+    result.reason = error.what();
+    if (store) store->finish(result, phases.take());  // the file tells it too
+    throw;
+  }
   const nlohmann::json json = to_json(result);
   if (store) store->finish(result, phases.take());
   if (!options.items.empty()) write_output(options.items, items_text(result));
   if (!options.json.empty())
     write_output(options.json, json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   if (options.json != "-" && options.items != "-") print(cell_text(json, stdout_has_colour()));
-  return exit_code(result.status);
+  if (result.status == CellStatus::truncated) warn("TRUNCATED: " + result.reason);
+  if (const ExitCode code = exit_code(result.status); code != ExitCode::ok) throw Error(code, result.reason);
 }
 
 }  // namespace
@@ -132,7 +140,10 @@ void add_eval(CLI::App& app, int& exit_code) {
       "Exit codes: 0 ok (truncated too, when asked for), 2 bad input, 3 out of memory, 4 failed, 5 timed out.\n"
       "Example:\n"
       "  batchscope eval --device cpu:2 --parallel tp2 --fusion on --batch 16 --json -");
-  command->callback([options, &exit_code] { exit_code = static_cast<int>(eval(*options)); });
+  command->callback([options, &exit_code] {
+    eval(*options);
+    exit_code = 0;
+  });
 }
 
 }  // namespace batchscope::cli

@@ -11,8 +11,7 @@ void CellOptions::add_model_flags(CLI::App& app) {
   app.add_option("--model", model, "folder of a Hugging Face LLaMA model (default: the embedded tiny model)")
       ->type_name("PATH");
   app.add_option("--random-weights", random_weights,
-                 "draw weights instead of reading them: llama-7b, a config.json, or layers=2,hidden=64,heads=4,"
-                 "intermediate=172,vocabulary=512")
+                 "weights drawn in this shape: llama-7b, a config.json, or layers=2,hidden=64,…")
       ->type_name("SHAPE");
   app.add_option("--seed", seed, "of random weights")->type_name("N")->capture_default_str();
 }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -28,6 +29,10 @@ void print(std::string_view text) {
     if (written < 0) throw Failure("cannot write to standard output: {}", std::strerror(errno));
     text.remove_prefix(static_cast<std::size_t>(written));
   }
+}
+
+void warn(std::string_view text) {
+  std::fprintf(stderr, "batchscope: %.*s\n", static_cast<int>(text.size()), text.data());
 }
 
 bool stderr_is_terminal() { return isatty(STDERR_FILENO) == 1; }

@@ -11,6 +11,9 @@ void write_output(const std::string& destination, std::string_view content);
 // Standard output. A reader that went away (`| head`) is no error; a full disk is a Failure.
 void print(std::string_view text);
 
+// A line for people on standard error.
+void warn(std::string_view text);
+
 bool stderr_is_terminal();
 // Colours: standard output is a terminal, and NO_COLOR is not set.
 bool stdout_has_colour();

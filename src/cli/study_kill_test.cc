@@ -22,9 +22,9 @@ namespace {
 
 constexpr const char* tiny_study = R"(
 name = "tiny"
-limit = 4
+limit = 12
 repeats = 2
-device-memory = "1500KiB"
+device-memory = "2200KiB"
 [grid]
 parallel = ["tp2", "mp2"]
 batch = [1, 4, 16]
@@ -87,9 +87,8 @@ TEST_F(StudyKillTest, GoesOnAfterKillsAtAnyMoment) {
     std::this_thread::sleep_for(from_seconds(moment(random)));
     kill(study, SIGKILL);
     wait_for(study);
-    if (std::filesystem::exists(folder_ / "killed.bscope")) {
-      EXPECT_EQ(StoreReader(folder_ / "killed.bscope").check_integrity(), "ok");
-    }
+    const bool exists = std::filesystem::exists(folder_ / "killed.bscope");
+    EXPECT_EQ(exists ? StoreReader(folder_ / "killed.bscope").check_integrity() : "ok", "ok");
   }
   ASSERT_EQ(wait_for(start("killed.bscope")), 0);
 

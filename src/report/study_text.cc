@@ -300,20 +300,22 @@ std::string traffic_table(const StudyReport& report, bool colour) {
          table.print(colour);
 }
 
-// Cells that are not what was asked for, with the reason of each kind once.
+std::string where_text(const StudyReport& report, const CellSummary& cell) {
+  return fmt::format("{}, batch {}", report.label(cell), cell.spec.run.batch);
+}
+
+// Cells that did something else than asked, each with its reason; those disturbed share a line.
 std::string troubles(const StudyReport& report, bool colour) {
-  std::string text;
+  std::string text, disturbed;
   for (const CellSummary& cell : report.cells) {
-    const bool plain = cell.status == "ok" || cell.status == "not run" || cell.status == "out_of_memory";
-    if (plain && cell.valid != false) continue;
-    std::string status = cell.status;
+    if (cell.valid == false && cell.status == "ok")
+      disturbed += (disturbed.empty() ? "" : "; ") + where_text(report, cell) + " (" + cell.reason + ")";
+    if (cell.status == "ok" || cell.status == "not run" || cell.status == "out_of_memory") continue;
+    std::string status = cell.status == "truncated" ? "TRUNCATED" : cell.status;
     std::replace(status.begin(), status.end(), '_', ' ');
-    if (cell.status == "truncated") status = "TRUNCATED";
-    if (cell.valid == false) status += ", not valid";
-    text += wrap(fmt::format("{}, batch {}: {}: {}", report.label(cell), cell.spec.run.batch, status, cell.reason),
-                 terminal_columns, 2) +
-            "\n";
+    text += wrap(fmt::format("{}: {}: {}", where_text(report, cell), status, cell.reason), terminal_columns, 2) + "\n";
   }
+  if (!disturbed.empty()) text += wrap("Not valid as measurements: " + disturbed, terminal_columns, 2) + "\n";
   return text.empty() ? "" : title("Not as asked", colour) + text;
 }
 

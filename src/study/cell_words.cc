@@ -10,9 +10,9 @@
 namespace batchscope {
 namespace {
 
-std::int64_t count(const std::string& value, std::string_view what) {
-  return parse_integer(value, 1, any_integer, what);
-}
+constexpr std::int64_t most = 1'000'000'000;  // of anything that is counted
+
+std::int64_t count(const std::string& value, std::string_view what) { return parse_integer(value, 1, most, what); }
 
 // Settings whose parsers do not know what they are given for.
 template <class Parse>

@@ -9,11 +9,13 @@
 #include "model/model.h"
 #include "plan/plan.h"
 #include "study/cell.h"
+#include "study/disturbance.h"
 
 namespace batchscope {
 namespace {
 
 constexpr const char* embedded_questions = "models/tiny/questions.jsonl";
+constexpr double disturbing_share = 0.1;  // of the CPUs' time; a sampler and the system's own work stay well below
 
 // Sequences longer than the limit, and the tokens that a limit would cost.
 std::string too_long(const PreparedTask& task, const CellSpec& spec) {
@@ -59,8 +61,8 @@ void add_plan(const Plan& plan, const CellSpec& spec, std::vector<DeviceReport>&
   }
 }
 
-// What the run's own counters say about trusting it.
-void judge_validity(CellResult& result) {
+// What the run's own counters, and the CPU's, say about trusting it.
+void judge_validity(const Disturbance& disturbance, CellResult& result) {
   if (result.status != CellStatus::ok && result.status != CellStatus::truncated) return;
   std::string doubts;
   const auto doubt = [&](const std::string& text) { doubts += (doubts.empty() ? "" : "; ") + text; };
@@ -70,6 +72,10 @@ void judge_validity(CellResult& result) {
       if (!link.counted_tx_bytes || !link.counted_rx_bytes)
         doubt(fmt::format("{} has no byte counter for its {} link", device.name, name_of(link.kind)));
   }
+  const bool on_cpu = std::any_of(result.run->devices.begin(), result.run->devices.end(),
+                                  [](const DeviceReport& device) { return device.is_virtual; });
+  if (const auto others = disturbance.others_share(); on_cpu && others && *others > disturbing_share)
+    doubt(fmt::format("other processes used {:.0f} % of the CPUs meanwhile", *others * 100));
   result.valid = doubts.empty();
   if (!doubts.empty()) result.reason += (result.reason.empty() ? "" : "; ") + doubts;
 }
@@ -154,6 +160,7 @@ CellResult run_cell(Engine& engine, const CellSpec& spec, const PreparedTask& ta
     return result;
   }
   const Plan plan = plan_score(task.config, spec.placement, spec.run, task.requests.requests);
+  const Disturbance disturbance;
   try {
     score(engine, spec, task, phases, result);
   } catch (...) {
@@ -162,7 +169,7 @@ CellResult run_cell(Engine& engine, const CellSpec& spec, const PreparedTask& ta
     result = std::move(failure);
   }
   add_plan(plan, spec, result.run->devices);
-  judge_validity(result);
+  judge_validity(disturbance, result);
   return result;
 }
 

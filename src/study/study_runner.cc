@@ -46,11 +46,17 @@ StudyRunner::StudyRunner(const StudySpec& study, StoreWriter& store, std::int64_
       planner_(planner),
       progress_(progress),
       clock_(clock) {
-  for (const StudyRecord& other : store_.reader().studies())
+  const std::string meaning = to_json(study_).dump();
+  for (const StudyRecord& other : store_.reader().studies()) {
     if (other.name != study_.name)
       throw InputError("{} holds the study '{}', not '{}'; give another file with -o", store_.path().string(),
                        other.name, study_.name);
-  study_id_ = store_.add_study(study_.name, to_json(study_).dump());
+    if (other.spec_json != meaning)
+      throw InputError(
+          "{} was begun with other settings of the study '{}'; put them back, or give another file with -o",
+          store_.path().string(), study_.name);
+  }
+  study_id_ = store_.add_study(study_.name, meaning);
   register_cells();
 }
 

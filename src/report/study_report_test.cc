@@ -1,0 +1,162 @@
+// The report of a small study made by hand: its tables fit a terminal and say what happened, its JSON agrees.
+#include "report/study_report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <sstream>
+
+#include "report/cell_text.h"
+#include "report/text.h"
+#include "study/grid.h"
+#include "study/records.h"
+#include "study/study_file.h"
+
+namespace batchscope {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr const char* study_text = R"(
+name = "small"
+repeats = 2
+device-memory = "1MiB"
+[grid]
+parallel = ["mp2", "tp2"]
+batch = [1, 8, 64]
+[[cell]]
+parallel = "tp2"
+batch = 64
+max-tokens-per-sequence = 5
+when-too-long = "truncate"
+)";
+
+CellResult result_of(const CellSpec& spec, std::int64_t repeat) {
+  CellResult result;
+  if (spec.run.batch == 64 && !spec.max_tokens_per_sequence) {
+    result.status = CellStatus::out_of_memory;
+    result.reason = "cpu:0 is out of memory";
+    return result;
+  }
+  result.status = spec.max_tokens_per_sequence ? CellStatus::truncated : CellStatus::ok;
+  result.valid = true;
+  ScoreReport& run = result.run.emplace();
+  run.time = std::chrono::milliseconds(1000 + 100 * repeat + 10 * spec.run.batch);
+  run.batches = 1;
+  run.tokens = {.requested = 40, .truncated = spec.max_tokens_per_sequence ? 20 : 0, .computed = 40, .padding = 0};
+  for (int i = 0; i < 2; ++i) {
+    DeviceReport device;
+    device.name = "cpu:" + std::to_string(i);
+    device.memory = {.capacity_bytes = 1 << 20, .planned_bytes = 5000, .peak_bytes = 5000 + i * (spec.run.batch == 8)};
+    LinkReport link;
+    link.predicted_tx_bytes = link.counted_tx_bytes = link.link_tx_bytes = 1 << 20;
+    link.predicted_rx_bytes = link.counted_rx_bytes = 1 << 20;
+    link.link_rx_bytes = 1 << 19;
+    device.links = {link};
+    device.busy = {.compute = 0.5, .communicate = 0.25, .idle = 0.25};
+    run.devices.push_back(device);
+  }
+  for (int i = 0; i < 10; ++i) {
+    ItemScore item;
+    item.id = i;
+    item.log_likelihoods = {-1, -2};
+    item.prediction_norm = spec.max_tokens_per_sequence && i < 6 ? 1 : 0;
+    result.items.push_back(item);
+  }
+  result.scores = summarize(result.items);
+  return result;
+}
+
+class StudyReportTest : public testing::Test {
+ protected:
+  StudyReportTest() : path_(std::filesystem::temp_directory_path() / fmt::format("study_report_{}.bscope", getpid())) {
+    StoreWriter store(path_, OpenMode::replace);
+    const std::int64_t session = store.begin_session("study");
+    const StudySpec study = parse_study(study_text, "s.toml");
+    const std::int64_t id = store.add_study(study.name, to_json(study).dump());
+    for (const PlannedRun& run : run_order(study.cells, study.repeats, 1)) {
+      const CellSpec& spec = study.cells[run.cell];
+      const CellRecord cell{.key = cell_key(spec, run.repeat),
+                            .spec_json = stored_cell(spec, run.repeat).dump(),
+                            .position = static_cast<std::int64_t>(run.cell)};
+      const std::int64_t attempt = store.start_attempt(session, store.add_cells(id, {&cell, 1}).front());
+      const CellRecords records = to_records(result_of(spec, run.repeat));
+      store.finish_attempt(attempt, records.result, records.items, records.phases, records.ledger, records.devices);
+    }
+    store.set_frontier({.study = id,
+                        .strategy = strategy_name(study.cells[0]),
+                        .spec_json = "{}",
+                        .tries = {{.batch = 40, .status = "ok", .reason = ""}},
+                        .largest_ran = 40,
+                        .largest_plan = 41,
+                        .reason = ""});
+    store.end_session(session);
+  }
+  ~StudyReportTest() override { std::filesystem::remove(path_); }
+
+  std::filesystem::path path_;
+};
+
+TEST_F(StudyReportTest, TablesSayWhatHappenedIn80Columns) {
+  const std::string text = to_text(read_study_report(StoreReader(path_)), false);
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(text_width(line), 80u) << line;
+  EXPECT_THAT(text, Not(HasSubstr("\x1b")));
+  EXPECT_THAT(text, HasSubstr("1.16 / 100.0 % *"));
+  EXPECT_THAT(text, HasSubstr("out of memory"));
+  EXPECT_THAT(text, HasSubstr("1.79 / 40.0 % TRUNCATED"));
+  EXPECT_THAT(text, HasSubstr("64 ≤5 tok"));
+  EXPECT_THAT(text, HasSubstr("50 / 25 / 25"));
+  EXPECT_THAT(text, HasSubstr("(plan 4.9 KiB)"));  // one byte more than planned shows
+  EXPECT_THAT(text, HasSubstr("50.0 %"));          // the link's own counter saw half
+  EXPECT_THAT(text, HasSubstr("6 (-6 +0)"));
+  EXPECT_THAT(text, HasSubstr("VIRTUAL"));
+  EXPECT_THAT(to_text(read_study_report(StoreReader(path_)), true), HasSubstr("\x1b[32m"));
+}
+
+TEST_F(StudyReportTest, JsonHasTheSameNumbers) {
+  const nlohmann::json json = to_json(read_study_report(StoreReader(path_)));
+  ASSERT_EQ(json.at("cells").size(), 7u);
+  const nlohmann::json& first = json.at("cells").at(0);
+  EXPECT_EQ(json.at("reference"), first.at("key"));
+  EXPECT_EQ(first.at("repeats"), 2);
+  EXPECT_NEAR(first.at("time").at("mean"), 1.16, 1e-9);
+  EXPECT_NEAR(first.at("time").at("high").get<double>() - 1.16, 12.706 * 0.05, 1e-9);
+  EXPECT_TRUE(first.at("against_reference").is_null());
+  const nlohmann::json& cut = json.at("cells").at(6);
+  EXPECT_EQ(cut.at("status"), "truncated");
+  EXPECT_EQ(cut.at("against_reference").at("lost"), 6);
+  EXPECT_NEAR(cut.at("against_reference").at("mcnemar_mid_p"), 1.0 / 64, 1e-9);
+  EXPECT_EQ(cut.at("result").at("tokens").at("truncated"), 20);
+  EXPECT_EQ(json.at("strategies").at(0).at("largest_batch_planned"), 41);
+  EXPECT_TRUE(json.at("strategies").at(1).at("largest_batch_ran").is_null());
+}
+
+TEST(CellText, FitsATerminalAndIsLoudWhereItMustBe) {
+  const StudySpec study = parse_study(study_text, "s.toml");
+  const std::string cut = cell_text(to_json(result_of(study.cells[6], 1)), false);
+  EXPECT_THAT(cut, HasSubstr("TRUNCATED"));
+  EXPECT_THAT(cell_text(to_json(result_of(study.cells[2], 1)), false), HasSubstr("out of memory"));
+  std::istringstream lines(cut);
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(text_width(line), 80u) << line;
+}
+
+TEST(Text, TablesSplitRatherThanWrap) {
+  TextTable table({"row", "a", "b", "c"});
+  table.add({{"1"}, {std::string(40, 'x')}, {std::string(40, 'y')}, {"z"}});
+  std::istringstream lines(table.print(false));
+  int headers = 0;
+  for (std::string line; std::getline(lines, line);) {
+    EXPECT_LE(line.size(), 80u);
+    headers += line.starts_with("row") ? 1 : 0;
+  }
+  EXPECT_EQ(headers, 2);
+  EXPECT_EQ(shorten("größer als", 5), "größ…");
+  EXPECT_EQ(wrap("aa bb cc", 5, 2), "aa bb\n  cc");
+}
+
+}  // namespace
+}  // namespace batchscope
