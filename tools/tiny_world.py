@@ -42,8 +42,8 @@ OPENING_CONTEXT = 50   # no opening where the story is longer than this with it
 
 # How many questions of each kind in every 24: the easy ones need one fact, the
 # hard ones two or three, so a small model gets most but not all of them right.
-QUESTION_MIX = {"own": 3, "put": 3, "share": 3, "carry": 3, "nest": 3,
-                "swap": 2, "give": 2, "follow": 2, "move": 2, "chain": 1}
+QUESTION_MIX = {"own": 2, "put": 2, "share": 3, "carry": 4, "nest": 3,
+                "swap": 2, "give": 2, "follow": 3, "move": 2, "chain": 1}
 
 
 @dataclass
