@@ -1,6 +1,8 @@
 // batchscope's entry: the command line, and how every error becomes one line and an exit code.
 #include <fmt/format.h>
 #include <signal.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -25,8 +27,8 @@ struct Command {
 };
 
 constexpr Command commands[] = {
-    {add_devices, "look"}, {add_doctor, "look"}, {add_record, "observe"}, {add_eval, "run"},
-    {add_study, "study"},  {add_report, "read"}, {add_worker, ""},
+    {add_devices, "look"}, {add_doctor, "look"}, {add_record, "observe"}, {add_eval, "run"}, {add_generate, "run"},
+    {add_plan, "plan"},    {add_study, "study"}, {add_report, "read"},    {add_worker, ""},
 };
 
 void add_commands(CLI::App& app, int& exit_code) {
@@ -85,6 +87,8 @@ int run(int count, char** arguments) {
 int main(int count, char** arguments) {
   using namespace batchscope;
   signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error where we write, not a death
+  spdlog::set_default_logger(spdlog::stderr_color_st("batchscope"));  // standard output is for results
+  spdlog::set_pattern("batchscope: %l: %v");
   cli::exit_on_interrupt();
   try {
     return cli::run(count, arguments);

@@ -2,6 +2,7 @@
 #include "engine/local_engine.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -94,6 +95,8 @@ void LocalEngine::prepare(const RunSettings& settings) {
   if (settings.fusion.attention && config_.head_dim > RopeAttention::largest_head_dim)
     throw InputError("--fusion attention: heads of {} are wider than the kernel's {}; leave it out", config_.head_dim,
                      RopeAttention::largest_head_dim);
+  if (settings.fusion.graph)
+    spdlog::warn("--fusion graph: cpu devices have no graphs to replay; it changes nothing here");
   fabric_->reset();
   fabric_->set_link(settings.link);
   for (std::size_t index = 0; index < ranks_.size(); ++index) {

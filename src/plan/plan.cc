@@ -124,18 +124,33 @@ Plan plan_generate(const ModelConfig& config, const Placement& placement, const 
 
 std::int64_t largest_batch(std::int64_t most, std::int64_t device_memory_bytes,
                            const std::function<Plan(std::int64_t batch)>& plan_of) {
-  const auto fits = [&](std::int64_t batch) {
-    const Plan plan = plan_of(batch);
-    return std::all_of(plan.devices.begin(), plan.devices.end(),
-                       [&](const DevicePlan& device) { return device.total_bytes <= device_memory_bytes; });
+  const auto need = [&](std::int64_t batch) {
+    std::int64_t bytes = 0;
+    for (const DevicePlan& device : plan_of(batch).devices) bytes = std::max(bytes, device.total_bytes);
+    return bytes;
   };
-  // The first batch holds the longest sequences, so memory grows with the batch: bisect.
   std::int64_t fitting = 0, failing = most + 1;
-  while (failing - fitting > 1) {
-    // The doubling before the bisection keeps the plans small where the answer is.
-    const std::int64_t batch =
-        failing > most ? std::min(most, std::max<std::int64_t>(1, 2 * fitting)) : fitting + (failing - fitting) / 2;
-    (fits(batch) ? fitting : failing) = batch;
+  std::int64_t fitting_bytes = 0;
+  double bytes_per_sequence = 0;
+  // Memory is nearly affine in the batch, so the next try is where a line through the last two meets the limit; where
+  // that does not close in soon, halve.
+  for (int tries = 0; failing - fitting > 1; ++tries) {
+    std::int64_t batch = fitting + 1;
+    if (tries >= 8)
+      batch = fitting + (failing - fitting) / 2;
+    else if (bytes_per_sequence > 0)
+      batch = fitting + static_cast<std::int64_t>(std::min(
+                            static_cast<double>(device_memory_bytes - fitting_bytes) / bytes_per_sequence, 1e15));
+    batch = std::clamp(batch, fitting + 1, failing - 1);
+    const std::int64_t bytes = need(batch);
+    if (bytes > device_memory_bytes) {
+      failing = batch;
+      continue;
+    }
+    if (fitting > 0)
+      bytes_per_sequence = static_cast<double>(bytes - fitting_bytes) / static_cast<double>(batch - fitting);
+    fitting = batch;
+    fitting_bytes = bytes;
   }
   return fitting;
 }

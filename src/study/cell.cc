@@ -70,7 +70,9 @@ nlohmann::json link_json(const LinkReport& link) {
           {"link_rx_bytes", json_or_null(link.link_rx_bytes)}};
 }
 
-nlohmann::json device_json(const DeviceReport& device) {
+}  // namespace
+
+nlohmann::json to_json(const DeviceReport& device) {
   nlohmann::json links = nlohmann::json::array();
   for (const LinkReport& link : device.links) links.push_back(link_json(link));
   const auto busy = [&](double DeviceReport::Busy::*share) {
@@ -90,6 +92,8 @@ nlohmann::json device_json(const DeviceReport& device) {
           {"energy_j", json_or_null(device.energy_joule)}};
 }
 
+namespace {
+
 // Time, tokens and batches of a run; null in every place for a cell that did not get that far.
 nlohmann::json run_json(const std::optional<ScoreReport>& run) {
   const auto known = [&](auto value) { return run ? nlohmann::json(value(*run)) : nlohmann::json(nullptr); };
@@ -99,7 +103,7 @@ nlohmann::json run_json(const std::optional<ScoreReport>& run) {
   std::sort(sorted.begin(), sorted.end());
   nlohmann::json devices = nlohmann::json::array();
   if (run)
-    for (const DeviceReport& device : run->devices) devices.push_back(device_json(device));
+    for (const DeviceReport& device : run->devices) devices.push_back(to_json(device));
 
   nlohmann::json json;
   json["tokens"] = {{"requested", known([](const ScoreReport& r) { return r.tokens.requested; })},
@@ -225,10 +229,9 @@ void check(const CellSpec& spec) {
     throw InputError("--max-tokens-per-sequence: {} tokens; 1 is the least", *spec.max_tokens_per_sequence);
   const std::int64_t ranks = spec.placement.layout.ranks();
   const int devices = spec.placement.device.count();
-  if (ranks != devices)
-    throw InputError("--parallel {} has {} rank{} but --device {} has {} device{}; make them equal",
-                     spec.placement.layout.to_string(), ranks, ranks == 1 ? "" : "s", to_string(spec.placement.device),
-                     devices, devices == 1 ? "" : "s");
+  if (ranks > devices)
+    throw InputError("--parallel {}: {} ranks, but --device {} names {}; use {}:{}", spec.placement.layout.to_string(),
+                     ranks, to_string(spec.placement.device), devices, spec.placement.device.kind, ranks);
 }
 
 nlohmann::json to_json(const CellResult& result) {

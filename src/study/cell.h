@@ -55,6 +55,8 @@ struct CellResult {
   std::optional<ScoreReport> run;
   nlohmann::json environment;  // an allow-list, see environment.h
 };
+// An element of its `devices`.
+nlohmann::json to_json(const DeviceReport& device);
 // The object of `eval --json` (docs/formats.md); unknown is null.
 nlohmann::json to_json(const CellResult& result);
 

@@ -69,7 +69,8 @@ TEST(StudyFile, MistakesAreNamedWithTheirLine) {
   EXPECT_THAT(complaint("[grid]\nbatch = [1]\nfusion = true\n"), AllOf(HasSubstr("s.toml:3:"), HasSubstr("text")));
   EXPECT_THAT(complaint("[grid]\nbatch = [0]\n"), AllOf(HasSubstr("s.toml:1:"), HasSubstr("--batch")));
   EXPECT_THAT(complaint("[grid]\nbatch = []\n"), HasSubstr("s.toml:2:"));
-  EXPECT_THAT(complaint("[grid]\ndevice = 'cpu:4'\nparallel = 'tp2'\n"), HasSubstr("make them equal"));
+  EXPECT_THAT(complaint("[grid]\ndevice = 'cpu:4'\nparallel = 'tp8'\n"),
+              HasSubstr("8 ranks, but --device cpu:4 names 4"));
   EXPECT_THAT(complaint("[grid]\nbatch = [1, 1]\n"), HasSubstr("twice"));
   EXPECT_THAT(complaint("[grid]\nbatch = 1\n[reference]\nbatch = 2\n"), HasSubstr("s.toml:3:"));
   EXPECT_THAT(complaint("repeats = 1.5\n[grid]\nbatch = 1\n"), HasSubstr("with a fraction"));
