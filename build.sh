@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 preset=${1:-release}
 
 packages=(g++ cmake ninja-build pkg-config git ca-certificates ccache mold
-  libdnnl-dev libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libtomlplusplus-dev libsqlite3-dev
+  libdnnl-dev ocl-icd-opencl-dev libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libtomlplusplus-dev libsqlite3-dev
   libsqlitecpp-dev libzstd-dev libsentencepiece-dev libicu-dev libgtest-dev libgmock-dev librapidcheck-dev
   python3-minimal)
 
