@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -273,6 +274,29 @@ TEST(Communicator, APlannedCallIsPredictedAlikeAndMovesNothing) {
     EXPECT_EQ(ledger.entries()[0].predicted_rx_bytes, real.counted_rx_bytes);
     EXPECT_EQ(ledger.entries()[0].counted_tx_bytes, 0);
   }
+}
+
+TEST(Communicator, ARankThatFailsWakesTheOthersAndResetHeals) {
+  Ranks ranks(4);
+  std::vector<Tensor> x;
+  for (int i = 0; i < 4; ++i) x.push_back(ranks.rank(i).device.floats(DType::f32, 1, 9, std::vector<float>(9, 1.0f)));
+  std::atomic<int> peers_failed{0};
+  ranks.run([&](TestRank& r, int i) {
+    if (i == 2) return ranks.fabric().abort();  // as the engine does when a rank throws
+    try {
+      r.comm->all_reduce(x[static_cast<std::size_t>(i)], Reduce::sum, "test");
+    } catch (const PeerFailed&) {
+      ++peers_failed;
+    }
+  });
+  EXPECT_EQ(peers_failed, 3);
+  ranks.fabric().reset();
+  ranks.run([&](TestRank& r, int i) {
+    EXPECT_EQ(r.device->arena().used(), 64) << "staging is released by a failed call, too";
+    const Tensor ones = r.device.floats(DType::f32, 1, 9, std::vector<float>(9, 1.0f));
+    r.comm->all_reduce(ones, Reduce::sum, "again");
+    EXPECT_EQ(r.device.read(ones).values, std::vector<double>(9, 4)) << "rank " << i;
+  });
 }
 
 TEST(Communicator, StridedTensorsAreRefused) {
