@@ -19,7 +19,8 @@ TEST(Link, IsReadAsPeopleWriteIt) {
 }
 
 TEST(Link, IsReadBackAsItIsPrinted) {
-  for (const char* text : {"unpaced", "nvlink", "pcie", "12GB/s,5us", "0.5GB/s,0us", "900GB/s,1.5us"})
+  for (const char* text :
+       {"unpaced", "nvlink", "pcie", "12GB/s,5us", "0.5GB/s,0us", "900GB/s,1.5us", "1.073741824GB/s,0us"})
     EXPECT_EQ(to_string(parse_link(text)), text);
 }
 
@@ -30,8 +31,8 @@ RC_GTEST_PROP(Link, EveryPaceIsReadBackTheSame, ()) {
 }
 
 TEST(Link, WhatIsNoLinkIsRefused) {
-  for (const char* text : {"fast", "12GB", "0GB/s", "-1GB/s", "12GB/s,", "12GB/s,5", "12GB/s,-5us", "12GB/s,5us,6us",
-                           ",5us", "infGB/s"})
+  for (const char* text :
+       {"fast", "12GB", "0GB/s", "-1GB/s", "12GB/s,", "12GB/s,5", "12GB/s,-5us", "12GB/s,5us,6us", ",5us", "infGB/s"})
     EXPECT_THROW(parse_link(text), InputError) << text;
 }
 

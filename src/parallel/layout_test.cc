@@ -1,6 +1,7 @@
 // Tests of layouts: reading and printing, and that shares cover a model whatever it is divided by.
 #include "parallel/layout.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -56,7 +57,8 @@ TEST(Layout, WhatIsNoLayoutIsRefused) {
 
 RC_GTEST_PROP(Layout, RankAndPlaceAreInverse, ()) {
   const auto count = rc::gen::inRange(1, 9);
-  const Layout layout = Layout::parse(fmt::format("dp{}.{}{}.tp{}", *count, *rc::gen::element("mp", "pp"), *count, *count));
+  const Layout layout =
+      Layout::parse(fmt::format("dp{}.{}{}.tp{}", *count, *rc::gen::element("mp", "pp"), *count, *count));
   RC_ASSERT(Layout::parse(layout.to_string()).ranks() == layout.ranks());
   for (std::int64_t rank = 0; rank < layout.ranks(); ++rank) {
     const Layout::Place place = layout.place(rank);

@@ -84,7 +84,9 @@ TEST_F(ArenaTest, LimitsBelowWhatIsUsedAreRefusedAndMayBeLifted) {
 
 TEST_F(ArenaTest, ShapesThatOverflowAreOutOfMemory) {
   const auto huge = std::numeric_limits<std::int64_t>::max();
-  for (const auto& [rows, columns] : {std::pair{huge, huge}, {huge, std::int64_t{1}}, {huge / 4 + 1, std::int64_t{1}},
+  for (const auto& [rows, columns] : {std::pair{huge, huge},
+                                      {huge, std::int64_t{1}},
+                                      {huge / 4 + 1, std::int64_t{1}},
                                       {std::int64_t{1} << 40, std::int64_t{1} << 40}})
     EXPECT_THROW(allocate(rows, columns), OutOfMemory) << rows << " x " << columns;
   EXPECT_THROW(allocate(-1, 2), std::logic_error);

@@ -73,7 +73,8 @@ TEST(Float16, EveryPatternIsWhatIeeeSays) {
 }
 
 TEST(DType, NamesAndSizes) {
-  for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) EXPECT_EQ(parse_dtype(name_of(dtype), "--dtype"), dtype);
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16})
+    EXPECT_EQ(parse_dtype(name_of(dtype), "--dtype"), dtype);
   EXPECT_EQ(size_of(DType::f32), 4);
   EXPECT_EQ(size_of(DType::i32), 4);
   EXPECT_EQ(size_of(DType::bf16), 2);

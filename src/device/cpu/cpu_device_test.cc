@@ -44,8 +44,7 @@ class CpuDeviceTest : public testing::Test {
 TEST_F(CpuDeviceTest, UploadsConvertEveryDtypeFromAnyAddress) {
   const std::vector<float> want{1, -2, 0.5, 0, 96, -0.25};
   expect_uploaded(unaligned<float>(DType::f32, want), want);
-  expect_uploaded(
-      unaligned(DType::bf16, halves<BFloat16>({0x3f80, 0xc000, 0x3f00, 0x0000, 0x42c0, 0xbe80})), want);
+  expect_uploaded(unaligned(DType::bf16, halves<BFloat16>({0x3f80, 0xc000, 0x3f00, 0x0000, 0x42c0, 0xbe80})), want);
   expect_uploaded(unaligned(DType::f16, halves<Float16>({0x3c00, 0xc000, 0x3800, 0x0000, 0x5600, 0xb400})), want);
   expect_uploaded(unaligned<std::int32_t>(DType::i32, {7, -1, 0, 100, 2, -128}), {7, -1, 0, 100, 2, -128});
 }
