@@ -7,7 +7,13 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 
 set(BATCHSCOPE_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize takes them: address,undefined | thread")
 option(BATCHSCOPE_FUZZ "Build the fuzz targets with libFuzzer (clang)" OFF)
-option(BATCHSCOPE_WARNINGS_ARE_ERRORS "Stop at the first warning" ON)
+# Compilers that we do not develop with may know warnings that we have not met: there they only warn.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  set(known_compiler ON)
+else()
+  set(known_compiler OFF)
+endif()
+option(BATCHSCOPE_WARNINGS_ARE_ERRORS "Stop at the first warning" ${known_compiler})
 
 # -fno-math-errno, -fno-trapping-math: nothing here reads errno or floating-point exceptions, and loops can be vectorised.
 add_compile_options(-fno-math-errno -fno-trapping-math)

@@ -43,6 +43,26 @@ void multiply_f32(const Tensor& a, const Tensor& b, Transpose transpose_b, float
   CHECK_THAT(status == dnnl_success, "oneDNN multiplies [{}, {}] by {} columns", a.rows, a.columns, out.columns);
 }
 
+// oneDNN 3 has other constructors than oneDNN 2.
+dnnl::matmul::primitive_desc matmul_of(const dnnl::memory::desc& a, const dnnl::memory::desc& b,
+                                       const dnnl::memory::desc& out, float scale, bool accumulate,
+                                       const dnnl::engine& engine) {
+  const auto linear = dnnl::algorithm::eltwise_linear;
+  dnnl::primitive_attr attributes;
+  dnnl::post_ops after;
+#if DNNL_VERSION_MAJOR >= 3
+  if (scale != 1.0f) after.append_eltwise(linear, scale, 0.0f);
+  if (accumulate) after.append_sum();
+  attributes.set_post_ops(after);
+  return {engine, a, b, out, attributes};
+#else
+  if (scale != 1.0f) after.append_eltwise(1.0f, linear, scale, 0.0f);
+  if (accumulate) after.append_sum();
+  attributes.set_post_ops(after);
+  return {{a, b, out}, attributes, engine};
+#endif
+}
+
 void multiply_bf16(const Tensor& a, const Tensor& b, Transpose transpose_b, float scale, const Tensor& out,
                    bool accumulate) {
   using dnnl::memory;
@@ -53,14 +73,7 @@ void multiply_bf16(const Tensor& a, const Tensor& b, Transpose transpose_b, floa
   const memory::desc b_desc({a.columns, out.columns}, bf16,
                             transpose_b == Transpose::yes ? memory::dims{1, b.stride} : memory::dims{b.stride, 1});
   const memory::desc out_desc({out.rows, out.columns}, bf16, memory::dims{out.stride, 1});
-  dnnl::primitive_attr attributes;
-  if (scale != 1.0f) attributes.set_output_scales(0, {scale});
-  if (accumulate) {
-    dnnl::post_ops sum;
-    sum.append_sum();
-    attributes.set_post_ops(sum);
-  }
-  const dnnl::matmul product({{a_desc, b_desc, out_desc}, attributes, engine});
+  const dnnl::matmul product(matmul_of(a_desc, b_desc, out_desc, scale, accumulate, engine));
   product.execute(stream, {{DNNL_ARG_SRC, memory(a_desc, engine, a.data)},
                            {DNNL_ARG_WEIGHTS, memory(b_desc, engine, b.data)},
                            {DNNL_ARG_DST, memory(out_desc, engine, out.data)}});

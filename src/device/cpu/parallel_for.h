@@ -11,7 +11,7 @@ template <class Body>
 void parallel_for(const CpuContext& context, std::int64_t count, const Body& body) {
 #ifndef BATCHSCOPE_WITHOUT_OPENMP
   if (context.threads > 1 && count > 1) {
-#pragma omp parallel for num_threads(context.threads) schedule(dynamic)
+#pragma omp parallel for num_threads(context.threads) schedule(static)
     for (std::int64_t index = 0; index < count; ++index) body(index);
     return;
   }

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Installs the packages that are missing (Debian, Ubuntu), configures and builds; prints where the program is.
+# usage: ./build.sh [release|debug|asan|tsan|fuzz]      (the folder build/ holds what is built)
+set -euo pipefail
+cd "$(dirname "$0")"
+preset=${1:-release}
+
+packages=(g++ cmake ninja-build pkg-config git ca-certificates ccache mold
+  libdnnl-dev ocl-icd-opencl-dev libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libtomlplusplus-dev libsqlite3-dev
+  libsqlitecpp-dev libzstd-dev libsentencepiece-dev libicu-dev libgtest-dev libgmock-dev librapidcheck-dev
+  python3-minimal)
+
+say() { echo "build.sh: $*" >&2; }
+
+# Runs a command, shows what it said only when it fails.
+quietly() {
+  local log status=0
+  log=$(mktemp)
+  "$@" >"$log" 2>&1 </dev/null || status=$?
+  if [ "$status" -ne 0 ]; then
+    cat "$log" >&2
+    say "'$*' failed"
+  fi
+  rm -f "$log"
+  return "$status"
+}
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    quietly env DEBIAN_FRONTEND=noninteractive "$@"
+  else
+    quietly sudo -n env DEBIAN_FRONTEND=noninteractive "$@"
+  fi
+}
+
+# Installs those of the packages named that are not there; needs no network when all are.
+need() {
+  local missing=() package
+  for package in "$@"; do
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null || ! sudo -v; then
+      say "these packages are missing, and neither root nor sudo is at hand to install them:"
+      say "  apt-get install ${missing[*]}"
+      exit 2
+    fi
+  fi
+  say "installing ${missing[*]}"
+  as_root apt-get update -qq
+  as_root apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+if ! command -v dpkg-query >/dev/null; then
+  say "this is not Debian or Ubuntu; taking what is installed (the list of packages stands in this script)"
+else
+  need "${packages[@]}"
+  if [ "$preset" = fuzz ]; then
+    need clang
+    need "libclang-rt-$(clang --version | sed -n 's/.*clang version \([0-9]*\).*/\1/p')-dev"
+  fi
+fi
+
+if [ ! -f "build/$preset/build.ninja" ] || [ CMakePresets.json -nt "build/$preset/build.ninja" ]; then
+  quietly cmake --preset "$preset"
+fi
+if [ -t 2 ]; then
+  ninja -C "build/$preset" -j "$(nproc)" >&2
+else
+  quietly ninja -C "build/$preset" -j "$(nproc)"
+fi
+if [ "$preset" = fuzz ]; then echo "$PWD/build/fuzz"; else echo "$PWD/build/$preset/batchscope"; fi

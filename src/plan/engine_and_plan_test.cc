@@ -1,0 +1,236 @@
+// The engine against its plan and against itself: every layout, fusion and packing gives the same log-likelihoods,
+// moves the bytes that were predicted, and uses the memory that was planned.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <random>
+
+#include "base/error.h"
+#include "base/shared_data.h"
+#include "engine/local_engine.h"
+#include "plan/plan.h"
+#include "task/score.h"
+
+namespace batchscope {
+namespace {
+
+const char* const grouped_heads = "layers=5,hidden=64,heads=8,kv_heads=4,head_dim=8,intermediate=172,vocabulary=512";
+const char* const thirteen_heads = "layers=5,hidden=104,heads=13,head_dim=8,intermediate=280,vocabulary=512";
+
+const char* const layouts[] = {"tp1", "mp2", "mp5",     "pp2",     "tp2",     "tp3",        "tp4",
+                               "tp8", "dp2", "dp2.tp2", "mp2.tp2", "pp3.tp2", "dp2.pp2.tp2"};
+const char* const fusions[] = {"off", "on", "qkv", "swiglu", "norm", "attention", "comm"};
+constexpr Packing packings[] = {Packing::padded, Packing::packed, Packing::prefix};
+
+// Questions of four choices that share a context.
+std::vector<ScoreRequest> some_requests(int questions, std::int64_t vocabulary) {
+  std::mt19937 random(7);
+  const auto token = [&] { return static_cast<std::int32_t>(random() % static_cast<std::uint64_t>(vocabulary)); };
+  std::vector<ScoreRequest> requests;
+  for (int question = 0; question < questions; ++question) {
+    std::vector<std::int32_t> context(3 + random() % 30);
+    for (auto& t : context) t = token();
+    for (int choice = 0; choice < 4; ++choice) {
+      ScoreRequest request{question, context, static_cast<std::int64_t>(1 + random() % 9)};
+      for (std::int64_t i = 0; i < request.scored; ++i) request.tokens.push_back(token());
+      requests.push_back(std::move(request));
+    }
+  }
+  return requests;
+}
+
+Placement placement_of(const std::string& layout, DType dtype = DType::f32) {
+  Placement placement{.layout = Layout::parse(layout), .dtype = dtype};
+  placement.device = parse_device(fmt::format("cpu:{}", placement.layout.ranks()));
+  return placement;
+}
+
+// Predicted, counted where copied, and counted by the link: all the same; planned memory and the arena's peak too.
+void expect_as_planned(const ScoreReport& run, const Plan& plan) {
+  ASSERT_EQ(run.devices.size(), plan.devices.size());
+  for (std::size_t i = 0; i < plan.devices.size(); ++i) {
+    const DevicePlan& planned = plan.devices[i];
+    EXPECT_EQ(run.devices[i].memory.peak_bytes, planned.total_bytes);
+    ASSERT_EQ(run.devices[i].links.size(), 1u);
+    const LinkReport& link = run.devices[i].links.front();
+    for (const auto& tx : {link.predicted_tx_bytes, link.counted_tx_bytes, link.link_tx_bytes})
+      EXPECT_EQ(tx, planned.tx_bytes);
+    for (const auto& rx : {link.predicted_rx_bytes, link.counted_rx_bytes, link.link_rx_bytes})
+      EXPECT_EQ(rx, planned.rx_bytes);
+  }
+  EXPECT_EQ(run.tokens.computed, plan.tokens.computed);
+  EXPECT_EQ(run.tokens.padding, plan.tokens.padding);
+}
+
+double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
+  double largest = a.size() == b.size() ? 0 : INFINITY;
+  for (std::size_t i = 0; i < a.size() && i < b.size(); ++i) largest = std::max(largest, std::abs(a[i] - b[i]));
+  return largest;
+}
+
+std::vector<double> reference_scores(const ModelSource& model, std::span<const ScoreRequest> requests) {
+  LocalEngine engine;
+  engine.load(model, placement_of("tp1"));
+  return engine.score(requests, {}, nullptr).log_likelihoods;
+}
+
+class EveryLayout : public testing::TestWithParam<std::tuple<const char*, const char*>> {};
+
+TEST_P(EveryLayout, HasTheSameScoresAndIsPlannedExactly) {
+  const auto& [shape, layout] = GetParam();
+  const ModelSource model{.random_shape = shape, .seed = 3};
+  const ModelConfig config = read_config(model);
+  const auto requests = some_requests(5, config.vocabulary);
+  const auto reference = reference_scores(model, requests);
+  LocalEngine engine;
+  engine.load(model, placement_of(layout));
+  for (const char* fusion : fusions) {
+    for (const Packing packing : packings) {
+      SCOPED_TRACE(fmt::format("fusion {}, {}", fusion, to_string(packing)));
+      const RunSettings settings{.fusion = parse_fusion(fusion), .batch = 6, .packing = packing};
+      const ScoreReport run = engine.score(requests, settings, nullptr);
+      EXPECT_LT(largest_difference(run.log_likelihoods, reference), 1e-3);
+      expect_as_planned(run, plan_score(config, placement_of(layout), settings, requests));
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EveryLayout,
+                         testing::Combine(testing::Values(grouped_heads, thirteen_heads), testing::ValuesIn(layouts)),
+                         [](const auto& tested) {
+                           std::string name = std::get<0>(tested.param) == grouped_heads ? "grouped_" : "thirteen_";
+                           for (const char c : std::string(std::get<1>(tested.param))) name += c == '.' ? '_' : c;
+                           return name;
+                         });
+
+class MemoryLimit : public testing::TestWithParam<const char*> {};
+
+// The largest batch that runs is the plan's, whatever the limit; and an engine goes on after running out.
+TEST_P(MemoryLimit, IsMetWhereThePlanSays) {
+  const ModelSource model{.random_shape = grouped_heads};
+  const ModelConfig config = read_config(model);
+  const auto requests = some_requests(6, config.vocabulary);
+  const Placement placement = placement_of(GetParam());
+  LocalEngine engine;
+  engine.load(model, placement);
+  for (const std::int64_t limit : {200'000, 600'000, 1'000'000, 1'400'000, 2'200'000, 4'000'000}) {
+    RunSettings settings{.device_memory_bytes = limit};
+    const std::int64_t planned = largest_batch(config, placement, settings, requests, limit);
+    std::int64_t ran = 0;
+    for (std::int64_t batch = 1; batch <= std::ssize(requests); ++batch) {
+      settings.batch = batch;
+      try {
+        engine.score(requests, settings, nullptr);
+        ran = batch;
+      } catch (const OutOfMemory&) {
+        break;
+      }
+    }
+    EXPECT_EQ(ran, planned) << "limit " << limit;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, MemoryLimit, testing::Values("tp1", "mp2", "pp2", "tp2", "tp3", "dp2.tp2"),
+                         [](const auto& tested) {
+                           std::string name = tested.param;
+                           std::erase(name, '.');
+                           return name;
+                         });
+
+TEST(Engine, ComputesInBf16) {
+  if (!__builtin_cpu_supports("avx512bw")) GTEST_SKIP() << "needs a CPU with AVX-512 for bf16";
+  const ModelSource model{.random_shape = grouped_heads};
+  const ModelConfig config = read_config(model);
+  const auto requests = some_requests(3, config.vocabulary);
+  const auto reference = reference_scores(model, requests);
+  LocalEngine engine;
+  const Placement placement = placement_of("tp2", DType::bf16);
+  engine.load(model, placement);
+  for (const char* fusion : {"off", "on"}) {
+    const RunSettings settings{.fusion = parse_fusion(fusion), .batch = 4};
+    const ScoreReport run = engine.score(requests, settings, nullptr);
+    // Eight bits of mantissa: logits of about 6 are off by up to 0.03, and up to nine of them add up.
+    EXPECT_LT(largest_difference(run.log_likelihoods, reference), 0.3);
+    EXPECT_GT(largest_difference(run.log_likelihoods, reference), 0);
+    expect_as_planned(run, plan_score(config, placement, settings, requests));
+  }
+}
+
+TEST(Engine, GeneratesTheSameInEveryLayout) {
+  const ModelSource model{.random_shape = grouped_heads, .seed = 5};
+  const std::vector<GenerateRequest> requests{{{1, 5, 9}, 20}, {{1, 7}, 12}, {{1, 2, 3, 4, 5, 6}, 1}};
+  std::vector<std::vector<std::int32_t>> reference;
+  for (const char* layout : {"tp1", "mp2", "pp2", "tp3", "dp2.tp2", "mp2.tp2"}) {
+    LocalEngine engine;
+    engine.load(model, placement_of(layout));
+    for (const char* fusion : {"off", "on"}) {
+      const auto run = engine.generate(requests, {.fusion = parse_fusion(fusion), .batch = 2}, nullptr);
+      if (reference.empty()) reference = run.tokens;
+      EXPECT_EQ(run.tokens, reference) << layout << ", fusion " << fusion;
+    }
+  }
+  ASSERT_EQ(reference.size(), requests.size());
+  EXPECT_EQ(reference[2].size(), 7u);
+}
+
+TEST(Engine, RefusesWhatItCannotDo) {
+  const ModelSource model{.random_shape = grouped_heads};
+  LocalEngine engine;
+  Placement placement = placement_of("tp2");
+  placement.device = parse_device("cpu:1");
+  EXPECT_THROW(engine.load(model, placement), InputError);
+  EXPECT_THROW(engine.load(model, placement_of("mp6")), InputError);  // five layers
+  EXPECT_THROW(engine.load(model, placement_of("tp9")), InputError);  // eight heads
+  EXPECT_THROW(engine.load(model, placement_of("tp1", DType::f16)), InputError);
+  placement.device = parse_device("cuda:0,1");
+  EXPECT_THROW(engine.load(model, placement), InputError);
+}
+
+// lm-evaluation-harness's own scores of a real model.
+void expect_golden(const std::string& model_name, const std::string& golden_name, const std::string& layout) {
+  NEEDS_SHARED_DATA(model_folder, "models/" + model_name);
+  NEEDS_SHARED_DATA(golden, "golden/" + golden_name);
+  NEEDS_SHARED_DATA(task, "hellaswag/hellaswag_val_raw1000.jsonl");
+  const ModelSource model{.path = model_folder.string()};
+  const ModelConfig config = read_config(model);
+  const auto questions = read_questions(task, 40);
+  const auto asked = make_requests(questions, *open_tokenizer(model, config), config.max_positions);
+  LocalEngine engine;
+  engine.load(model, placement_of(layout));
+  for (const char* fusion : {"off", "on"}) {
+    const auto run = engine.score(asked.requests, {.fusion = parse_fusion(fusion), .batch = 16}, nullptr);
+    std::ifstream lines(golden);
+    std::string line;
+    for (const ItemScore& item : score_items(questions, asked, run.log_likelihoods)) {
+      ASSERT_TRUE(std::getline(lines, line));
+      const auto wanted = nlohmann::json::parse(line);
+      EXPECT_EQ(wanted["id"], item.id);
+      EXPECT_EQ(wanted["tokens"], nlohmann::json(item.tokens));
+      EXPECT_EQ(wanted["pred"], item.prediction);
+      EXPECT_EQ(wanted["pred_norm"], item.prediction_norm);
+      for (std::size_t i = 0; i < item.log_likelihoods.size(); ++i) {
+        const double ll = wanted["ll"][i];
+        EXPECT_NEAR(item.log_likelihoods[i], ll, 1e-3 + 1e-6 * std::abs(ll));
+      }
+    }
+  }
+}
+
+TEST(Golden, Stories260K) { expect_golden("stories260K-hf", "stories260K.raw1000.jsonl", "tp3"); }
+TEST(Golden, ThirteenHeadsInShards) {
+  expect_golden("variants/llama-13heads-sharded", "llama-13heads-sharded.raw60.jsonl", "mp2.tp2");
+}
+
+TEST(Golden, GreedyTokens) {
+  NEEDS_SHARED_DATA(model_folder, "models/stories260K-hf");
+  NEEDS_SHARED_DATA(golden, "models/stories260K-hf/greedy_ids.json");
+  const auto wanted = nlohmann::json::parse(std::ifstream(golden)).get<std::vector<std::int32_t>>();
+  LocalEngine engine;
+  engine.load({.path = model_folder.string()}, placement_of("tp2"));
+  const GenerateRequest request{{wanted.front()}, std::ssize(wanted) - 1};
+  EXPECT_EQ(engine.generate({&request, 1}, {.fusion = parse_fusion("on")}, nullptr).tokens.front(), wanted);
+}
+
+}  // namespace
+}  // namespace batchscope
