@@ -1,4 +1,4 @@
-// `batchscope doctor`: what works on this machine, what does not, and what to do.
+// `batchscope doctor`: what works here, what does not, and what to do.
 #include <fmt/format.h>
 
 #include <memory>

@@ -70,6 +70,7 @@ nlohmann::json result_json(const GenerateReport& run, const std::vector<Generate
 }
 
 void generate(const GenerateOptions& options) {
+  check_destination(options.json, "--json");
   const ModelSource source = options.cell.model_source();
   const Placement placement = options.cell.placement();
   const RunSettings settings = options.cell.run_settings();
