@@ -109,7 +109,7 @@ void add_generate(CLI::App& app, int& exit_code) {
   command->add_flag("--ids", options->ids, "print token ids, the prompt's first, not text");
   command->add_option("--json", options->json, "text, ids, times and devices as one JSON object; - is standard output")
       ->type_name("FILE");
-  command->footer("Example:\n  batchscope generate --prompt \"Ana has a red kite.\" --new-tokens 20 --parallel tp2");
+  command->footer("Example:\n  batchscope generate --prompt \"Ana has a red kite.\" --new-tokens 20");
   command->callback([options, &exit_code] {
     generate(*options);
     exit_code = 0;

@@ -168,7 +168,7 @@ void add_plan(CLI::App& app, int& exit_code) {
   command->footer(
       "Memory is at the moment of its peak; traffic and arithmetic are of the whole run.\n"
       "Example:\n"
-      "  batchscope plan --random-weights llama-65b --dtype bf16 --parallel tp8\\\n"
+      "  batchscope plan --random-weights llama-65b --dtype bf16 --parallel tp8 \\\n"
       "    --sequence-length 100 --batch 64 --device-memory 80GB");
   command->callback([options, &exit_code] {
     plan(*options);
