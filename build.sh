@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs the packages that are missing (Debian, Ubuntu), configures and builds; prints where the program is.
-# usage: ./build.sh [release|debug|asan|tsan|fuzz]      (the folder build/ holds what is built)
+# usage: ./build.sh [release|debug|asan|tsan|fuzz [TARGET…]]      (the folder build/ holds what is built)
 set -euo pipefail
 cd "$(dirname "$0")"
 preset=${1:-release}
+shift || true
 
 packages=(g++ cmake ninja-build pkg-config git ca-certificates ccache mold
   libdnnl-dev ocl-icd-opencl-dev libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libtomlplusplus-dev libsqlite3-dev
@@ -66,8 +67,8 @@ if [ ! -f "build/$preset/build.ninja" ] || [ CMakePresets.json -nt "build/$prese
   quietly cmake --preset "$preset"
 fi
 if [ -t 2 ]; then
-  ninja -C "build/$preset" -j "$(nproc)" >&2
+  ninja -C "build/$preset" -j "$(nproc)" "$@" >&2
 else
-  quietly ninja -C "build/$preset" -j "$(nproc)"
+  quietly ninja -C "build/$preset" -j "$(nproc)" "$@"
 fi
 if [ "$preset" = fuzz ]; then echo "$PWD/build/fuzz"; else echo "$PWD/build/$preset/batchscope"; fi

@@ -25,6 +25,7 @@ function(batchscope_folder name)
   if(tests AND NOT BATCHSCOPE_FUZZ)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE batchscope_${name} GTest::gtest GTest::gmock GTest::gtest_main rapidcheck)
+    target_compile_options(${name}_test PRIVATE -O1)  # tests are compiled more often than they are run
     target_compile_definitions(${name}_test PRIVATE BATCHSCOPE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 600 LABELS ${name})
   endif()

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "ops/attention.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
@@ -102,6 +103,9 @@ std::vector<std::int32_t> Forward::next_tokens(const Batch& batch, const CacheWr
 }
 
 void Forward::run_layers(Step& step) {
+  if (step.fusion.attention && config_.head_dim > RopeAttention::largest_head_dim)
+    throw InputError("--fusion attention: heads of {} are wider than the kernel's {}; leave it out", config_.head_dim,
+                     RopeAttention::largest_head_dim);
   const std::int64_t tokens = step.batch.rows();
   step.x = allocate("residual stream", dtype_, tokens, config_.hidden);
   step.h = allocate("normed hidden states", dtype_, tokens, config_.hidden);

@@ -92,9 +92,6 @@ void LocalEngine::prepare(const RunSettings& settings) {
   if (settings.link.kind)
     throw InputError("--link {}: cpu devices have virtual links; give a pace such as 12GB/s,5us",
                      to_string(settings.link));
-  if (settings.fusion.attention && config_.head_dim > RopeAttention::largest_head_dim)
-    throw InputError("--fusion attention: heads of {} are wider than the kernel's {}; leave it out", config_.head_dim,
-                     RopeAttention::largest_head_dim);
   if (settings.fusion.graph)
     spdlog::warn("--fusion graph: cpu devices have no graphs to replay; it changes nothing here");
   fabric_->reset();
