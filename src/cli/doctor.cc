@@ -1,4 +1,4 @@
-// `batchscope doctor`: what works here, what does not, and what to do.
+// `batchscope doctor`: what works on this machine, what does not, and what to do.
 #include <fmt/format.h>
 
 #include <memory>
@@ -56,7 +56,7 @@ int doctor(const std::string& json_file) {
 
 void add_doctor(CLI::App& app, int& exit_code) {
   auto json = std::make_shared<std::string>();
-  CLI::App* command = app.add_subcommand("doctor", "what works on this machine, what does not, and what to do");
+  CLI::App* command = app.add_subcommand("doctor", "what works here, what does not, and what to do");
   command->add_option("--json", *json, "the checks as one JSON object; - is standard output")->type_name("FILE");
   command->footer(
       "Exit codes: 0 all is well (also without a GPU), 1 something needed is broken.\n"

@@ -96,7 +96,7 @@ void generate(const GenerateOptions& options) {
 
 void add_generate(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<GenerateOptions>();
-  CLI::App* command = app.add_subcommand("generate", "continue prompts, always with the most probable token");
+  CLI::App* command = app.add_subcommand("generate", "continue prompts with the most probable tokens");
   options->cell.add_model_flags(*command);
   command->add_option("--prompt", options->prompts, "text to continue; may be given several times (default: none)")
       ->type_name("TEXT")

@@ -166,7 +166,7 @@ void add_plan(CLI::App& app, int& exit_code) {
       ->type_name("N");
   command->add_option("--json", options->json, "the plan as one JSON object; - is standard output")->type_name("FILE");
   command->footer(
-      "Memory is at the moment of its peak; traffic and arithmetic are of the whole run.\n"
+      "Memory is at the moment of its peak; traffic and arithmetic are of all of it.\n"
       "Example:\n"
       "  batchscope plan --random-weights llama-65b --dtype bf16 --parallel tp8 \\\n"
       "    --sequence-length 100 --batch 64 --device-memory 80GB");
