@@ -17,6 +17,9 @@
 namespace batchscope {
 namespace {
 
+// Of files that are read whole: /dev/zero must end somewhere.
+constexpr std::size_t largest_read_file = std::size_t{1} << 30;
+
 // An open file descriptor that closes itself.
 class Descriptor {
  public:
@@ -32,7 +35,7 @@ class Descriptor {
   int fd_;
 };
 
-struct stat open_regular(const std::filesystem::path& path, const Descriptor& file) {
+struct stat open_file(const std::filesystem::path& path, const Descriptor& file) {
   struct stat info {};
   if (file.get() < 0 || fstat(file.get(), &info) != 0)
     throw InputError("cannot read {}: {}; check the path and its permissions", path.string(), std::strerror(errno));
@@ -44,17 +47,55 @@ struct stat open_regular(const std::filesystem::path& path, const Descriptor& fi
 
 std::string read_file(const std::filesystem::path& path) {
   const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  open_regular(path, file);
+  open_file(path, file);
   std::string content;
   char buffer[1 << 16];
   ssize_t got = 0;
-  while ((got = read(file.get(), buffer, sizeof buffer)) > 0) content.append(buffer, static_cast<std::size_t>(got));
+  while ((got = read(file.get(), buffer, sizeof buffer)) > 0) {
+    content.append(buffer, static_cast<std::size_t>(got));
+    if (content.size() > largest_read_file)
+      throw InputError("cannot read {}: it has more than {} bytes; is it the right file?", path.string(),
+                       largest_read_file);
+  }
   if (got < 0) throw InputError("cannot read {}: {}", path.string(), std::strerror(errno));
   return content;
 }
 
+namespace {
+
+// False, with errno, where not all could be written.
+bool write_all(const Descriptor& file, std::string_view rest) {
+  while (!rest.empty()) {
+    const ssize_t written = write(file.get(), rest.data(), rest.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return false;
+    rest.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return true;
+}
+
+// Devices, pipes and what /dev and /proc name are written to, never replaced.
+bool is_replaceable(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) return false;
+  const std::string whole = std::filesystem::absolute(path, error).string();
+  return !whole.starts_with("/dev/fd/") && !whole.starts_with("/dev/std") && !whole.starts_with("/proc/");
+}
+
+}  // namespace
+
 void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
-  const std::string temporary = path.string() + ".part";
+  if (!is_replaceable(path)) {
+    const Descriptor file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (file.get() < 0 || !write_all(file, content))
+      throw Failure("cannot write {}: {}", path.string(), std::strerror(errno));
+    return;
+  }
+  std::error_code error;
+  const bool is_link = std::filesystem::is_symlink(path, error);  // the link stays, what it names is replaced
+  const std::filesystem::path target = is_link ? std::filesystem::weakly_canonical(path, error) : path;
+  const std::string temporary = target.string() + ".part";
   const auto fail = [&](const char* what) {
     const int reason = errno;
     unlink(temporary.c_str());
@@ -62,19 +103,15 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
   };
   const Descriptor file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
   if (file.get() < 0) fail("write");
-  for (std::string_view rest = content; !rest.empty();) {
-    const ssize_t written = write(file.get(), rest.data(), rest.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail("write");
-    rest.remove_prefix(static_cast<std::size_t>(written));
-  }
-  if (fsync(file.get()) != 0) fail("write");
-  if (rename(temporary.c_str(), path.c_str()) != 0) fail("replace");
+  if (!write_all(file, content) || fsync(file.get()) != 0) fail("write");
+  if (rename(temporary.c_str(), target.c_str()) != 0) fail("replace");
 }
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  size_ = static_cast<std::size_t>(open_regular(path, file).st_size);
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a pipe would wait for its writer
+  const struct stat info = open_file(path, file);
+  if (!S_ISREG(info.st_mode)) throw InputError("cannot map {}: it is no regular file; name a file", path.string());
+  size_ = static_cast<std::size_t>(info.st_size);
   if (size_ == 0) return;
   void* address = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
   if (address == MAP_FAILED) throw InputError("cannot map {}: {}", path.string(), std::strerror(errno));

@@ -9,10 +9,11 @@
 
 namespace batchscope {
 
-// The whole file; InputError naming it when it cannot be read.
+// The whole file, 1 GiB at most; InputError naming it when it cannot be read.
 std::string read_file(const std::filesystem::path& path);
 
 // Writes through a temporary file beside `path` and a rename; Failure when the disk is full or the folder is read-only.
+// What a link names is replaced, not the link; devices and pipes are written to as they are.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
 // A file mapped read-only; empty files give an empty span.

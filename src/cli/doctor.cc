@@ -56,10 +56,10 @@ int doctor(const std::string& json_file) {
 
 void add_doctor(CLI::App& app, int& exit_code) {
   auto json = std::make_shared<std::string>();
-  CLI::App* command = app.add_subcommand("doctor", "what works on this machine, what does not, and what to do");
+  CLI::App* command = app.add_subcommand("doctor", "what works here, what does not, and what to do");
   command->add_option("--json", *json, "the checks as one JSON object; - is standard output")->type_name("FILE");
   command->footer(
-      "Exit codes: 0 all is well (a machine without GPU is), 1 something needed is broken.\n"
+      "Exit codes: 0 all is well (also without a GPU), 1 something needed is broken.\n"
       "Example:\n"
       "  batchscope doctor --json -");
   command->callback([json, &exit_code] { exit_code = doctor(*json); });

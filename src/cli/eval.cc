@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,15 +29,6 @@ struct EvalOptions {
   CellOptions cell;
   std::string json, items, output;
 };
-
-// Before the run, not after it: a result that cannot be written is a run lost.
-void check_destination(const std::string& path, const char* flag) {
-  if (path.empty() || path == "-") return;
-  const auto folder = std::filesystem::absolute(path).parent_path();
-  if (!std::filesystem::is_directory(folder))
-    throw InputError("{} {}: there is no folder {}; make it first", flag, path, folder.string());
-  if (std::filesystem::is_directory(path)) throw InputError("{} {}: it is a folder; name a file", flag, path);
-}
 
 void check_destinations(const EvalOptions& options) {
   if (options.json == "-" && options.items == "-")
@@ -129,7 +119,7 @@ void eval(const EvalOptions& options) {
 
 void add_eval(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<EvalOptions>();
-  CLI::App* command = app.add_subcommand("eval", "score one task with one setting: time, accuracy, traffic, memory");
+  CLI::App* command = app.add_subcommand("eval", "score a task: time, accuracy, traffic, memory");
   options->cell.add_all(*command);
   command->add_option("--json", options->json, "the result as one JSON object; - is standard output")
       ->type_name("FILE");
@@ -137,7 +127,8 @@ void add_eval(CLI::App& app, int& exit_code) {
   command->add_option("-o,--output", options->output, "everything, with time series, as a .bscope file")
       ->type_name("FILE");
   command->footer(
-      "Exit codes: 0 ok (truncated too, when asked for), 2 bad input, 3 out of memory, 4 failed, 5 timed out.\n"
+      "Exit codes: 0 ok (truncated too, when asked for), 2 bad input, 3 out of memory,\n"
+      "4 failed, 5 timed out.\n"
       "Example:\n"
       "  batchscope eval --device cpu:2 --parallel tp2 --fusion on --batch 16 --json -");
   command->callback([options, &exit_code] {

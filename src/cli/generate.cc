@@ -70,6 +70,7 @@ nlohmann::json result_json(const GenerateReport& run, const std::vector<Generate
 }
 
 void generate(const GenerateOptions& options) {
+  check_destination(options.json, "--json");
   const ModelSource source = options.cell.model_source();
   const Placement placement = options.cell.placement();
   const RunSettings settings = options.cell.run_settings();
@@ -95,7 +96,7 @@ void generate(const GenerateOptions& options) {
 
 void add_generate(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<GenerateOptions>();
-  CLI::App* command = app.add_subcommand("generate", "continue prompts, always with the most probable token");
+  CLI::App* command = app.add_subcommand("generate", "continue prompts with the most probable tokens");
   options->cell.add_model_flags(*command);
   command->add_option("--prompt", options->prompts, "text to continue; may be given several times (default: none)")
       ->type_name("TEXT")
@@ -108,7 +109,7 @@ void add_generate(CLI::App& app, int& exit_code) {
   command->add_flag("--ids", options->ids, "print token ids, the prompt's first, not text");
   command->add_option("--json", options->json, "text, ids, times and devices as one JSON object; - is standard output")
       ->type_name("FILE");
-  command->footer("Example:\n  batchscope generate --prompt \"Ana has a red kite.\" --new-tokens 20 --parallel tp2");
+  command->footer("Example:\n  batchscope generate --prompt \"Ana has a red kite.\" --new-tokens 20");
   command->callback([options, &exit_code] {
     generate(*options);
     exit_code = 0;

@@ -12,7 +12,10 @@ std::atomic<bool> flag_alive{false};
 static_assert(std::atomic<bool>::is_always_lock_free);
 
 void on_signal(int) {
-  if (!flag_alive.load() || asked_to_stop.exchange(true)) _exit(130);
+  if (flag_alive.load() && !asked_to_stop.exchange(true)) return;
+  constexpr char line[] = "batchscope: interrupted\n";
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, line, sizeof line - 1);
+  _exit(130);
 }
 
 }  // namespace
@@ -23,6 +26,9 @@ void exit_on_interrupt() {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction hang_up {};
+  sigaction(SIGHUP, nullptr, &hang_up);
+  if (hang_up.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup: go on
 }
 
 InterruptFlag::InterruptFlag() {

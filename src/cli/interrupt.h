@@ -1,5 +1,6 @@
-// Ctrl-C and SIGTERM. Without an InterruptFlag they end the program at once with code 130; while one lives the first
-// of them only sets it, so that work underway can be put away, and the second ends the program.
+// Ctrl-C, SIGTERM and a terminal that goes away. Without an InterruptFlag they end the program at once with code 130;
+// while one lives the first of them only sets it, so that work underway can be put away, and the second ends the
+// program.
 #pragma once
 
 #include <atomic>

@@ -9,13 +9,18 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <memory>
 #include <new>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
+#include "base/units.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
+#include "report/text.h"
 #include "study/environment.h"
 
 namespace batchscope::cli {
@@ -24,6 +29,23 @@ namespace {
 struct Command {
   AddCommand add;
   const char* group;  // of --help; "" hides it
+};
+
+// Options in lines of 80 columns: CLI11 leaves long descriptions to the terminal.
+class Formatter : public CLI::Formatter {
+ public:
+  Formatter() { column_width(option_column); }
+  std::string make_option(const CLI::Option* option, bool is_positional) const override {
+    const std::string name = "  " + make_option_name(option, is_positional) + make_option_opts(option);
+    const std::string text = wrap(make_option_desc(option), terminal_columns - option_column, 0);
+    const std::string margin(option_column, ' ');
+    std::string out = text_width(name) + 2 <= option_column ? pad_right(name, option_column) : name + "\n" + margin;
+    for (const char c : text) out += c == '\n' ? "\n" + margin : std::string(1, c);
+    return out + "\n";
+  }
+
+ private:
+  static constexpr std::size_t option_column = 28;
 };
 
 constexpr Command commands[] = {
@@ -35,7 +57,7 @@ void add_commands(CLI::App& app, int& exit_code) {
   app.description("Measures what batch size, parallelism and kernel fusion cost LLM inference.");
   app.set_version_flag("--version", "batchscope " + version_text());
   app.require_subcommand(1);
-  app.get_formatter()->column_width(28);
+  app.formatter(std::make_shared<Formatter>());
   for (const Command& command : commands) {
     const auto before = app.get_subcommands({}).size();
     command.add(app, exit_code);
@@ -52,14 +74,54 @@ int complain(ExitCode code, const std::string& message) {
   return static_cast<int>(code);
 }
 
+// The verb or flag that an unknown word was meant to be; "" where nothing is near.
+std::string meant(const CLI::App& app, const std::string& word) {
+  std::vector<std::string> known;
+  if (!word.starts_with('-'))
+    for (const CLI::App* verb : app.get_subcommands({})) known.push_back(verb->get_name());
+  else
+    for (const CLI::Option* option : app.get_options())
+      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+  return nearest(word, known);
+}
+
+const CLI::App& chosen(const CLI::App& app) {
+  const CLI::App* verb = &app;
+  while (!verb->get_subcommands().empty()) verb = verb->get_subcommands().front();
+  return *verb;
+}
+
+// What nobody expected: the first such word, flags before others, and what it may have been meant for.
+std::optional<std::string> unknown_word(const CLI::App& app, int count, char** arguments) {
+  const CLI::App& verb = chosen(app);
+  const bool no_verb = &verb == &app;
+  std::vector<std::string> extras;
+  if (no_verb)
+    extras.assign(arguments + std::min(count, 1), arguments + count);
+  else
+    extras = verb.remaining();
+  if (extras.empty()) return std::nullopt;
+  const auto flag = std::find_if(extras.begin(), extras.end(), [](const auto& word) { return word.starts_with("--"); });
+  const std::string word = flag != extras.end() && !no_verb ? *flag : extras.front();
+  const std::string near = meant(verb, word);
+  return fmt::format("'{}' is not {}{}", word,
+                     no_verb ? std::string("a verb") : fmt::format("an argument of {}", verb.get_name()),
+                     near.empty() ? "" : fmt::format("; did you mean {}?", near));
+}
+
 // CLI11's own complaints, --help and --version.
-int parse_ended(const CLI::App& app, const CLI::ParseError& error) {
-  if (error.get_exit_code() != 0)
-    return complain(ExitCode::bad_input, fmt::format("{}; see --help", std::string(error.what())));
+int parse_ended(const CLI::App& app, const CLI::ParseError& error, int count, char** arguments) {
+  if (error.get_exit_code() != 0) {
+    const bool unexpected =
+        dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr || chosen(app).get_parent() == nullptr;
+    const auto word = unexpected ? unknown_word(app, count, arguments) : std::nullopt;
+    return complain(ExitCode::bad_input,
+                    fmt::format("{}; see {} --help", word.value_or(error.what()),
+                                (chosen(app).get_parent() == nullptr ? std::string("batchscope")
+                                                                     : "batchscope " + chosen(app).get_name())));
+  }
   if (dynamic_cast<const CLI::CallForHelp*>(&error) != nullptr) {
-    const CLI::App* asked = &app;
-    while (!asked->get_subcommands().empty()) asked = asked->get_subcommands().front();
-    print(asked->help());
+    print(chosen(app).help());
   } else if (dynamic_cast<const CLI::CallForAllHelp*>(&error) != nullptr) {
     print(app.help("", CLI::AppFormatMode::All));
   } else {
@@ -76,7 +138,7 @@ int run(int count, char** arguments) {
   try {
     app.parse(count, arguments);
   } catch (const CLI::ParseError& error) {
-    return parse_ended(app, error);
+    return parse_ended(app, error, count, arguments);
   }
   return exit_code;
 }

@@ -21,7 +21,9 @@ void CellOptions::add_placement_flags(CLI::App& app) {
       ->type_name("DEVICE");
   app.add_option("--parallel", parallel, "mp4 | pp4 | tp4 | dp4 | dp2.tp2 … (default: tp over all devices)")
       ->type_name("LAYOUT");
-  app.add_option("--dtype", dtype, "to compute in: f32 | bf16 on cpu devices; f16 in plans")->type_name("DTYPE")->capture_default_str();
+  app.add_option("--dtype", dtype, "to compute in: f32 | bf16 on cpu devices; f16 in plans")
+      ->type_name("DTYPE")
+      ->capture_default_str();
   app.add_option("--threads", threads, "of each virtual device")->type_name("N")->capture_default_str();
 }
 

@@ -7,11 +7,27 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 #include "base/error.h"
 #include "base/file.h"
 
 namespace batchscope::cli {
+
+void check_destination(const std::string& destination, std::string_view flag) {
+  if (destination.empty() || destination == "-") return;
+  std::error_code error;
+  const auto folder = std::filesystem::absolute(destination, error).parent_path();
+  if (!std::filesystem::is_directory(folder, error))
+    throw InputError("{} {}: there is no folder {}; make it first", flag, destination, folder.string());
+  if (std::filesystem::is_directory(destination, error))
+    throw InputError("{} {}: it is a folder; name a file", flag, destination);
+  // A file is replaced by a rename in its folder; a device is written to as it is.
+  const auto status = std::filesystem::status(destination, error);
+  const bool is_special = std::filesystem::exists(status) && !std::filesystem::is_regular_file(status);
+  if (access(is_special ? destination.c_str() : folder.c_str(), W_OK) != 0)
+    throw InputError("{} {}: cannot write there: {}; name another place", flag, destination, std::strerror(errno));
+}
 
 void write_output(const std::string& destination, std::string_view content) {
   if (destination == "-")

@@ -6,6 +6,9 @@
 
 namespace batchscope::cli {
 
+// Before the work, not after it: a result that cannot be written is work lost. InputError names the flag.
+void check_destination(const std::string& destination, std::string_view flag);
+
 void write_output(const std::string& destination, std::string_view content);
 
 // Standard output. A reader that went away (`| head`) is no error; a full disk is a Failure.

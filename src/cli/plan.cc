@@ -22,8 +22,9 @@
 namespace batchscope::cli {
 namespace {
 
-// Where sequences are made up for a plan, no more of them than this.
+// Where sequences are made up for a plan, no more of them, and of their tokens, than this.
 constexpr std::int64_t most_sequences = 1 << 16;
+constexpr std::int64_t most_tokens = 1 << 24;
 
 struct PlanOptions {
   CellOptions cell;
@@ -54,6 +55,11 @@ Subject sequence_subject(const CellSpec& spec, std::int64_t length, std::optiona
   if (length + new_tokens.value_or(0) > config.max_positions)
     throw InputError("--sequence-length {}: with what is generated that is more than the {} tokens {} was made for",
                      length, config.max_positions, config.name);
+  const std::int64_t most =
+      std::clamp<std::int64_t>(most_tokens / (length + new_tokens.value_or(0)), 1, most_sequences);
+  if (spec.run.batch > most)
+    throw InputError("--batch {}: a plan without a task makes up {} sequences of that length at most; use fewer",
+                     spec.run.batch, most);
   const auto plan_of = [spec, config, length, new_tokens](std::int64_t batch) {
     RunSettings settings = spec.run;
     settings.batch = batch;
@@ -69,7 +75,7 @@ Subject sequence_subject(const CellSpec& spec, std::int64_t length, std::optiona
   const auto what = new_tokens
                         ? fmt::format("one batch of prompts of {} tokens, {} generated for each", length, *new_tokens)
                         : fmt::format("one batch of sequences of {} tokens", length);
-  return {what, plan_of, most_sequences};
+  return {what, plan_of, most};
 }
 
 Subject subject_of(const PlanOptions& options, const CellSpec& spec) {
@@ -137,6 +143,7 @@ std::string plan_text(const Plan& plan, const CellSpec& spec, const Subject& sub
 }
 
 void plan(const PlanOptions& options) {
+  check_destination(options.json, "--json");
   const CellSpec spec = options.cell.cell();
   const Subject subject = subject_of(options, spec);
   const Plan planned = subject.plan_of(spec.run.batch);
@@ -151,7 +158,7 @@ void plan(const PlanOptions& options) {
 
 void add_plan(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<PlanOptions>();
-  CLI::App* command = app.add_subcommand("plan", "memory and traffic to the byte, the largest batch; loads nothing");
+  CLI::App* command = app.add_subcommand("plan", "memory, traffic and the largest batch; loads nothing");
   options->cell.add_all(*command);
   command->add_option("--sequence-length", options->sequence_length, "plan one batch of sequences of N tokens, no task")
       ->type_name("N");
@@ -159,9 +166,9 @@ void add_plan(CLI::App& app, int& exit_code) {
       ->type_name("N");
   command->add_option("--json", options->json, "the plan as one JSON object; - is standard output")->type_name("FILE");
   command->footer(
-      "Memory is at the moment of its peak; traffic and arithmetic are of the whole run.\n"
+      "Memory is at the moment of its peak; traffic and arithmetic are of all of it.\n"
       "Example:\n"
-      "  batchscope plan --random-weights llama-65b --dtype bf16 --parallel tp8\\\n"
+      "  batchscope plan --random-weights llama-65b --dtype bf16 --parallel tp8 \\\n"
       "    --sequence-length 100 --batch 64 --device-memory 80GB");
   command->callback([options, &exit_code] {
     plan(*options);

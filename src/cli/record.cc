@@ -79,6 +79,7 @@ void report(const RecordOptions& options, const Recording& recording, int code) 
 }
 
 int record(const RecordOptions& options) {
+  check_destination(options.json, "--json");
   const RecordPlan plan = check(options);
   const SignalGuard signals;
   const bool is_new = !options.output.empty() && !std::filesystem::exists(options.output);
@@ -118,7 +119,7 @@ int record(const RecordOptions& options) {
 
 void add_record(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<RecordOptions>();
-  CLI::App* command = app.add_subcommand("record", "sample a command, a process or the machine; sum up what was seen");
+  CLI::App* command = app.add_subcommand("record", "sample a command, a process or the whole machine");
   command->add_option("-o,--output", options->output, "write every sample to this .bscope file")->type_name("FILE");
   command->add_flag("--append", options->append, "add a session to the file if it exists");
   command->add_flag("--overwrite", options->overwrite, "replace the file if it exists");

@@ -6,8 +6,10 @@
 #include <memory>
 #include <string>
 
+#include "base/error.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/json_option.h"
 #include "cli/output.h"
 #include "engine/engine.h"
 #include "report/study_report.h"
@@ -23,12 +25,13 @@ namespace {
 
 struct StudyOptions {
   std::string file, output;
-  bool dry_run = false, json = false;
+  bool dry_run = false;
+  JsonOption json;
 };
 
 void dry_run(const StudySpec& study, const StudyOptions& options) {
   const DryRun planned = plan_study(study);
-  print(options.json ? to_json(planned).dump(2) + "\n" : to_text(planned));
+  options.json.put([&] { return to_text(planned); }, [&] { return to_json(planned); });
 }
 
 void run_into(const std::filesystem::path& path, const StudySpec& study) {
@@ -55,28 +58,28 @@ void run_into(const std::filesystem::path& path, const StudySpec& study) {
   store.end_session(session);
 }
 
-void study(const StudyOptions& options) {
+void study(StudyOptions& options) {
+  options.json.settle(options.file);
+  if (options.file.empty()) throw InputError("study: name a study file, for example studies/demo.toml");
   const StudySpec spec = read_study(options.file);
   if (options.dry_run) return dry_run(spec, options);
   const std::filesystem::path path = options.output.empty() ? spec.name + ".bscope" : options.output;
   run_into(path, spec);
   const StudyReport report = read_study_report(StoreReader(path));
-  print(options.json ? to_json(report).dump(2) + "\n" : to_text(report, stdout_has_colour()));
+  options.json.put([&] { return to_text(report, stdout_has_colour()); }, [&] { return to_json(report); });
 }
 
 }  // namespace
 
 void add_study(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<StudyOptions>();
-  CLI::App* command = app.add_subcommand("study", "run a study of many cells; the same command resumes it");
-  command->add_option("file", options->file, "the study, as docs/study_files.md has it")
-      ->type_name("FILE.toml")
-      ->required();
+  CLI::App* command = app.add_subcommand("study", "run many cells; the same command resumes them");
+  command->add_option("file", options->file, "the study, as docs/study_files.md has it")->type_name("FILE.toml");
   command->add_option("-o,--output", options->output, "where results go (default: the study's name)")
       ->type_name("FILE.bscope");
   command->add_flag("--dry-run", options->dry_run,
                     "list cells, planned memory and an estimate of the time; run nothing");
-  command->add_flag("--json", options->json, "the report, or the dry run, as JSON");
+  options->json.add(*command, "the report, or the dry run, as JSON");
   command->footer("Example:\n  batchscope study studies/demo.toml -o demo.bscope");
   command->callback([options, &exit_code] {
     study(*options);

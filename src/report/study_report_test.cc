@@ -42,7 +42,8 @@ CellResult result_of(const CellSpec& spec, std::int64_t repeat) {
     return result;
   }
   result.status = spec.max_tokens_per_sequence ? CellStatus::truncated : CellStatus::ok;
-  result.valid = true;
+  result.valid = spec.run.batch != 8;
+  if (spec.run.batch == 8) result.reason = spec.placement.layout.stages() > 1 ? "others used 40 %" : "others used 70 %";
   ScoreReport& run = result.run.emplace();
   run.time = std::chrono::milliseconds(1000 + 100 * repeat + 10 * spec.run.batch);
   run.batches = 1;
@@ -113,6 +114,7 @@ TEST_F(StudyReportTest, TablesSayWhatHappenedIn80Columns) {
   EXPECT_THAT(text, HasSubstr("(plan 4.9 KiB)"));  // one byte more than planned shows
   EXPECT_THAT(text, HasSubstr("50.0 %"));          // the link's own counter saw half
   EXPECT_THAT(text, HasSubstr("6 (-6 +0)"));
+  EXPECT_THAT(text, HasSubstr("Not valid as measurements: others used 40 to 70 %: MP2, batch 8; TP2, batch 8"));
   EXPECT_THAT(text, HasSubstr("VIRTUAL"));
   EXPECT_THAT(to_text(read_study_report(StoreReader(path_)), true), HasSubstr("\x1b[32m"));
 }

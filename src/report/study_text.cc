@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -213,7 +214,7 @@ std::vector<Cell> accuracy_row(const StudyReport& report, const CellSummary& cel
   return {{report.label(cell) + (truncated ? " TRUNCATED" : ""), truncated ? Colour::red : Colour::none},
           {batches},
           {percent_text(number(cell, "acc_norm"))},
-          {fmt::format("{} to {}", percent("acc_norm_low"), percent("acc_norm_high"))},
+          {fmt::format("{}–{}", percent("acc_norm_low"), percent("acc_norm_high"))},
           {changed},
           {p, paired && paired->p < 0.05 ? Colour::red : Colour::none}};
 }
@@ -304,18 +305,62 @@ std::string where_text(const StudyReport& report, const CellSummary& cell) {
   return fmt::format("{}, batch {}", report.label(cell), cell.spec.run.batch);
 }
 
+// Cells whose reasons differ in one number at most.
+struct Alike {
+  std::vector<std::pair<std::string, std::string>> batches_of;  // label, "1, 2, 4"
+  std::set<std::int64_t> numbers;
+
+  void add(const std::string& label, std::int64_t batch) {
+    const auto known =
+        std::find_if(batches_of.begin(), batches_of.end(), [&](const auto& entry) { return entry.first == label; });
+    if (known != batches_of.end())
+      known->second += fmt::format(", {}", batch);
+    else
+      batches_of.emplace_back(label, std::to_string(batch));
+  }
+  std::string where() const {
+    std::string text;
+    for (const auto& [label, batches] : batches_of)
+      text += fmt::format("{}{}, batch {}", text.empty() ? "" : "; ", label, batches);
+    return text;
+  }
+};
+
+// What is not to be trusted, cells with like reasons together: "other processes used 48 to 70 % of the CPUs".
+std::string disturbed_text(const StudyReport& report) {
+  std::map<std::pair<std::string, std::string>, Alike> groups;  // by what stands before and behind the number
+  for (const CellSummary& cell : report.cells) {
+    if (cell.valid != false || cell.status != "ok") continue;
+    constexpr const char* digits = "0123456789";
+    const std::string& reason = cell.reason;
+    const auto begin = std::min(reason.find_first_of(digits), reason.size());
+    const auto end = std::min(reason.find_first_not_of(digits, begin), reason.size());
+    Alike& group = groups[{reason.substr(0, begin), reason.substr(end)}];
+    group.add(report.label(cell), cell.spec.run.batch);
+    if (end > begin && end - begin < 18) group.numbers.insert(std::stoll(reason.substr(begin, end - begin)));
+  }
+  std::string text;
+  for (const auto& [around, group] : groups) {
+    std::string number = group.numbers.empty() ? "" : std::to_string(*group.numbers.begin());
+    if (group.numbers.size() > 1) number += fmt::format(" to {}", *group.numbers.rbegin());
+    text +=
+        wrap(fmt::format("Not valid as measurements: {}{}{}: {}", around.first, number, around.second, group.where()),
+             terminal_columns, 2) +
+        "\n";
+  }
+  return text;
+}
+
 // Cells that did something else than asked, each with its reason; those disturbed share a line.
 std::string troubles(const StudyReport& report, bool colour) {
-  std::string text, disturbed;
+  std::string text;
   for (const CellSummary& cell : report.cells) {
-    if (cell.valid == false && cell.status == "ok")
-      disturbed += (disturbed.empty() ? "" : "; ") + where_text(report, cell) + " (" + cell.reason + ")";
     if (cell.status == "ok" || cell.status == "not run" || cell.status == "out_of_memory") continue;
     std::string status = cell.status == "truncated" ? "TRUNCATED" : cell.status;
     std::replace(status.begin(), status.end(), '_', ' ');
     text += wrap(fmt::format("{}: {}: {}", where_text(report, cell), status, cell.reason), terminal_columns, 2) + "\n";
   }
-  if (!disturbed.empty()) text += wrap("Not valid as measurements: " + disturbed, terminal_columns, 2) + "\n";
+  text += disturbed_text(report);
   return text.empty() ? "" : title("Not as asked", colour) + text;
 }
 

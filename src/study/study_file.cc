@@ -215,6 +215,8 @@ void StudyParser::parse_general(const toml::table& root) {
   study_.sample_period = from_seconds(1.0 / 6);
   if (const auto* node = get(root, "name")) study_.name = text(*node, "name");
   if (study_.name.empty()) refuse(root, "name: a study has a name");
+  if (study_.name.find('/') != std::string::npos)  // it becomes a file's name
+    refuse(root, "name: {} has a '/' in it; leave it out", quote(study_.name));
   if (const auto* node = get(root, "seed"))
     study_.seed = static_cast<std::uint64_t>(integer(*node, "seed", 0, any_integer));
   if (const auto* node = get(root, "repeats")) study_.repeats = integer(*node, "repeats", 1, 1000);

@@ -1,0 +1,60 @@
+// Reading and writing files, special ones among them.
+#include "base/file.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <future>
+#include <string>
+
+#include "base/error.h"
+
+namespace batchscope {
+namespace {
+
+class FileTest : public testing::Test {
+ protected:
+  FileTest() : folder_(std::filesystem::temp_directory_path() / ("file_test_" + std::to_string(getpid()))) {
+    std::filesystem::create_directory(folder_);
+  }
+  ~FileTest() override { std::filesystem::remove_all(folder_); }
+  std::filesystem::path folder_;
+};
+
+TEST_F(FileTest, ReplacesWholeFilesAndLeavesNothingElse) {
+  write_file_atomically(folder_ / "a", "old");
+  write_file_atomically(folder_ / "a", "new");
+  EXPECT_EQ(read_file(folder_ / "a"), "new");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1);
+  EXPECT_THROW(write_file_atomically(folder_ / "none" / "a", "x"), Failure);
+}
+
+TEST_F(FileTest, KeepsALinkAndReplacesWhatItNames) {
+  write_file_atomically(folder_ / "target", "old");
+  std::filesystem::create_symlink("target", folder_ / "link");
+  write_file_atomically(folder_ / "link", "new");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder_ / "link"));
+  EXPECT_EQ(read_file(folder_ / "target"), "new");
+}
+
+TEST_F(FileTest, WritesToAPipeWithoutReplacingIt) {
+  const auto pipe = folder_ / "pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  auto reader = std::async(std::launch::async, [&] { return read_file(pipe); });
+  write_file_atomically(pipe, "through");
+  EXPECT_EQ(reader.get(), "through");
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
+}
+
+TEST_F(FileTest, MapsRegularFilesOnly) {
+  const auto pipe = folder_ / "pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THROW(MappedFile{pipe}, InputError);  // and does not wait for a writer
+  write_file_atomically(folder_ / "empty", "");
+  EXPECT_TRUE(MappedFile(folder_ / "empty").bytes().empty());
+}
+
+}  // namespace
+}  // namespace batchscope
