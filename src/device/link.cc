@@ -3,10 +3,23 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <charconv>
+
 #include "base/error.h"
 #include "base/units.h"
 
 namespace batchscope {
+namespace {
+
+// The shortest digits, without an exponent, that are read back as the same number: cells are told apart by this text.
+std::string decimal(double value) {
+  std::array<char, 400> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value, std::chars_format::fixed).ptr;
+  return {digits.data(), end};
+}
+
+}  // namespace
 
 std::string_view name_of(LinkKind kind) {
   switch (kind) {
@@ -35,7 +48,9 @@ LinkSpec parse_link(std::string_view text) {
 std::string to_string(const LinkSpec& link) {
   if (link.kind) return std::string(name_of(*link.kind));
   if (!link.bytes_per_second) return "unpaced";
-  return fmt::format("{:g}GB/s,{:g}us", *link.bytes_per_second / 1e9, to_seconds(link.latency) * 1e6);
+  const double bytes = *link.bytes_per_second, gigabytes = bytes / 1e9;
+  const std::string pace = gigabytes * 1e9 == bytes ? decimal(gigabytes) + "GB/s" : decimal(bytes) + "B/s";
+  return fmt::format("{},{}us", pace, decimal(static_cast<double>(link.latency.count()) / 1e3));
 }
 
 }  // namespace batchscope

@@ -63,7 +63,10 @@ void row_exp(float* row, std::int64_t count, float shift, float factor) {
 
 BATCHSCOPE_TARGET_CLONES
 void row_silu(float* row, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) row[i] = row[i] / (1.0f + fast_exp(std::min(-row[i], 88.0f)));
+  for (std::int64_t i = 0; i < count; ++i) {
+    const float x = std::max(row[i], -87.0f);  // below it x * sigmoid(x) vanishes; a bounded divisor alone leaves x
+    row[i] = x / (1.0f + fast_exp(-x));
+  }
 }
 
 }  // namespace batchscope

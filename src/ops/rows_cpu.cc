@@ -8,7 +8,8 @@ namespace batchscope {
 namespace {
 
 void copy_row(const Tensor& from, std::int64_t from_row, const Tensor& to, std::int64_t to_row) {
-  CHECK_THAT(from_row < from.rows && to_row < to.rows, "rows {} and {} exist", from_row, to_row);
+  CHECK_THAT(from_row >= 0 && from_row < from.rows && to_row >= 0 && to_row < to.rows, "rows {} and {} exist", from_row,
+             to_row);
   std::memcpy(to.data + to_row * to.stride * size_of(to.dtype),
               from.data + from_row * from.stride * size_of(from.dtype),
               static_cast<std::size_t>(from.columns * size_of(from.dtype)));

@@ -8,7 +8,7 @@
 namespace batchscope {
 
 template <class Body>
-void parallel_for(const CpuContext& context, std::int64_t count, const Body& body) {
+void parallel_for([[maybe_unused]] const CpuContext& context, std::int64_t count, const Body& body) {
 #ifndef BATCHSCOPE_WITHOUT_OPENMP
   if (context.threads > 1 && count > 1) {
 #pragma omp parallel for num_threads(context.threads) schedule(static)

@@ -1,0 +1,235 @@
+// Tests of RoPE and attention: both forms against double precision and against each other, for grouped heads, shared
+// spans, caches with past tokens and lengths across the borders of the kernel's tiles.
+#include "ops/attention.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "ops/rope.h"
+#include "ops/test_device.h"
+
+namespace batchscope {
+namespace {
+
+// Segments one behind the other, each with `past` cached keys before its new ones.
+struct Layout {
+  std::vector<AttentionSegment> segments;
+  std::vector<std::int32_t> positions;
+  std::int64_t key_rows = 0;
+
+  void append(std::int64_t queries, std::int64_t past = 0, KeySpan shared = {}) {
+    const auto first = static_cast<std::int64_t>(positions.size());
+    segments.push_back({first, queries, shared, {key_rows, past + queries}});
+    for (std::int64_t i = 0; i < queries; ++i) positions.push_back(static_cast<std::int32_t>(shared.count + past + i));
+    key_rows += past + queries;
+  }
+  std::int64_t tokens() const { return static_cast<std::int64_t>(positions.size()); }
+};
+
+struct Inputs {
+  Tensor q, k, v, cosine, sine;
+};
+
+Inputs make_inputs(TestDevice& device, const Layout& layout, const HeadMap& map, DType dtype, std::int64_t kv_heads,
+                   std::int64_t gap) {
+  const std::int64_t half = map.head_dim / 2;
+  std::vector<float> frequencies(static_cast<std::size_t>(half));
+  for (std::int64_t i = 0; i < half; ++i)
+    frequencies[static_cast<std::size_t>(i)] =
+        static_cast<float>(std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(half)));
+  Inputs in{.q = device.random(dtype, layout.tokens(), map.heads * map.head_dim, gap),
+            .k = device.random(dtype, layout.key_rows, kv_heads * map.head_dim, gap),
+            .v = device.random(dtype, layout.key_rows, kv_heads * map.head_dim, 2 * gap),
+            .cosine = device.empty(DType::f32, layout.tokens(), half),
+            .sine = device.empty(DType::f32, layout.tokens(), half)};
+  rope_table(device, device.integers(layout.positions), device.floats(DType::f32, 1, half, frequencies), in.cosine,
+             in.sine);
+  return in;
+}
+
+// Rotates `count` rows of x from `first` on with the angles of tokens from `token` on.
+void rotate(Matrix& x, const Matrix& cosine, const Matrix& sine, std::int64_t first, std::int64_t token,
+            std::int64_t count) {
+  const std::int64_t half = cosine.columns;
+  for (std::int64_t i = 0; i < count; ++i)
+    for (std::int64_t head = 0; head < x.columns / (2 * half); ++head)
+      for (std::int64_t d = 0; d < half; ++d) {
+        double& low = x.at(first + i, head * 2 * half + d);
+        double& high = x.at(first + i, head * 2 * half + half + d);
+        const double c = cosine.at(token + i, d), s = sine.at(token + i, d), l = low;
+        low = l * c - high * s;
+        high = high * c + l * s;
+      }
+}
+
+// The rows of keys that query i of a segment sees.
+std::vector<std::int64_t> visible_keys(const AttentionSegment& segment, std::int64_t i) {
+  std::vector<std::int64_t> rows;
+  for (std::int64_t j = 0; j < segment.shared.count; ++j) rows.push_back(segment.shared.begin + j);
+  const std::int64_t own = segment.own.count - segment.query_count + i + 1;
+  for (std::int64_t j = 0; j < own; ++j) rows.push_back(segment.own.begin + j);
+  return rows;
+}
+
+Matrix attended(TestDevice& device, const Layout& layout, const HeadMap& map, const Inputs& in) {
+  Matrix q = device.read(in.q), k = device.read(in.k);
+  const Matrix v = device.read(in.v), cosine = device.read(in.cosine), sine = device.read(in.sine);
+  for (const auto& s : layout.segments) {
+    rotate(q, cosine, sine, s.query_begin, s.query_begin, s.query_count);
+    rotate(k, cosine, sine, s.own.begin + s.own.count - s.query_count, s.query_begin, s.query_count);
+  }
+  Matrix out(q.rows, q.columns);
+  for (const auto& s : layout.segments)
+    for (std::int64_t i = 0; i < s.query_count; ++i)
+      for (std::int64_t head = 0; head < map.heads; ++head) {
+        const std::int64_t at = head * map.head_dim, kv = map.kv_head(head) * map.head_dim;
+        const auto rows = visible_keys(s, i);
+        std::vector<double> weight(rows.size());
+        for (std::size_t j = 0; j < rows.size(); ++j) {
+          double score = 0;
+          for (std::int64_t d = 0; d < map.head_dim; ++d)
+            score += q.at(s.query_begin + i, at + d) * k.at(rows[j], kv + d);
+          weight[j] = std::exp(score / std::sqrt(static_cast<double>(map.head_dim)));
+        }
+        const double sum = std::accumulate(weight.begin(), weight.end(), 0.0);
+        for (std::size_t j = 0; j < rows.size(); ++j)
+          for (std::int64_t d = 0; d < map.head_dim; ++d)
+            out.at(s.query_begin + i, at + d) += weight[j] / sum * v.at(rows[j], kv + d);
+      }
+  return out;
+}
+
+// The plain steps: q and k rotated in place, scores in memory.
+Tensor plain_attention(TestDevice& device, const Layout& layout, const AttentionShape& shape, const Inputs& in) {
+  rope(device, in.q, in.cosine, in.sine);
+  for (const auto& s : layout.segments)
+    rope(device, in.k.row_range(s.own.begin + s.own.count - s.query_count, s.query_count),
+         in.cosine.row_range(s.query_begin, s.query_count), in.sine.row_range(s.query_begin, s.query_count));
+  const Tensor scores = device.empty(in.q.dtype, 1, score_elements(shape));
+  const Tensor out = device.empty(in.q.dtype, in.q.rows, in.q.columns, 1);
+  attention_scores(device, in.q, in.k, shape, scores);
+  causal_mask(device, shape, scores);
+  attention_softmax(device, shape, scores);
+  attention_values(device, scores, in.v, shape, out);
+  return out;
+}
+
+// Entries are within [-1, 1]: so are outputs, and scores within sqrt(head_dim). In f32 a sum over up to 170 keys of
+// products with small relative errors; in bf16 rotated keys, scores, probabilities and outputs are each rounded.
+double tolerance(DType dtype) { return dtype == DType::f32 ? 64 * roundoff(dtype) : 4 * roundoff(dtype); }
+
+void expect_both_forms(const Layout& layout, const HeadMap& map, std::int64_t kv_heads) {
+  for_each_variant([&](TestDevice& device, DType dtype, std::int64_t gap) {
+    const AttentionShape shape{&layout.segments, map};
+    const Inputs in = make_inputs(device, layout, map, dtype, kv_heads, gap);
+    const Matrix want = attended(device, layout, map, in);
+    Inputs fused = in;
+    fused.k = device.copy(in.k, gap);
+    const Tensor out = device.empty(dtype, in.q.rows, in.q.columns, gap);
+    rope_attention(device, in.q, fused.k, in.v, in.cosine, in.sine, shape, out);
+    const Tensor plain = plain_attention(device, layout, shape, in);
+    expect_near(device.read(out), want, 0, tolerance(dtype));
+    expect_near(device.read(plain), want, 0, tolerance(dtype));
+    expect_near(device.read(out), device.read(plain), 0, tolerance(dtype));
+    expect_near(device.read(fused.k), device.read(in.k), 0);  // keys are rotated alike, cached ones left alone
+  });
+}
+
+TEST(Attention, LengthsAcrossTheTilesBorders) {
+  for (const std::int64_t length : {1, 31, 32, 33, 100}) {
+    SCOPED_TRACE(length);
+    Layout layout;
+    layout.append(length);
+    expect_both_forms(layout, {.heads = 2, .head_dim = 8}, 2);
+  }
+}
+
+TEST(Attention, SeveralSegmentsWithGroupedHeads) {
+  Layout layout;
+  for (const std::int64_t length : {5, 1, 33}) layout.append(length);
+  expect_both_forms(layout, {.heads = 6, .head_dim = 6, .group = 3}, 2);
+}
+
+TEST(Attention, AShardThatBeginsWithinAGroupOfHeads) {
+  Layout layout;
+  for (const std::int64_t length : {4, 7}) layout.append(length);
+  // Heads 2, 3, 4 of a model with 3 heads a KV head: KV heads 0, 1, 1.
+  expect_both_forms(layout, {.heads = 3, .head_dim = 10, .first_head = 2, .group = 3, .first_kv_head = 0}, 2);
+}
+
+TEST(Attention, EndingsBehindAContextThatTheyShare) {
+  for (const std::int64_t context : {1, 33}) {
+    SCOPED_TRACE(context);
+    Layout layout;
+    layout.append(context);
+    for (const std::int64_t ending : {3, 33, 1}) layout.append(ending, 0, {0, context});
+    expect_both_forms(layout, {.heads = 2, .head_dim = 8, .group = 2}, 1);
+  }
+}
+
+TEST(Attention, NewTokensBehindACache) {
+  for (const std::int64_t past : {1, 32}) {
+    SCOPED_TRACE(past);
+    Layout layout;
+    layout.append(1, past);   // decode
+    layout.append(34, past);  // a prompt in pieces
+    layout.append(2, 3);
+    expect_both_forms(layout, {.heads = 2, .head_dim = 16, .group = 2}, 1);
+  }
+}
+
+TEST(Attention, NoTokensIsNoWork) { expect_both_forms({}, {.heads = 2, .head_dim = 4}, 2); }
+
+TEST(Attention, LargeScoresDoNotOverflow) {
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    TestDevice device;
+    Layout layout;
+    layout.append(40);
+    const HeadMap map{.heads = 1, .head_dim = 4};
+    Inputs in = make_inputs(device, layout, map, dtype, 1, 0);
+    in.q = device.random(dtype, 40, 4, 0, 1e6f, 2e6f);
+    in.k = device.random(dtype, 40, 4, 0, 1e6f, 2e6f);
+    const Tensor out = device.empty(dtype, 40, 4);
+    rope_attention(device, in.q, in.k, in.v, in.cosine, in.sine, {&layout.segments, map}, out);
+    for (const double value : device.read(out).values) EXPECT_LE(std::abs(value), 1.001);
+  }
+}
+
+TEST(Attention, HeadsWiderThanTheTileAreRefused) {
+  TestDevice device;
+  Layout layout;
+  layout.append(1);
+  const HeadMap map{.heads = 1, .head_dim = RopeAttention::largest_head_dim + 2};
+  const Inputs in = make_inputs(device, layout, map, DType::f32, 1, 0);
+  EXPECT_THROW(rope_attention(device, in.q, in.k, in.v, in.cosine, in.sine, {&layout.segments, map}, in.q),
+               std::logic_error);
+}
+
+TEST(Rope, TurnsPairsByTheirAngleAndKeepsTheirLength) {
+  for_each_variant([](TestDevice& device, DType dtype, std::int64_t gap) {
+    Layout layout;
+    layout.append(9);
+    const Inputs in = make_inputs(device, layout, {.heads = 3, .head_dim = 14}, dtype, 3, gap);
+    Matrix want = device.read(in.q);
+    rotate(want, device.read(in.cosine), device.read(in.sine), 0, 0, 9);
+    rope(device, in.q, in.cosine, in.sine);
+    expect_near(device.read(in.q), want, roundoff(dtype), 4 * roundoff(DType::f32));
+  });
+}
+
+TEST(Rope, TheTableIsCosineAndSineOfTheAngle) {
+  TestDevice device;
+  const Tensor cosine = device.empty(DType::f32, 3, 2), sine = device.empty(DType::f32, 3, 2);
+  rope_table(device, device.integers({0, 1, 4096}), device.floats(DType::f32, 1, 2, {1, 0.01f}), cosine, sine);
+  const Matrix c = device.read(cosine), s = device.read(sine);
+  const std::vector<double> angles{0, 0, 1, 0.01f, 4096, 4096 * static_cast<double>(0.01f)};
+  for (std::size_t i = 0; i < angles.size(); ++i) {  // the angle itself is rounded to f32
+    EXPECT_NEAR(c.values[i], std::cos(angles[i]), (1 + angles[i]) * roundoff(DType::f32));
+    EXPECT_NEAR(s.values[i], std::sin(angles[i]), (1 + angles[i]) * roundoff(DType::f32));
+  }
+}
+
+}  // namespace
+}  // namespace batchscope

@@ -1,0 +1,104 @@
+// For tests of ops and of what is made of them: a CPU device with matrices in double precision to compare with.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "device/cpu/cpu_device.h"
+#include "ops/cpu_kernels.h"
+
+namespace batchscope {
+
+struct Matrix {
+  std::int64_t rows = 0, columns = 0;
+  std::vector<double> values;
+  Matrix() = default;
+  Matrix(std::int64_t r, std::int64_t c) : rows(r), columns(c), values(static_cast<std::size_t>(r * c)) {}
+  double& at(std::int64_t row, std::int64_t column) { return values[static_cast<std::size_t>(row * columns + column)]; }
+  double at(std::int64_t row, std::int64_t column) const {
+    return values[static_cast<std::size_t>(row * columns + column)];
+  }
+};
+
+// Largest relative error of one rounding to nearest.
+inline double roundoff(DType dtype) { return dtype == DType::f32 ? std::ldexp(1.0, -24) : std::ldexp(1.0, -8); }
+
+class TestDevice {
+ public:
+  explicit TestDevice(int threads = 1) : device_("cpu:0", pages_, cpu_kernels(), threads) {}
+  operator Device&() { return device_; }
+  CpuDevice& operator*() { return device_; }
+  CpuDevice* operator->() { return &device_; }
+
+  // Rows lie `gap` elements apart.
+  Tensor empty(DType dtype, std::int64_t rows, std::int64_t columns, std::int64_t gap = 0) {
+    const Tensor wide = device_.arena().allocate("test", MemoryUse::activations, dtype, rows, columns + gap);
+    return wide.column_range(0, columns);
+  }
+  Tensor random(DType dtype, std::int64_t rows, std::int64_t columns, std::int64_t gap = 0, float low = -1,
+                float high = 1) {
+    std::uniform_real_distribution<float> uniform(low, high);
+    std::vector<float> values(static_cast<std::size_t>(rows * columns));
+    for (float& value : values) value = uniform(random_);
+    return floats(dtype, rows, columns, values, gap);
+  }
+  Tensor floats(DType dtype, std::int64_t rows, std::int64_t columns, const std::vector<float>& values,
+                std::int64_t gap = 0) {
+    const Tensor tensor = empty(dtype, rows, columns, gap);
+    device_.upload({reinterpret_cast<const std::byte*>(values.data()), DType::f32, rows, columns, columns}, tensor);
+    return tensor;
+  }
+  Tensor integers(const std::vector<std::int32_t>& values) {
+    const Tensor tensor = empty(DType::i32, 1, static_cast<std::int64_t>(values.size()));
+    device_.upload(values, tensor);
+    return tensor;
+  }
+  Tensor copy(const Tensor& from, std::int64_t gap = 0) {
+    return floats(from.dtype, from.rows, from.columns, device_.download(from), gap);
+  }
+  Matrix read(const Tensor& tensor) {
+    Matrix matrix(tensor.rows, tensor.columns);
+    const auto values = device_.download(tensor);
+    matrix.values.assign(values.begin(), values.end());
+    return matrix;
+  }
+
+ private:
+  HostPages pages_;
+  CpuDevice device_;
+  std::mt19937_64 random_{7};
+};
+
+// |got - want| <= absolute + relative * |want|, everywhere.
+inline void expect_near(const Matrix& got, const Matrix& want, double relative, double absolute = 0) {
+  ASSERT_EQ(got.rows, want.rows);
+  ASSERT_EQ(got.columns, want.columns);
+  for (std::int64_t row = 0; row < want.rows; ++row)
+    for (std::int64_t column = 0; column < want.columns; ++column)
+      ASSERT_NEAR(got.at(row, column), want.at(row, column),
+                  absolute + relative * std::abs(want.at(row, column)) + 1e-37)
+          << "at [" << row << ", " << column << "]";
+}
+
+// Calls body(device, dtype, gap) for both dtypes, packed and strided rows, one thread and two.
+template <class Body>
+void for_each_variant(const Body& body) {
+  struct Variant {
+    int threads;
+    std::int64_t gap;
+  };
+  for (const DType dtype : {DType::f32, DType::bf16})
+    for (const auto& [threads, gap] : {Variant{1, 0}, Variant{1, 5}, Variant{2, 3}}) {
+      SCOPED_TRACE(std::string(name_of(dtype)) + ", " + std::to_string(threads) + " threads, rows " +
+                   std::to_string(gap) + " elements apart");
+      TestDevice device(threads);
+      body(device, dtype, gap);
+    }
+}
+
+}  // namespace batchscope
