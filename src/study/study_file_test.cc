@@ -78,6 +78,7 @@ TEST(StudyFile, MistakesAreNamedWithTheirLine) {
   EXPECT_THAT(complaint("name = 'x'\n"), HasSubstr("no cells"));
   EXPECT_THAT(complaint("grid = 3\n"), HasSubstr("s.toml:1:"));
   EXPECT_THAT(complaint("name = \n"), HasSubstr("s.toml:1:"));
+  EXPECT_THAT(complaint("name = '../x'\n[grid]\nbatch = 1\n"), HasSubstr("leave it out"));
 }
 
 TEST(StudyFile, TooManyCellsAreRefused) {
