@@ -36,11 +36,12 @@ void dry_run(const StudySpec& study, const StudyOptions& options) {
 
 void run_into(const std::filesystem::path& path, const StudySpec& study) {
   const InterruptFlag interrupt;
+  TaskPlanner planner;
+  planner.check(study);  // before there is a file
   StoreWriter store(path, OpenMode::create_or_append);
   const std::int64_t session = store.begin_session("study");
   store.set_environment(session, environment());
   WorkerRunner runner(this_program_as_worker(), study.time_out, interrupt.flag());
-  TaskPlanner planner;
   std::unique_ptr<Progress> progress = std::make_unique<NoProgress>();
   if (stderr_is_terminal()) progress = std::make_unique<TerminalProgress>();
   StudyRunner course(study, store, session, runner, planner, *progress, monotonic_clock());

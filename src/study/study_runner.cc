@@ -29,6 +29,13 @@ const PreparedTask& TaskPlanner::prepared(const CellSpec& spec) {
   return found != tasks_.end() ? found->second : tasks_.emplace(key, prepare_task(spec)).first->second;
 }
 
+void TaskPlanner::check(const StudySpec& study) {
+  for (const CellSpec& cell : study.cells) {
+    const CellSpec spec = resolved(cell, study.folder);
+    spec.placement.layout.check(prepared(spec).config);
+  }
+}
+
 FrontierPlanner::Answer TaskPlanner::largest(const CellSpec& spec) {
   const PreparedTask& task = prepared(spec);
   const auto& requests = task.requests.requests;

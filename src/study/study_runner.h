@@ -58,6 +58,9 @@ class TaskPlanner : public FrontierPlanner {
  public:
   Answer largest(const CellSpec& spec) override;
   const PreparedTask& prepared(const CellSpec& spec);
+  // InputError when a cell's model, tokenizer or task cannot be read, or its layout cannot cut the model: better known
+  // before anything runs.
+  void check(const StudySpec& study);
 
  private:
   std::map<std::string, PreparedTask> tasks_;
