@@ -14,6 +14,13 @@ struct MeanInterval {
 };
 MeanInterval mean_interval(std::span<const double> values);  // at least one value
 
+// How many times as large one quantity is as another.
+struct RatioInterval {
+  double ratio = 1;                 // geometric mean
+  std::optional<double> low, high;  // 95 %; absent for a single pair
+  std::int64_t pairs = 0;
+};
+
 // The 97.5 % quantile of Student's t.
 double student_t(std::int64_t degrees_of_freedom);
 

@@ -33,6 +33,32 @@ nlohmann::json traffic_json(const CellSummary& cell) {
   return devices;
 }
 
+nlohmann::json ledger_json(const std::vector<LedgerRecord>& ledger) {
+  nlohmann::json entries = nlohmann::json::array();
+  for (const LedgerRecord& entry : ledger)
+    entries.push_back({{"rank", entry.rank},
+                       {"collective", entry.collective},
+                       {"algorithm", entry.algorithm},
+                       {"phase", entry.phase},
+                       {"calls", entry.calls},
+                       {"payload_bytes", entry.payload_bytes},
+                       {"predicted_tx_bytes", json_or_null(entry.predicted_tx_bytes)},
+                       {"predicted_rx_bytes", json_or_null(entry.predicted_rx_bytes)},
+                       {"counted_tx_bytes", json_or_null(entry.counted_tx_bytes)},
+                       {"counted_rx_bytes", json_or_null(entry.counted_rx_bytes)}});
+  return entries;
+}
+
+nlohmann::json changed_json(const std::vector<ChangedItem>& changed) {
+  nlohmann::json items = nlohmann::json::array();
+  for (const ChangedItem& item : changed)
+    items.push_back({{"id", parse_json(item.id_json, "id of an item")},
+                     {"gold", item.gold},
+                     {"reference", item.reference},
+                     {"here", item.here}});
+  return items;
+}
+
 nlohmann::json cell_json(const CellSummary& cell, const StudyReport& report) {
   return {{"key", cell_key(cell.spec, 1)},
           {"strategy", report.strategies[cell.strategy].name},
@@ -47,7 +73,25 @@ nlohmann::json cell_json(const CellSummary& cell, const StudyReport& report) {
           {"time", time_json(cell.time)},
           {"result", cell.result},
           {"closure", traffic_json(cell)},
-          {"against_reference", paired_json(cell.paired)}};
+          {"ledger", ledger_json(cell.ledger)},
+          {"against_reference", paired_json(cell.paired)},
+          {"changed_items", changed_json(cell.changed)}};
+}
+
+nlohmann::json effect_json(const Effect& effect, const StudyReport& report) {
+  nlohmann::json time = nullptr;
+  if (effect.time)
+    time = {{"ratio", effect.time->ratio},
+            {"low", json_or_null(effect.time->low)},
+            {"high", json_or_null(effect.time->high)},
+            {"pairs", effect.time->pairs}};
+  return {{"axis", effect.axis},
+          {"from", effect.from},
+          {"to", effect.to},
+          {"baseline", cell_key(report.cells[effect.baseline].spec, 1)},
+          {"cell", cell_key(report.cells[effect.cell].spec, 1)},
+          {"batch", report.cells[effect.cell].spec.run.batch},
+          {"time_ratio", time}};
 }
 
 nlohmann::json strategy_json(const StrategySummary& strategy, const StudyReport& report) {
@@ -77,9 +121,10 @@ nlohmann::json key_or_null(const StudyReport& report, std::optional<std::size_t>
 }  // namespace
 
 nlohmann::json to_json(const StudyReport& report) {
-  nlohmann::json strategies = nlohmann::json::array(), cells = nlohmann::json::array();
+  nlohmann::json strategies = nlohmann::json::array(), cells = nlohmann::json::array(), effects = strategies;
   for (const StrategySummary& strategy : report.strategies) strategies.push_back(strategy_json(strategy, report));
   for (const CellSummary& cell : report.cells) cells.push_back(cell_json(cell, report));
+  for (const Effect& effect : report.effects) effects.push_back(effect_json(effect, report));
   return {{"study", report.name},
           {"repeats", report.repeats},
           {"sessions", report.sessions},
@@ -88,6 +133,7 @@ nlohmann::json to_json(const StudyReport& report) {
           {"best", key_or_null(report, report.best)},
           {"strategies", std::move(strategies)},
           {"cells", std::move(cells)},
+          {"effects", std::move(effects)},
           {"environment", report.environment}};
 }
 

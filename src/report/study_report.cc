@@ -86,6 +86,7 @@ void Reader::add_details(CellSummary& cell, const AttemptRecord& attempt) {
   cell.attempt = attempt.id;
   cell.result = parse_json(attempt.result_json, "result of the file");
   cell.devices = store_.devices(attempt.id);
+  cell.ledger = store_.ledger(attempt.id);
   cell.answers.clear();
   for (const ItemRecord& item : store_.items(attempt.id))
     cell.answers.push_back({item.prediction_norm, item.prediction_norm == item.gold});
@@ -136,9 +137,18 @@ void Reader::compare_with_reference(const std::string& study_json) {
   const auto found = cell_of_.find(reference.value_or(""));
   if (found == cell_of_.end() || report_.cells[found->second].answers.empty()) return;
   report_.reference = found->second;
-  for (std::size_t i = 0; i < report_.cells.size(); ++i)
-    if (i != *report_.reference)
-      report_.cells[i].paired = compare_answers(report_.cells[*report_.reference].answers, report_.cells[i].answers);
+  const CellSummary& reference_cell = report_.cells[*report_.reference];
+  const std::vector<ItemRecord> items = store_.items(reference_cell.attempt.value());
+  for (CellSummary& cell : report_.cells) {
+    if (&cell == &reference_cell) continue;
+    cell.paired = compare_answers(reference_cell.answers, cell.answers);
+    for (std::size_t item = 0; cell.paired && item < items.size(); ++item)
+      if (cell.answers[item].prediction != items[item].prediction_norm)
+        cell.changed.push_back({.id_json = items[item].id_json,
+                                .gold = items[item].gold,
+                                .reference = items[item].prediction_norm,
+                                .here = cell.answers[item].prediction});
+  }
 }
 
 StudyReport Reader::read() {

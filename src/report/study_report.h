@@ -15,6 +15,14 @@
 
 namespace batchscope {
 
+// A question that a cell answers otherwise than the reference cell.
+struct ChangedItem {
+  std::string id_json;         // as the task file has it
+  std::int64_t gold = 0;       // by acc_norm, as the two predictions
+  std::int64_t reference = 0;  // what the reference cell answers
+  std::int64_t here = 0;
+};
+
 // One cell with all its repeats.
 struct CellSummary {
   CellSpec spec;
@@ -29,8 +37,19 @@ struct CellSummary {
   std::optional<std::int64_t> attempt;  // the first one with a result: the details below are its own
   nlohmann::json result;                // its `eval --json` object; null without one
   std::vector<DeviceRecord> devices;
-  std::optional<Paired> paired;  // with the reference cell
-  std::vector<Answer> answers;   // by acc_norm, in the order of the task
+  std::vector<LedgerRecord> ledger;
+  std::optional<Paired> paired;      // with the reference cell
+  std::vector<Answer> answers;       // by acc_norm, in the order of the task
+  std::vector<ChangedItem> changed;  // as many as paired->changed
+};
+
+// What one setting alone does: two cells that differ in it and in nothing else, repeat by repeat.
+struct Effect {
+  std::string axis;          // "fusion", "packing"
+  std::string from, to;      // its values: "off" and "qkv"
+  std::size_t baseline = 0;  // indices into StudyReport::cells
+  std::size_t cell = 0;
+  std::optional<RatioInterval> time;  // seconds of `cell` / of `baseline`
 };
 
 struct StrategySummary {
@@ -48,6 +67,7 @@ struct StudyReport {
   std::int64_t repeats = 1;
   std::vector<StrategySummary> strategies;
   std::vector<CellSummary> cells;  // in the order of the study
+  std::vector<Effect> effects;
   std::optional<std::size_t> reference;
   std::optional<std::size_t> best;  // of all cells that are ok
   std::int64_t series = 0;          // time series in the file
