@@ -23,11 +23,14 @@ void check_placement(const Placement& placement, const ModelConfig& config) {
     throw InputError("--dtype {}: cpu devices compute f32 and bf16", name_of(placement.dtype));
   if (placement.dtype == DType::bf16 && !__builtin_cpu_supports("avx512bw"))
     throw InputError("--dtype bf16: this CPU has no AVX-512, which bf16 needs; use f32");
-  if (placement.layout.ranks() > placement.device.count())
-    throw InputError("--parallel {}: {} ranks, but --device {} names {}; use {}:{}", placement.layout.to_string(),
-                     placement.layout.ranks(), to_string(placement.device), placement.device.count(),
-                     placement.device.kind, placement.layout.ranks());
+  check(placement);
   placement.layout.check(config);
+}
+
+std::size_t sequences(const std::vector<Batch>& parts) {
+  std::size_t count = 0;
+  for (const Batch& part : parts) count += part.scored.size();
+  return count;
 }
 
 // A batch as phases name it.
@@ -117,22 +120,22 @@ ScoreReport LocalEngine::score(std::span<const ScoreRequest> requests, const Run
   ScoreReport run;
   run.log_likelihoods.resize(requests.size());
   const auto replicas = static_cast<std::size_t>(placement_.layout.replicas());
-  std::vector<std::vector<RequestIndices>> batches;  // of each replica
+  // Of each replica, made once and read by all its ranks.
+  std::vector<std::vector<std::vector<Batch>>> batches(replicas);
   for (std::size_t replica = 0; replica < replicas; ++replica) {
-    batches.push_back(batches_of_replica(requests, settings, placement_.layout, static_cast<std::int64_t>(replica)));
-    run.batches += std::ssize(batches.back());
-    for (const auto& batch : batches.back())
-      for (const Batch& part : pipeline_batches(requests, batch, placement_.layout, settings.packing)) {
-        run.tokens.computed += part.rows() - part.padding;
-        run.tokens.padding += part.padding;
-      }
+    const auto formed = batches_of_replica(requests, settings, placement_.layout, static_cast<std::int64_t>(replica));
+    run.batches += std::ssize(formed);
+    for (const auto& batch : formed) {
+      batches[replica].push_back(pipeline_batches(requests, batch, placement_.layout, settings.packing));
+      count_tokens(batches[replica].back(), run.tokens);
+    }
   }
   for (const auto& request : requests) run.tokens.requested += std::ssize(request.tokens) - 1;
 
   on_every_rank([&](RankState& state) {
     const auto& mine = batches[static_cast<std::size_t>(state.rank->place().replica)];
     const PhaseScope phase(phases, "warm-up", state.rank->device().name());
-    if (!mine.empty()) state.rank->score(requests, mine.front(), settings, run.log_likelihoods);
+    if (!mine.empty()) state.rank->score(mine.front(), settings.fusion, run.log_likelihoods);
   });
   // Of each replica's batch: when the first stage took it, and when the last stage had done with it.
   std::vector<std::vector<Nanoseconds>> started(replicas), ended(replicas);
@@ -144,8 +147,8 @@ ScoreReport LocalEngine::score(std::span<const ScoreRequest> requests, const Run
     for (std::size_t index = 0; index < batches[replica].size(); ++index) {
       const auto& batch = batches[replica][index];
       if (starts) started[replica].push_back(monotonic_clock().now());
-      const PhaseScope phase(phases, "batch", state.rank->device().name(), batch_detail(index, batch.size()));
-      state.rank->score(requests, batch, settings, run.log_likelihoods);
+      const PhaseScope phase(phases, "batch", state.rank->device().name(), batch_detail(index, sequences(batch)));
+      state.rank->score(batch, settings.fusion, run.log_likelihoods);
       if (state.rank->holds_results()) ended[replica].push_back(monotonic_clock().now());
     }
     state.cpu = thread_cpu_time() - state.before.cpu;

@@ -79,10 +79,9 @@ Rank::Rank(const ModelConfig& config, const Layout& layout, int rank, DType dtyp
       replica_(communicator(layout, place_, Group::replica, *device_, fabric, ledger_, communication_time_)),
       forward_(config, layout, rank, dtype, *device_, shards_, stages_) {}
 
-void Rank::score(std::span<const ScoreRequest> requests, const RequestIndices& batch, const RunSettings& settings,
-                 std::span<double> out) {
-  for (const Batch& part : pipeline_batches(requests, batch, layout_, settings.packing)) {
-    const auto log_probabilities = forward_.score(part, settings.fusion);
+void Rank::score(std::span<const Batch> parts, const Fusion& fusion, std::span<double> out) {
+  for (const Batch& part : parts) {
+    const auto log_probabilities = forward_.score(part, fusion);
     if (!holds_results()) continue;
     for (const auto& scored : part.scored) {
       const auto first = log_probabilities.begin() + scored.begin;
@@ -152,6 +151,13 @@ std::vector<Batch> pipeline_batches(std::span<const ScoreRequest> requests, cons
                                                     : std::vector<RequestIndices>{batch};
   for (const auto& which : micro_batches) parts.push_back(make_batch(requests, which, packing));
   return parts;
+}
+
+void count_tokens(std::span<const Batch> parts, TokenCounts& tokens) {
+  for (const Batch& part : parts) {
+    tokens.computed += part.rows() - part.padding;
+    tokens.padding += part.padding;
+  }
 }
 
 }  // namespace batchscope

@@ -20,10 +20,9 @@ class Rank {
 
   void load(const WeightSource& source) { forward_.load(source); }
 
-  // One batch of this rank's replica; on the replica's last rank the requests' log-likelihoods go to `out` (one a
-  // request of the task), elsewhere nothing does.
-  void score(std::span<const ScoreRequest> requests, const RequestIndices& batch, const RunSettings& settings,
-             std::span<double> out);
+  // One batch of this rank's replica, in the parts that pipeline_batches() made; on the replica's last rank the
+  // requests' log-likelihoods go to `out` (one a request of the task), elsewhere nothing does.
+  void score(std::span<const Batch> parts, const Fusion& fusion, std::span<double> out);
 
   // Greedy: every request's tokens with what was generated, on every rank of the replica. A sequence ends at a token
   // of `eos`. `first_token` is called once the first new tokens are known.
@@ -58,5 +57,7 @@ std::vector<RequestIndices> batches_of_replica(std::span<const ScoreRequest> req
 // A batch as the pipeline takes it: whole, or in micro-batches.
 std::vector<Batch> pipeline_batches(std::span<const ScoreRequest> requests, const RequestIndices& batch,
                                     const Layout& layout, Packing packing);
+// Adds what the parts compute to `tokens`.
+void count_tokens(std::span<const Batch> parts, TokenCounts& tokens);
 
 }  // namespace batchscope

@@ -99,4 +99,12 @@ std::string to_string(const DeviceSpec& device) {
   return fmt::format("{}:{}", device.kind, fmt::join(device.numbers, ","));
 }
 
+void check(const Placement& placement) {
+  const std::int64_t ranks = placement.layout.ranks();
+  const DeviceSpec& device = placement.device;
+  if (ranks > device.count())
+    throw InputError("--parallel {}: {} ranks, but --device {} names {}; use {}:{}", placement.layout.to_string(),
+                     ranks, to_string(device), device.count(), device.kind, ranks);
+}
+
 }  // namespace batchscope

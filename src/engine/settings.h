@@ -47,6 +47,8 @@ struct Placement {
   DType dtype = DType::f32;
   int threads = 1;  // of each device's worker
 };
+// InputError when there are fewer devices than ranks.
+void check(const Placement& placement);
 
 // May change from run to run.
 struct RunSettings {

@@ -205,8 +205,11 @@ void expect_golden(const std::string& model_name, const std::string& golden_name
   const auto asked = make_requests(questions, *open_tokenizer(model, config), config.max_positions);
   LocalEngine engine;
   engine.load(model, placement_of(layout));
-  for (const char* fusion : {"off", "on"}) {
-    const auto run = engine.score(asked.requests, {.fusion = parse_fusion(fusion), .batch = 16}, nullptr);
+  for (const auto& [fusion, packing] :
+       {std::pair("off", Packing::padded), std::pair("on", Packing::packed), std::pair("on", Packing::prefix)}) {
+    SCOPED_TRACE(fmt::format("fusion {}, {}", fusion, to_string(packing)));
+    const RunSettings settings{.fusion = parse_fusion(fusion), .batch = 16, .packing = packing};
+    const auto run = engine.score(asked.requests, settings, nullptr);
     std::ifstream lines(golden);
     std::string line;
     for (const ItemScore& item : score_items(questions, asked, run.log_likelihoods)) {
@@ -227,6 +230,37 @@ void expect_golden(const std::string& model_name, const std::string& golden_name
 TEST(Golden, Stories260K) { expect_golden("stories260K-hf", "stories260K.raw1000.jsonl", "tp3"); }
 TEST(Golden, ThirteenHeadsInShards) {
   expect_golden("variants/llama-13heads-sharded", "llama-13heads-sharded.raw60.jsonl", "mp2.tp2");
+}
+
+// Each packing computes exactly the tokens that the reference's own counts ask for: every sequence's length less one,
+// and under prefix what the choices share once a question.
+TEST(Golden, TokensOfEachPacking) {
+  NEEDS_SHARED_DATA(model_folder, "models/stories260K-hf");
+  NEEDS_SHARED_DATA(golden, "golden/stories260K.raw1000.jsonl");
+  NEEDS_SHARED_DATA(task, "hellaswag/hellaswag_val_raw1000.jsonl");
+  std::int64_t separate = 0, shared_once = 0;
+  std::ifstream lines(golden);
+  for (std::string line; std::getline(lines, line);) {
+    const auto tokens = nlohmann::json::parse(line).at("tokens").get<std::vector<std::int64_t>>();
+    shared_once += tokens[0];
+    for (std::size_t choice = 1; choice < tokens.size(); ++choice) {
+      separate += tokens[choice] - 1;
+      shared_once += tokens[choice] - 1 - tokens[0];
+    }
+  }
+  const ModelSource model{.path = model_folder.string()};
+  const ModelConfig config = read_config(model);
+  const auto asked = make_requests(read_questions(task), *open_tokenizer(model, config), config.max_positions);
+  const auto tokens_under = [&](Packing packing, std::int64_t batch) {
+    return plan_score(config, placement_of("tp1"), {.batch = batch, .packing = packing}, asked.requests).tokens;
+  };
+  for (const std::int64_t batch : {1, 64}) {
+    EXPECT_EQ(tokens_under(Packing::padded, batch).computed, separate);
+    EXPECT_EQ(tokens_under(Packing::packed, batch).computed, separate);
+    EXPECT_EQ(tokens_under(Packing::packed, batch).padding, 0);
+    EXPECT_EQ(tokens_under(Packing::prefix, batch).computed, shared_once);
+    EXPECT_EQ(tokens_under(Packing::prefix, batch).padding, 0);
+  }
 }
 
 TEST(Golden, GreedyTokens) {

@@ -19,7 +19,7 @@ LinkKind link_kind(const Placement& placement, const LinkSpec& link) {
 
 // Batches that cost the same: one of them, and how many there are.
 struct Repeated {
-  RequestIndices example;
+  std::vector<Batch> example;
   std::int64_t count = 0;
 };
 
@@ -29,16 +29,16 @@ std::vector<Repeated> distinct_batches(const std::vector<RequestIndices>& batche
                                        TokenCounts& tokens) {
   std::map<std::vector<std::int64_t>, Repeated> by_shape;
   for (const auto& batch : batches) {
+    auto parts = pipeline_batches(requests, batch, layout, settings.packing);
+    count_tokens(parts, tokens);
     std::vector<std::int64_t> shape;
-    for (const Batch& part : pipeline_batches(requests, batch, layout, settings.packing)) {
+    for (const Batch& part : parts) {
       const auto part_shape = part.shape();
       shape.push_back(std::ssize(part_shape));
       shape.insert(shape.end(), part_shape.begin(), part_shape.end());
-      tokens.computed += part.rows() - part.padding;
-      tokens.padding += part.padding;
     }
     Repeated& repeated = by_shape[shape];
-    if (repeated.count++ == 0) repeated.example = batch;
+    if (repeated.count++ == 0) repeated.example = std::move(parts);
   }
   std::vector<Repeated> distinct;
   for (auto& [shape, repeated] : by_shape) distinct.push_back(std::move(repeated));
@@ -66,17 +66,17 @@ DevicePlan finish(PlanningRank& planning, const Ledger& ledger, double flop, Lin
   return plan;
 }
 
+// `requests`: how many the task has.
 DevicePlan plan_rank(const ModelConfig& config, const Placement& placement, const RunSettings& settings, int index,
-                     std::span<const ScoreRequest> requests, const std::vector<Repeated>& batches,
-                     std::vector<LedgerEntry>& entries) {
+                     std::size_t requests, const std::vector<Repeated>& batches, std::vector<LedgerEntry>& entries) {
   PlanningRank planning(config, placement, index);
   Ledger total;
   double flop = 0;
-  std::vector<double> log_likelihoods(requests.size());
+  std::vector<double> log_likelihoods(requests);
   for (const auto& batch : batches) {
     const double before = planning.device->flop();
     planning.rank->ledger().clear();
-    planning.rank->score(requests, batch.example, settings, log_likelihoods);
+    planning.rank->score(batch.example, settings.fusion, log_likelihoods);
     total.add(planning.rank->ledger(), batch.count);
     flop += (planning.device->flop() - before) * static_cast<double>(batch.count);
   }
@@ -98,7 +98,7 @@ Plan plan_score(const ModelConfig& config, const Placement& placement, const Run
     const std::int64_t ranks = placement.layout.stages() * placement.layout.shards();
     for (std::int64_t index = replica * ranks; index < (replica + 1) * ranks; ++index)
       plan.devices.push_back(
-          plan_rank(config, placement, settings, static_cast<int>(index), requests, distinct, plan.ledger));
+          plan_rank(config, placement, settings, static_cast<int>(index), requests.size(), distinct, plan.ledger));
   }
   return plan;
 }

@@ -227,11 +227,7 @@ void check(const CellSpec& spec) {
     throw InputError("--device-memory: {} bytes; 1 is the least", *spec.run.device_memory_bytes);
   if (spec.max_tokens_per_sequence && *spec.max_tokens_per_sequence < 1)
     throw InputError("--max-tokens-per-sequence: {} tokens; 1 is the least", *spec.max_tokens_per_sequence);
-  const std::int64_t ranks = spec.placement.layout.ranks();
-  const int devices = spec.placement.device.count();
-  if (ranks > devices)
-    throw InputError("--parallel {}: {} ranks, but --device {} names {}; use {}:{}", spec.placement.layout.to_string(),
-                     ranks, to_string(spec.placement.device), devices, spec.placement.device.kind, ranks);
+  check(spec.placement);
 }
 
 nlohmann::json to_json(const CellResult& result) {
