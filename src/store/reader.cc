@@ -385,6 +385,24 @@ SeriesSummary StoreReader::summary(std::int64_t series) const {
   return out;
 }
 
+std::vector<SeriesBucket> StoreReader::chunks(std::int64_t series, std::optional<Nanoseconds> from,
+                                              std::optional<Nanoseconds> to) const {
+  return impl_->all<SeriesBucket>(
+      "SELECT begin_ns, end_ns, count, sum, min, max, first, last FROM chunks WHERE series = ?1 AND begin_ns <= ?3 AND "
+      "end_ns >= ?2 ORDER BY begin_ns, id",
+      [](Row row) {
+        return SeriesBucket{.begin = row.time(),
+                            .end = row.time(),
+                            .count = row.integer(),
+                            .sum = row.maybe_real(),
+                            .min = row.maybe_real(),
+                            .max = row.maybe_real(),
+                            .first = row.maybe_real(),
+                            .last = row.maybe_real()};
+      },
+      series, from.value_or(Nanoseconds::min()), to.value_or(Nanoseconds::max()));
+}
+
 std::string StoreReader::check_integrity() const {
   std::string answer;
   impl_->each("PRAGMA integrity_check(1)", [&](Row row) { answer = row.text(); });

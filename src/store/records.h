@@ -169,6 +169,13 @@ struct SampleSeries {
   double value(std::size_t i) const { return reals.empty() ? static_cast<double>(integers[i]) : reals[i]; }
 };
 
+// Neighbouring values of a series, summed up. What is not a number counts, but is in none of the figures.
+struct SeriesBucket {
+  Nanoseconds begin{0}, end{0};  // of the first and the last reading
+  std::int64_t count = 0;        // values
+  std::optional<double> sum{}, min{}, max{}, first{}, last{};
+};
+
 // From the chunks' own figures, without decoding them.
 struct SeriesSummary {
   std::int64_t count = 0;   // values

@@ -162,6 +162,50 @@ TEST(Samples, KilledWriterLosesNothingCommitted) {
   munmap(done, sizeof(Done));
 }
 
+// However a series is thinned, its buckets cover all values once, in order, and keep the extremes.
+TEST(Samples, BucketsKeepCountSumAndExtremes) {
+  const TestFolder folder;
+  StoreWriter writer(folder / "s.bscope", OpenMode::create);
+  const auto session = writer.begin_session("record");
+  const auto a = writer.add_series(series_of(session, true)), b = writer.add_series(series_of(session, false));
+  constexpr std::int64_t count = 1'100'000;  // more than are decoded
+  std::mt19937 random(5);
+  for (std::int64_t at = 0; at < count; at += 10'000) {
+    SampleBlock block = block_of(a, b, at, 10'000);
+    for (auto& value : block.columns[0].integers) value = static_cast<std::int64_t>(random() % 1000);
+    if (at == 500'000) block.columns[0].integers[77] = 1'000'000;
+    writer.append_samples(std::span(&block, 1), {});
+  }
+  const StoreReader reader = writer.reader();
+  const SeriesRecord series = reader.series().front();
+  const SampleSeries all = reader.samples(series);
+  const auto check = [&](std::size_t most, std::optional<Nanoseconds> to, std::int64_t expected) {
+    const auto buckets = reader.buckets(series, most, {}, to);
+    ASSERT_LE(buckets.size(), most);
+    ASSERT_GE(buckets.size(), std::min<std::size_t>(most / 2, 60));
+    std::int64_t values = 0;
+    double total = 0, largest = 0;
+    for (std::size_t i = 0; i < buckets.size(); ++i) {
+      EXPECT_TRUE(i == 0 || buckets[i].begin > buckets[i - 1].end);
+      values += buckets[i].count;
+      total += *buckets[i].sum;
+      largest = std::max(largest, *buckets[i].max);
+    }
+    EXPECT_EQ(values, expected);
+    double wanted = 0, peak = 0;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(expected); ++i) {
+      wanted += all.value(i);
+      peak = std::max(peak, all.value(i));
+    }
+    EXPECT_EQ(total, wanted);
+    EXPECT_EQ(largest, peak);
+  };
+  check(100, {}, count);                      // from whole chunks
+  check(1000, all.before[600'000], 600'001);  // from values
+  check(50, all.before[30], 31);              // a value each
+  EXPECT_TRUE(reader.buckets(series, 10, all.after.back() + Nanoseconds(1), {}).empty());
+}
+
 // Writes until it fails; returns 0 if that was a Failure and everything committed is there after.
 int fill_up(const std::filesystem::path& path) {
   std::int64_t committed = 0;

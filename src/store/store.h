@@ -44,6 +44,13 @@ class StoreReader {
   SampleSeries samples(const SeriesRecord& series, std::optional<Nanoseconds> from = {},
                        std::optional<Nanoseconds> to = {}) const;
   SeriesSummary summary(std::int64_t series) const;
+  // The chunks that reach into [from, to], from their own figures.
+  std::vector<SeriesBucket> chunks(std::int64_t series, std::optional<Nanoseconds> from = {},
+                                   std::optional<Nanoseconds> to = {}) const;
+  // What lies within [from, to], thinned to at most `most` buckets: a value each where there are few values, shares of
+  // the time where there are more, whole chunks where decoding all of them would take too long.
+  std::vector<SeriesBucket> buckets(const SeriesRecord& series, std::size_t most, std::optional<Nanoseconds> from = {},
+                                    std::optional<Nanoseconds> to = {}) const;
 
   // SQLite's own check of the whole file: "ok", or its first complaint. Reads every page.
   std::string check_integrity() const;
