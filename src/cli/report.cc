@@ -1,13 +1,23 @@
 // `batchscope report`: what a .bscope file says.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "cli/command.h"
 #include "cli/json_option.h"
 #include "cli/output.h"
+#include "report/figures.h"
 #include "report/recording_report.h"
 #include "report/study_report.h"
+#include "report/svg.h"
 #include "store/store.h"
 #include "telemetry/summary.h"
 
@@ -15,19 +25,44 @@ namespace batchscope::cli {
 namespace {
 
 struct ReportOptions {
-  std::string file;
+  std::string file, figures;
   JsonOption json;
 };
+
+// Before any work: the folder is there, or can be made, and takes files.
+void check_figures_folder(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (!std::filesystem::is_directory(folder))
+    throw InputError("--figures {}: {}; name a folder", folder,
+                     error ? "cannot be made: " + error.message() : std::string("is not a folder"));
+  if (access(folder.c_str(), W_OK) != 0)
+    throw InputError("--figures {}: cannot write there: {}; name another folder", folder, std::strerror(errno));
+}
+
+void write_figures(const std::filesystem::path& folder, const std::vector<Figure>& figures) {
+  for (const Figure& figure : figures) {
+    write_file_atomically(folder / (figure.id + ".svg"), to_svg(figure));
+    write_file_atomically(folder / (figure.id + ".csv"), to_csv(figure));
+  }
+  warn(fmt::format("{} figures, each as SVG and CSV, are in {}", figures.size(), folder.string()));
+}
 
 void report(ReportOptions& options) {
   options.json.settle(options.file);
   if (options.file.empty()) throw InputError("report: name the .bscope file of a study, an eval or a recording");
   const StoreReader reader(options.file);
+  if (!options.figures.empty()) {
+    if (reader.studies().empty())
+      throw InputError("--figures: {} holds no study, and figures are of studies; leave the flag out", options.file);
+    check_figures_folder(options.figures);
+  }
   if (reader.studies().empty()) {
     const RecordingSummary summary = read_recording_summary(reader);
     return options.json.put([&] { return to_text(summary, stdout_has_colour()); }, [&] { return to_json(summary); });
   }
   const StudyReport study = read_study_report(reader);
+  if (!options.figures.empty()) write_figures(options.figures, study_figures(study));
   options.json.put([&] { return to_text(study, stdout_has_colour()); }, [&] { return to_json(study); });
 }
 
@@ -37,8 +72,10 @@ void add_report(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<ReportOptions>();
   CLI::App* command = app.add_subcommand("report", "tables of a study, or the summary of a recording");
   command->add_option("file", options->file, "of a study, an eval or a recording")->type_name("FILE.bscope");
+  command->add_option("--figures", options->figures, "a study's figures into this folder, as SVG and as CSV")
+      ->type_name("FOLDER");
   options->json.add(*command, "the same numbers, unrounded, as JSON");
-  command->footer("Example:\n  batchscope report demo.bscope");
+  command->footer("Example:\n  batchscope report demo.bscope --figures figures/");
   command->callback([options, &exit_code] {
     report(*options);
     exit_code = 0;

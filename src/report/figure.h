@@ -23,6 +23,7 @@ struct FigurePoint {
   double x = 0, y = 0;
   std::optional<double> low, high;  // 95 % interval of y
   std::string note{};               // what is to be known of it: "batch 8", "truncated to 12 tokens", "not valid: …"
+  bool hollow = false;              // its marker without filling: it is not what was asked for, or not to be trusted
 };
 
 enum class FigureStroke { solid, dashed, dotted, none };
@@ -32,7 +33,7 @@ struct FigureSeries {
   std::string name;                           // in the legend; equal names share an entry
   std::size_t style = 0;                      // colour and marker: a strategy has the same in every figure
   FigureStroke stroke = FigureStroke::solid;  // none: markers only
-  bool hollow = false;                        // markers without filling: planned, or not asked for
+  bool hollow = false;                        // all markers without filling: planned, or not asked for
   std::vector<FigurePoint> points{};
 };
 
@@ -58,7 +59,8 @@ struct Figure {
 
 // {id, title, caption, kind: "lines" | "stacked_bars" | "intervals", x: {label, unit, logarithmic, from_zero,
 // categories}, y: {…}, series: [{name, style, stroke: "solid" | "dashed" | "dotted" | "none", hollow, points: [{x, y,
-// low, high, note}]}], limits: [{y, label}]}; units as the enumerators are called; absent low and high are null.
+// low, high, note, hollow}]}], limits: [{y, label}]}; units as the enumerators are called; absent low and high are
+// null.
 nlohmann::json to_json(const Figure& figure);
 // One line a point: series,x,y,low,high,note; the header names units.
 std::string to_csv(const Figure& figure);

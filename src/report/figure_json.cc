@@ -38,7 +38,8 @@ nlohmann::json series_json(const FigureSeries& series) {
                       {"y", point.y},
                       {"low", json_or_null(point.low)},
                       {"high", json_or_null(point.high)},
-                      {"note", point.note}});
+                      {"note", point.note},
+                      {"hollow", point.hollow}});
   return {{"name", series.name},
           {"style", series.style},
           {"stroke", name_of(series.stroke)},

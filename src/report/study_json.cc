@@ -131,6 +131,7 @@ nlohmann::json to_json(const StudyReport& report) {
           {"time_series", report.series},
           {"reference", key_or_null(report, report.reference)},
           {"best", key_or_null(report, report.best)},
+          {"chance", json_or_null(report.chance)},
           {"strategies", std::move(strategies)},
           {"cells", std::move(cells)},
           {"effects", std::move(effects)},

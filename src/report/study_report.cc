@@ -20,6 +20,16 @@ int gravity(const std::string& status) {
   return 5;
 }
 
+// Guessing is right at one item in as many as it has choices.
+std::optional<double> chance_of(const std::vector<ItemRecord>& items) {
+  double sum = 0;
+  for (const ItemRecord& item : items) {
+    if (item.log_likelihoods.empty()) return std::nullopt;
+    sum += 1 / static_cast<double>(item.log_likelihoods.size());
+  }
+  return items.empty() ? std::nullopt : std::optional(sum / static_cast<double>(items.size()));
+}
+
 bool has_scores(const std::string& status) { return status == "ok" || status == "truncated"; }
 
 class Reader {
@@ -88,7 +98,9 @@ void Reader::add_details(CellSummary& cell, const AttemptRecord& attempt) {
   cell.devices = store_.devices(attempt.id);
   cell.ledger = store_.ledger(attempt.id);
   cell.answers.clear();
-  for (const ItemRecord& item : store_.items(attempt.id))
+  const std::vector<ItemRecord> items = store_.items(attempt.id);
+  if (!report_.chance) report_.chance = chance_of(items);
+  for (const ItemRecord& item : items)
     cell.answers.push_back({item.prediction_norm, item.prediction_norm == item.gold});
 }
 

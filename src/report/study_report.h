@@ -71,6 +71,7 @@ struct StudyReport {
   std::vector<Effect> effects;
   std::optional<std::size_t> reference;
   std::optional<std::size_t> best;  // of all cells that are ok
+  std::optional<double> chance;     // share of items right by guessing; absent without items
   std::int64_t series = 0;          // time series in the file
   // Tables: rows are batches, those with cut sequences apart; columns are strategies, whatever they cut.
   struct Row {

@@ -1,0 +1,31 @@
+// Single numbers of a cell, as tables, figures and pages show them; absent where unknown.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "report/study_report.h"
+
+namespace batchscope {
+
+// Of the cell's result: "acc_norm", "tokens_per_s", …
+std::optional<double> number(const CellSummary& cell, const char* key);
+// Of its `batch_ms`: "p50", "p90", "p99".
+std::optional<double> batch_milliseconds(const CellSummary& cell, const char* key);
+
+inline bool has_figures(const CellSummary& cell) { return cell.time.has_value(); }
+
+// Absent when it is so for one device.
+std::optional<double> mean_over_devices(const CellSummary& cell,
+                                        const std::function<std::optional<double>(const DeviceRecord&)>& get);
+
+// Mean of the devices; a device without links moves nothing.
+std::optional<double> sent_bytes_per_s(const CellSummary& cell);
+std::optional<double> received_bytes_per_s(const CellSummary& cell);
+
+// Of the device that uses, or would need, most.
+std::optional<double> peak_bytes(const CellSummary& cell);
+std::optional<double> planned_bytes(const CellSummary& cell);
+
+}  // namespace batchscope

@@ -1,0 +1,41 @@
+// The frame of a plot: scales in px, grid, tick labels, names of axes, limits. Inside src/report only.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "report/figure.h"
+#include "report/figure_scale.h"
+#include "report/svg_canvas.h"
+
+namespace batchscope {
+
+constexpr const char* grid_stroke = "stroke=\"#e4e4e4\"";
+constexpr const char* axis_stroke = "stroke=\"#777777\"";
+
+struct PlotArea {
+  double left = 0, right = 0, top = 0, bottom = 0;
+  double width() const { return right - left; }
+};
+
+// A scale laid over a stretch of px; what is not in view lies on its nearer end.
+struct PlacedScale {
+  Scale scale;
+  double from = 0, to = 0;
+  double at(double value) const;
+  bool in_view(double value) const;
+};
+
+// With as many labels as there is room for side by side.
+PlacedScale horizontal_scale(const FigureAxis& axis, const Extent& extent, double from, double to);
+
+// Below the area: ticks, their labels and the axis' name, with lines of the grid upwards. Returns where it ends.
+double draw_bottom_axis(SvgCanvas& canvas, const PlotArea& area, const PlacedScale& scale, const std::string& name);
+
+// Limits across the area, each with its label; labels that would overlap share a line of text.
+void draw_horizontal_limits(SvgCanvas& canvas, const PlotArea& area, const PlacedScale& y,
+                            const std::vector<FigureLimit>& limits);
+void draw_vertical_limits(SvgCanvas& canvas, const PlotArea& area, const PlacedScale& x,
+                          const std::vector<FigureLimit>& limits);
+
+}  // namespace batchscope
