@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "analysis/statistics.h"
+#include "report/section.h"
 #include "store/store.h"
 #include "study/cell.h"
 
@@ -91,6 +92,8 @@ struct StudyReport {
 StudyReport read_study_report(const StoreReader& reader);
 
 nlohmann::json to_json(const StudyReport& report);
+// The report's tables and remarks in their order; those without content are left out.
+std::vector<Section> study_sections(const StudyReport& report);
 std::string to_text(const StudyReport& report, bool colour);
 
 // Traffic of a device over all its links; absent where any link's figure is unknown.

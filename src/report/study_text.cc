@@ -1,4 +1,4 @@
-// A study's report for the terminal (report/study_report.h): the paper's tables, 80 columns.
+// A study's tables (report/study_report.h): the paper's, for the terminal and for the page.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/units.h"
+#include "report/section.h"
 #include "report/study_report.h"
 #include "report/text.h"
 #include "study/json_optional.h"
@@ -21,6 +22,16 @@ using Cell = TextTable::Cell;
 
 std::optional<double> number(const CellSummary& cell, const char* key) {
   return cell.result.is_object() ? maybe_number(JsonObject(cell.result, "result"), key) : std::nullopt;
+}
+
+std::optional<double> as_double(const std::optional<std::int64_t>& value) {
+  return value ? std::optional(static_cast<double>(*value)) : std::nullopt;
+}
+
+Cell count_cell(std::int64_t count) { return {std::to_string(count), Colour::none, static_cast<double>(count)}; }
+
+Cell bytes_cell(const std::optional<double>& bytes, const char* unknown = "?") {
+  return {bytes ? format_bytes(*bytes) : unknown, Colour::none, bytes};
 }
 
 // What stands in every table where a cell has no figures.
@@ -36,11 +47,11 @@ bool has_figures(const CellSummary& cell) { return cell.time.has_value(); }
 // Rows: batches; columns: strategies.
 class Pivot {
  public:
-  Pivot(const StudyReport& report, bool colour) : report_(report), colour_(colour) {}
+  explicit Pivot(const StudyReport& report) : report_(report) {}
 
   using Figure = std::function<Cell(const CellSummary&)>;
 
-  std::string table(const Figure& figure, const Figure& without_figures = status_cell) const {
+  TextTable table(const Figure& figure, const Figure& without_figures = status_cell) const {
     std::vector<std::string> header{"batch"};
     header.insert(header.end(), report_.columns.begin(), report_.columns.end());
     TextTable table(header);
@@ -55,49 +66,43 @@ class Pivot {
       }
       table.add(std::move(row));
     }
-    return table.print(colour_);
+    return table;
   }
 
  private:
   const StudyReport& report_;
-  bool colour_;
 };
 
-std::string title(const std::string& text, bool colour) {
-  const std::string line = wrap(text, terminal_columns, 2);
-  return "\n" + (colour ? fmt::format("\x1b[1;4m{}\x1b[0m", line) : line) + "\n";
-}
-
 Cell time_and_accuracy(const CellSummary& cell, const StudyReport& report) {
-  std::string text = fmt::format("{} / {}", seconds_text(cell.time->mean), percent_text(number(cell, "acc_norm")));
-  if (cell.status == "truncated") return {text + " TRUNCATED", Colour::red};
-  if (cell.status != "ok") return {text + " " + status_cell(cell).text, Colour::red};
+  const double seconds = cell.time->mean;
+  std::string text = fmt::format("{} / {}", seconds_text(seconds), percent_text(number(cell, "acc_norm")));
+  if (cell.status == "truncated") return {text + " TRUNCATED", Colour::red, seconds};
+  if (cell.status != "ok") return {text + " " + status_cell(cell).text, Colour::red, seconds};
   const auto& best = report.strategies[cell.strategy].best;
   const bool is_best = best && &report.cells[*best] == &cell;
   if (is_best) text += " *";
-  return {text, is_best ? Colour::green : Colour::none};
+  return {text, is_best ? Colour::green : Colour::none, seconds};
 }
 
-std::string table_two(const StudyReport& report, const Pivot& pivot, bool colour) {
-  std::string text = title("Time and accuracy: seconds / share of items right (acc_norm)", colour);
-  text += pivot.table([&](const CellSummary& cell) { return time_and_accuracy(cell, report); });
-  text += "* least time of its column";
+Section time_section(const StudyReport& report, const Pivot& pivot) {
+  std::string note = "* least time of its column";
   if (report.best)
-    text += fmt::format("; least of all: {}, batch {}", report.label(report.cells[*report.best]),
+    note += fmt::format("; least of all: {}, batch {}", report.label(report.cells[*report.best]),
                         report.cells[*report.best].spec.run.batch);
-  return wrap(text.substr(text.rfind('\n') + 1), terminal_columns, 2).insert(0, text.substr(0, text.rfind('\n') + 1)) +
-         "\n";
+  return {"time",
+          "Time and accuracy: seconds / share of items right (acc_norm)",
+          pivot.table([&](const CellSummary& cell) { return time_and_accuracy(cell, report); }),
+          {note}};
 }
 
 // How far repeats lie apart; only for studies that have any.
-std::string repeats_table(const StudyReport& report, const Pivot& pivot, bool colour) {
-  if (report.repeats < 2) return "";
-  return title(fmt::format("Seconds with 95 % intervals from {} repeats", report.repeats), colour) +
-         pivot.table([](const CellSummary& cell) -> Cell {
-           if (!cell.time->low) return {seconds_text(cell.time->mean) + " ± ?"};
-           return {
-               fmt::format("{} ± {}", seconds_text(cell.time->mean), seconds_text(*cell.time->high - cell.time->mean))};
-         });
+Section repeats_section(const StudyReport& report, const Pivot& pivot) {
+  return {"repeats", fmt::format("Seconds with 95 % intervals from {} repeats", report.repeats),
+          pivot.table([](const CellSummary& cell) -> Cell {
+            const auto& [mean, low, high] = *cell.time;
+            const std::string half_width = low ? seconds_text(*high - mean) : "?";
+            return {fmt::format("{} ± {}", seconds_text(mean), half_width), Colour::none, mean};
+          })};
 }
 
 std::optional<double> mean_over_devices(const CellSummary& cell,
@@ -111,28 +116,33 @@ std::optional<double> mean_over_devices(const CellSummary& cell,
   return cell.devices.empty() ? std::nullopt : std::optional(sum / static_cast<double>(cell.devices.size()));
 }
 
-std::string traffic_pivot(const Pivot& pivot, bool colour) {
-  return title("Traffic: bytes sent per second, mean of the devices", colour) +
-         pivot.table([](const CellSummary& cell) -> Cell {
-           const auto seconds = number(cell, "seconds");
-           const auto tx = mean_over_devices(cell, [](const DeviceRecord& device) -> std::optional<double> {
-             if (device.links.empty()) return 0;
-             return traffic_of(device).counted_tx;
-           });
-           return {tx && seconds ? format_bytes(*tx / *seconds) + "/s" : "?"};
-         });
+Section rates_section(const Pivot& pivot) {
+  return {"rates", "Traffic: bytes sent per second, mean of the devices",
+          pivot.table([](const CellSummary& cell) -> Cell {
+            const auto seconds = number(cell, "seconds");
+            const auto tx = mean_over_devices(cell, [](const DeviceRecord& device) -> std::optional<double> {
+              if (device.links.empty()) return 0;
+              return traffic_of(device).counted_tx;
+            });
+            if (!tx || !seconds) return {"?"};
+            return {format_bytes(*tx / *seconds) + "/s", Colour::none, *tx / *seconds};
+          })};
 }
 
-std::string busy_pivot(const Pivot& pivot, bool colour) {
-  return title("Devices' time: % computing / communicating / idle, mean of the devices", colour) +
-         pivot.table([](const CellSummary& cell) -> Cell {
-           const auto share = [&](std::optional<double> DeviceRecord::*part) {
-             const auto value = mean_over_devices(cell, [&](const DeviceRecord& device) { return device.*part; });
-             return value ? fmt::format("{:.0f}", *value * 100) : std::string("?");
-           };
-           return {fmt::format("{} / {} / {}", share(&DeviceRecord::busy_compute),
-                               share(&DeviceRecord::busy_communicate), share(&DeviceRecord::busy_idle))};
-         });
+Section busy_section(const Pivot& pivot) {
+  return {"busy", "Devices' time: % computing / communicating / idle, mean of the devices",
+          pivot.table([](const CellSummary& cell) -> Cell {
+            const auto mean = [&](std::optional<double> DeviceRecord::*part) {
+              return mean_over_devices(cell, [&](const DeviceRecord& device) { return device.*part; });
+            };
+            const auto text = [](const std::optional<double>& share) {
+              return share ? fmt::format("{:.0f}", *share * 100) : std::string("?");
+            };
+            const auto compute = mean(&DeviceRecord::busy_compute);
+            return {fmt::format("{} / {} / {}", text(compute), text(mean(&DeviceRecord::busy_communicate)),
+                                text(mean(&DeviceRecord::busy_idle))),
+                    Colour::none, compute};
+          })};
 }
 
 // The device that uses most, and whether it is what the plan said, to the byte.
@@ -145,11 +155,10 @@ Cell memory_cell(const CellSummary& cell) {
     if (fullest == nullptr || *device.peak_bytes > *fullest->peak_bytes) fullest = &device;
   }
   if (fullest == nullptr) return {"?"};
-  const std::string peak = format_bytes(static_cast<double>(*fullest->peak_bytes));
-  if (exact) return {peak};
-  return {fmt::format("{} (plan {})", peak,
-                      fullest->planned_bytes ? format_bytes(static_cast<double>(*fullest->planned_bytes)) : "?"),
-          Colour::yellow};
+  const auto peak = static_cast<double>(*fullest->peak_bytes);
+  if (exact) return {format_bytes(peak), Colour::none, peak};
+  return {fmt::format("{} (plan {})", format_bytes(peak), bytes_text(as_double(fullest->planned_bytes))),
+          Colour::yellow, peak};
 }
 
 // What a cell that ran out of memory would have needed.
@@ -160,38 +169,37 @@ Cell memory_wanted(const CellSummary& cell) {
   return {fmt::format("needs {}", format_bytes(static_cast<double>(most))), Colour::yellow};
 }
 
-std::string memory_pivot(const StudyReport& report, const Pivot& pivot, bool colour) {
-  std::string text = title("Memory at the peak, of the fullest device (plan in brackets where it differs)", colour) +
-                     pivot.table(memory_cell, memory_wanted);
+Section memory_section(const StudyReport& report, const Pivot& pivot) {
   std::set<std::string> limits;
   for (const StrategySummary& strategy : report.strategies)
     limits.insert(strategy.capacity_bytes ? format_bytes(static_cast<double>(*strategy.capacity_bytes)) : "no limit");
   std::string line = "limit of each device:";
   for (const std::string& limit : limits) line += (line.back() == ':' ? " " : ", ") + limit;
-  return text + wrap(line, terminal_columns, 2) + "\n";
+  return {"memory",
+          "Memory at the peak, of the fullest device (plan in brackets where it differs)",
+          pivot.table(memory_cell, memory_wanted),
+          {line}};
 }
 
-std::string frontier_table(const StudyReport& report, bool colour) {
+Section frontier_section(const StudyReport& report) {
   TextTable table({"strategy", "by running", "by the plan", "tries", "limit"});
-  std::string notes;
+  std::vector<std::string> notes;
   for (const StrategySummary& strategy : report.strategies) {
     if (!strategy.frontier) continue;
     const FrontierRecord& found = *strategy.frontier;
-    const auto batch = [](const std::optional<std::int64_t>& value) {
-      return !value ? std::string("?") : *value == 0 ? "none fits" : std::to_string(*value);
-    };
     if (!strategy.capacity_bytes && !found.largest_ran && !found.largest_plan) continue;
-    const bool agree = found.largest_ran == found.largest_plan;
+    const Colour colour = found.largest_ran == found.largest_plan ? Colour::none : Colour::yellow;
+    const auto batch = [&](const std::optional<std::int64_t>& value) -> Cell {
+      return {!value ? "?" : *value == 0 ? "none fits" : std::to_string(*value), colour, as_double(value)};
+    };
     table.add({{strategy.label},
-               {batch(found.largest_ran), agree ? Colour::none : Colour::yellow},
-               {batch(found.largest_plan), agree ? Colour::none : Colour::yellow},
-               {std::to_string(found.tries.size())},
-               {strategy.capacity_bytes ? format_bytes(static_cast<double>(*strategy.capacity_bytes)) : "none"}});
-    if (!found.reason.empty())
-      notes += wrap(fmt::format("{}: {}", strategy.label, found.reason), terminal_columns, 2) + "\n";
+               batch(found.largest_ran),
+               batch(found.largest_plan),
+               count_cell(static_cast<std::int64_t>(found.tries.size())),
+               bytes_cell(as_double(strategy.capacity_bytes), "none")});
+    if (!found.reason.empty()) notes.push_back(fmt::format("{}: {}", strategy.label, found.reason));
   }
-  if (table.empty()) return "";
-  return title("Largest batch before out of memory", colour) + table.print(colour) + notes;
+  return {"frontier", "Largest batch before out of memory", std::move(table), std::move(notes)};
 }
 
 std::string accuracy_line_key(const CellSummary& cell) {
@@ -200,27 +208,28 @@ std::string accuracy_line_key(const CellSummary& cell) {
                      p ? p->lost : -1, p ? p->gained : -1);
 }
 
-std::vector<Cell> accuracy_row(const StudyReport& report, const CellSummary& cell, const std::string& batches) {
+std::vector<Cell> accuracy_row(const StudyReport& report, const CellSummary& cell, const Cell& batches) {
   const auto& paired = cell.paired;
   const bool is_reference = report.reference && &report.cells[*report.reference] == &cell;
   const bool truncated = cell.status == "truncated";
   const auto percent = [&](const char* key) { return fmt::format("{:.1f}", number(cell, key).value_or(0) * 100); };
-  std::string changed = is_reference ? "reference" : "?", p;
+  Cell changed{is_reference ? "reference" : "?"}, p{""};
   if (paired) {
-    changed = std::to_string(paired->changed);
-    if (paired->lost + paired->gained > 0) changed += fmt::format(" (-{} +{})", paired->lost, paired->gained);
-    p = paired->p < 0.0001 ? std::string("<0.0001") : fmt::format("{:.4f}", paired->p);
+    changed = count_cell(paired->changed);
+    if (paired->lost + paired->gained > 0) changed.text += fmt::format(" (-{} +{})", paired->lost, paired->gained);
+    p = {paired->p < 0.0001 ? std::string("<0.0001") : fmt::format("{:.4f}", paired->p),
+         paired->p < 0.05 ? Colour::red : Colour::none, paired->p};
   }
   return {{report.label(cell) + (truncated ? " TRUNCATED" : ""), truncated ? Colour::red : Colour::none},
-          {batches},
-          {percent_text(number(cell, "acc_norm"))},
+          batches,
+          {percent_text(number(cell, "acc_norm")), Colour::none, number(cell, "acc_norm")},
           {fmt::format("{}–{}", percent("acc_norm_low"), percent("acc_norm_high"))},
-          {changed},
-          {p, paired && paired->p < 0.05 ? Colour::red : Colour::none}};
+          changed,
+          p};
 }
 
 // Batches of a strategy that answered alike share a row.
-std::string accuracy_table(const StudyReport& report, bool colour) {
+Section accuracy_section(const StudyReport& report) {
   TextTable table({"strategy", "batch", "right", "95 %", "changed", "p"});
   for (std::size_t strategy = 0; strategy < report.strategies.size(); ++strategy) {
     std::vector<const CellSummary*> cells;
@@ -233,11 +242,11 @@ std::string accuracy_table(const StudyReport& report, bool colour) {
       while (end < cells.size() && accuracy_line_key(*cells[end]) == accuracy_line_key(*cells[begin])) ++end;
       const std::int64_t first = cells[begin]->spec.run.batch, last = cells[end - 1]->spec.run.batch;
       table.add(accuracy_row(report, *cells[begin],
-                             first == last ? std::to_string(first) : fmt::format("{}-{}", first, last)));
+                             {first == last ? std::to_string(first) : fmt::format("{}-{}", first, last), Colour::none,
+                              static_cast<double>(first)}));
       begin = end;
     }
   }
-  if (table.empty()) return "";
   std::string heading = "Accuracy by acc_norm";
   if (report.reference) {
     const CellSummary& reference = report.cells[*report.reference];
@@ -245,11 +254,7 @@ std::string accuracy_table(const StudyReport& report, bool colour) {
         fmt::format(", and items answered otherwise than by {}, batch {}: changed (right lost, won), McNemar's p",
                     report.label(reference), reference.spec.run.batch);
   }
-  return title(heading, colour) + table.print(colour);
-}
-
-std::optional<double> as_double(const std::optional<std::int64_t>& value) {
-  return value ? std::optional(static_cast<double>(*value)) : std::nullopt;
+  return {"accuracy", heading, std::move(table)};
 }
 
 // One direction of one link: bytes three ways.
@@ -264,10 +269,10 @@ std::vector<Cell> traffic_row(const std::string& label, const std::string& devic
   return {{label},
           {devices},
           {link.kind + (tx ? " TX" : " RX")},
-          {bytes_text(predicted)},
-          {bytes_text(counted)},
-          {bytes_text(counter)},
-          {share, open ? Colour::red : Colour::none}};
+          bytes_cell(predicted),
+          bytes_cell(counted),
+          bytes_cell(counter),
+          {share, open ? Colour::red : Colour::none, closed}};
 }
 
 bool same_links(const DeviceRecord& a, const DeviceRecord& b) {
@@ -281,7 +286,7 @@ bool same_links(const DeviceRecord& a, const DeviceRecord& b) {
 }
 
 // Every device and link at each strategy's best batch; neighbours with the same figures share their rows.
-std::string traffic_table(const StudyReport& report, bool colour) {
+Section traffic_section(const StudyReport& report) {
   TextTable table({"strategy", "devices", "link", "predicted", "counted", "link's own", "closure"});
   for (const StrategySummary& strategy : report.strategies) {
     if (!strategy.best) continue;
@@ -296,9 +301,8 @@ std::string traffic_table(const StudyReport& report, bool colour) {
       begin = end;
     }
   }
-  if (table.empty()) return "";
-  return title("Traffic of each device and link at each strategy's best batch; closure = seen / predicted", colour) +
-         table.print(colour);
+  return {"traffic", "Traffic of each device and link at each strategy's best batch; closure = seen / predicted",
+          std::move(table)};
 }
 
 std::string where_text(const StudyReport& report, const CellSummary& cell) {
@@ -327,7 +331,7 @@ struct Alike {
 };
 
 // What is not to be trusted, cells with like reasons together: "other processes used 48 to 70 % of the CPUs".
-std::string disturbed_text(const StudyReport& report) {
+void add_disturbed(const StudyReport& report, std::vector<std::string>& notes) {
   std::map<std::pair<std::string, std::string>, Alike> groups;  // by what stands before and behind the number
   for (const CellSummary& cell : report.cells) {
     if (cell.valid != false || cell.status != "ok") continue;
@@ -339,32 +343,28 @@ std::string disturbed_text(const StudyReport& report) {
     group.add(report.label(cell), cell.spec.run.batch);
     if (end > begin && end - begin < 18) group.numbers.insert(std::stoll(reason.substr(begin, end - begin)));
   }
-  std::string text;
   for (const auto& [around, group] : groups) {
     std::string number = group.numbers.empty() ? "" : std::to_string(*group.numbers.begin());
     if (group.numbers.size() > 1) number += fmt::format(" to {}", *group.numbers.rbegin());
-    text +=
-        wrap(fmt::format("Not valid as measurements: {}{}{}: {}", around.first, number, around.second, group.where()),
-             terminal_columns, 2) +
-        "\n";
+    notes.push_back(
+        fmt::format("Not valid as measurements: {}{}{}: {}", around.first, number, around.second, group.where()));
   }
-  return text;
 }
 
 // Cells that did something else than asked, each with its reason; those disturbed share a line.
-std::string troubles(const StudyReport& report, bool colour) {
-  std::string text;
+Section troubles_section(const StudyReport& report) {
+  Section section{"troubles", "Not as asked"};
   for (const CellSummary& cell : report.cells) {
     if (cell.status == "ok" || cell.status == "not run" || cell.status == "out_of_memory") continue;
     std::string status = cell.status == "truncated" ? "TRUNCATED" : cell.status;
     std::replace(status.begin(), status.end(), '_', ' ');
-    text += wrap(fmt::format("{}: {}: {}", where_text(report, cell), status, cell.reason), terminal_columns, 2) + "\n";
+    section.notes.push_back(fmt::format("{}: {}: {}", where_text(report, cell), status, cell.reason));
   }
-  text += disturbed_text(report);
-  return text.empty() ? "" : title("Not as asked", colour) + text;
+  add_disturbed(report, section.notes);
+  return section;
 }
 
-std::string closing(const StudyReport& report) {
+Section closing_section(const StudyReport& report) {
   const auto done = std::count_if(report.cells.begin(), report.cells.end(),
                                   [](const CellSummary& cell) { return cell.status != "not run"; });
   std::string text = fmt::format("{} of {} cells are done, in {} session{}; {} time series are in the file.", done,
@@ -373,19 +373,35 @@ std::string closing(const StudyReport& report) {
     text +=
         " All cpu: devices are VIRTUAL: simulated on this machine's CPU, with links that copy and count bytes;"
         " their times are not a GPU's.";
-  return "\n" + wrap(text, terminal_columns, 0) + "\n";
+  return {"closing", "", std::nullopt, {text}};
 }
+
+bool is_empty(const Section& section) { return (!section.table || section.table->empty()) && section.notes.empty(); }
 
 }  // namespace
 
+std::vector<Section> study_sections(const StudyReport& report) {
+  const Pivot pivot(report);
+  std::vector<Section> sections{time_section(report, pivot)};
+  if (report.repeats > 1) sections.push_back(repeats_section(report, pivot));
+  if (std::any_of(report.cells.begin(), report.cells.end(), has_figures)) {
+    sections.push_back(rates_section(pivot));
+    sections.push_back(busy_section(pivot));
+    sections.push_back(memory_section(report, pivot));
+  }
+  sections.push_back(frontier_section(report));
+  sections.push_back(accuracy_section(report));
+  sections.push_back(traffic_section(report));
+  sections.push_back(troubles_section(report));
+  sections.push_back(closing_section(report));
+  std::erase_if(sections, is_empty);
+  return sections;
+}
+
 std::string to_text(const StudyReport& report, bool colour) {
-  const Pivot pivot(report, colour);
-  const bool any = std::any_of(report.cells.begin(), report.cells.end(), has_figures);
   std::string text = fmt::format("study {}{}\n", report.name, report.has_virtual_devices ? " (virtual devices)" : "");
-  text += table_two(report, pivot, colour) + repeats_table(report, pivot, colour);
-  if (any) text += traffic_pivot(pivot, colour) + busy_pivot(pivot, colour) + memory_pivot(report, pivot, colour);
-  return text + frontier_table(report, colour) + accuracy_table(report, colour) + traffic_table(report, colour) +
-         troubles(report, colour) + closing(report);
+  for (const Section& section : study_sections(report)) text += to_text(section, colour);
+  return text;
 }
 
 }  // namespace batchscope

@@ -28,10 +28,13 @@ class TextTable {
   struct Cell {
     std::string text;
     Colour colour = Colour::none;
+    std::optional<double> value{};  // what `text` shows, unrounded; to sort by
   };
   explicit TextTable(std::vector<std::string> header) : header_(std::move(header)) {}
   void add(std::vector<Cell> row);  // as many as the header has
   bool empty() const { return rows_.empty(); }
+  const std::vector<std::string>& header() const { return header_; }
+  const std::vector<std::vector<Cell>>& rows() const { return rows_; }
   // Lines end with '\n'; each part of a split table has its header.
   std::string print(bool colour) const;
 
