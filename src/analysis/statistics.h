@@ -20,9 +20,17 @@ struct RatioInterval {
   std::optional<double> low, high;  // 95 %; absent for a single pair
   std::int64_t pairs = 0;
 };
+// Of numerators[i] / denominators[i], all greater than 0: Student's t of the logarithms. At least one pair.
+RatioInterval ratio_interval(std::span<const double> numerators, std::span<const double> denominators);
 
+// The share of Student's t that lies above `t`; degrees of freedom may have a fraction.
+double student_t_tail(double t, double degrees_of_freedom);
 // The 97.5 % quantile of Student's t.
-double student_t(std::int64_t degrees_of_freedom);
+double student_t(double degrees_of_freedom);
+
+// Holm's adjustment for looking at many tests at once: what is below 5 % afterwards is found with at most 5 % risk that
+// any finding at all is false, whatever the tests share.
+std::vector<double> holm(std::span<const double> p);
 
 // Two runs over the same items, item by item.
 struct Paired {

@@ -17,6 +17,7 @@ void add_generate(CLI::App& app, int& exit_code);
 void add_plan(CLI::App& app, int& exit_code);
 void add_study(CLI::App& app, int& exit_code);
 void add_worker(CLI::App& app, int& exit_code);
+void add_ablate(CLI::App& app, int& exit_code);
 void add_report(CLI::App& app, int& exit_code);
 
 }  // namespace batchscope::cli

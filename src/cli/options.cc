@@ -34,6 +34,10 @@ void CellOptions::add_run_flags(CLI::App& app) {
   app.add_option("--batch", batch, "sequences a batch; an item has one for each choice")
       ->type_name("N")
       ->capture_default_str();
+  add_setting_flags(app);
+}
+
+void CellOptions::add_setting_flags(CLI::App& app) {
   app.add_option("--packing", packing, "padded | packed | prefix")->type_name("PACKING")->capture_default_str();
   app.add_option("--device-memory", device_memory, "of each device: 64MiB, 1.5GB (default: what there is)")
       ->type_name("SIZE");

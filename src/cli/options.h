@@ -21,7 +21,8 @@ struct CellOptions {
 
   void add_model_flags(CLI::App& app);      // --model --random-weights --seed
   void add_placement_flags(CLI::App& app);  // --device --parallel --dtype --threads
-  void add_run_flags(CLI::App& app);        // --fusion --batch --packing --device-memory --link
+  void add_run_flags(CLI::App& app);        // --fusion --batch, and those of add_setting_flags()
+  void add_setting_flags(CLI::App& app);    // --packing --device-memory --link
   void add_task_flags(CLI::App& app);       // --task --limit --max-tokens-per-sequence --when-too-long
   void add_all(CLI::App& app);
 

@@ -1,6 +1,5 @@
 // `batchscope study`: many cells, resumable.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <memory>
@@ -8,17 +7,13 @@
 
 #include "base/error.h"
 #include "cli/command.h"
-#include "cli/interrupt.h"
 #include "cli/json_option.h"
 #include "cli/output.h"
-#include "engine/engine.h"
+#include "cli/run_study.h"
 #include "report/study_report.h"
 #include "store/store.h"
 #include "study/dry_run.h"
-#include "study/environment.h"
 #include "study/study_file.h"
-#include "study/study_runner.h"
-#include "telemetry/recording.h"
 
 namespace batchscope::cli {
 namespace {
@@ -34,38 +29,13 @@ void dry_run(const StudySpec& study, const StudyOptions& options) {
   options.json.put([&] { return to_text(planned); }, [&] { return to_json(planned); });
 }
 
-void run_into(const std::filesystem::path& path, const StudySpec& study) {
-  const InterruptFlag interrupt;
-  TaskPlanner planner;
-  planner.check(study);  // before there is a file
-  StoreWriter store(path, OpenMode::create_or_append);
-  const std::int64_t session = store.begin_session("study");
-  store.set_environment(session, environment());
-  WorkerRunner runner(this_program_as_worker(), study.time_out, interrupt.flag());
-  std::unique_ptr<Progress> progress = std::make_unique<NoProgress>();
-  if (stderr_is_terminal()) progress = std::make_unique<TerminalProgress>();
-  StudyRunner course(study, store, session, runner, planner, *progress, monotonic_clock());
-
-  // Reads the workers' devices too: they are children of this process.
-  Recording recording(default_sources(study.sample_period, getpid()), {.period = study.sample_period}, &store, session);
-  try {
-    course.run();
-  } catch (const Interrupted&) {
-    throw Interrupted(
-        fmt::format("interrupted; what is finished is in {}, and the same command goes on from there", path.string()));
-  }
-  recording.stop();
-  if (const auto error = recording.write_error()) throw Failure("{}", *error);
-  store.end_session(session);
-}
-
 void study(StudyOptions& options) {
   options.json.settle(options.file);
   if (options.file.empty()) throw InputError("study: name a study file, for example studies/demo.toml");
   const StudySpec spec = read_study(options.file);
   if (options.dry_run) return dry_run(spec, options);
   const std::filesystem::path path = options.output.empty() ? spec.name + ".bscope" : options.output;
-  run_into(path, spec);
+  run_study(spec, path, "study");
   const StudyReport report = read_study_report(StoreReader(path));
   options.json.put([&] { return to_text(report, stdout_has_colour()); }, [&] { return to_json(report); });
 }

@@ -2,10 +2,12 @@
 #include "report/study_report.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 #include <utility>
 
+#include "report/effects.h"
 #include "study/grid.h"
 #include "study/json_optional.h"
 
@@ -40,7 +42,7 @@ class Reader {
  private:
   void read_cells(std::int64_t study);
   std::size_t strategy(const CellSpec& spec, const std::string& name);
-  void add_attempt(CellSummary& cell, const AttemptRecord& attempt);
+  void add_attempt(CellSummary& cell, std::int64_t repeat, const AttemptRecord& attempt);
   void add_details(CellSummary& cell, const AttemptRecord& attempt);
   void finish_strategies(std::int64_t study);
   void lay_out_tables();
@@ -59,7 +61,7 @@ std::size_t Reader::strategy(const CellSpec& spec, const std::string& name) {
 }
 
 void Reader::read_cells(std::int64_t study) {
-  std::map<std::int64_t, std::size_t> summary_of;  // cell's id in the store
+  std::map<std::int64_t, std::pair<std::size_t, std::int64_t>> place_of;  // cell's id in the store to cell and repeat
   for (const CellRecord& record : store_.cells(study)) {
     const nlohmann::json json = parse_json(record.spec_json, "cell of the file");
     const JsonObject fields(json, "cell of the file");
@@ -67,18 +69,37 @@ void Reader::read_cells(std::int64_t study) {
     const std::string key = cell_key(spec, 1);
     const auto [found, is_new] = cell_of_.emplace(key, report_.cells.size());
     if (is_new) report_.cells.push_back({.spec = spec, .strategy = strategy(spec, strategy_name(spec))});
-    summary_of[record.id] = found->second;
-    report_.repeats = std::max(report_.repeats, fields.integer("repeat", 1, any_integer));
+    const std::int64_t repeat = fields.integer("repeat", 1, any_integer);
+    place_of[record.id] = {found->second, repeat};
+    report_.repeats = std::max(report_.repeats, repeat);
   }
   for (const AttemptRecord& attempt : store_.attempts())
-    if (const auto found = summary_of.find(attempt.cell); found != summary_of.end())
-      add_attempt(report_.cells[found->second], attempt);
+    if (const auto found = place_of.find(attempt.cell); found != place_of.end())
+      add_attempt(report_.cells[found->second.first], found->second.second, attempt);
 }
 
-void Reader::add_attempt(CellSummary& cell, const AttemptRecord& attempt) {
+CellRun run_of(std::int64_t repeat, const AttemptRecord& attempt) {
+  CellRun run{.repeat = repeat,
+              .attempt = attempt.id,
+              .status = attempt.status,
+              .valid = attempt.valid,
+              .reason = attempt.reason,
+              .seconds = attempt.seconds};
+  if (run.seconds && !(std::isfinite(*run.seconds) && *run.seconds > 0)) run.seconds.reset();
+  const nlohmann::json result = parse_json(attempt.result_json, "result of the file");
+  const JsonObject fields(result, "result of the file");
+  if (!fields.has("batch_ms")) return run;
+  const JsonObject batch = fields.object("batch_ms");
+  run.p50_ms = maybe_number(batch, "p50");
+  run.p99_ms = maybe_number(batch, "p99");
+  return run;
+}
+
+void Reader::add_attempt(CellSummary& cell, std::int64_t repeat, const AttemptRecord& attempt) {
   if (attempt.status == "interrupted") ++cell.interrupted;
   if (attempt.status == "interrupted" || attempt.status == "running") return;
   ++cell.repeats;
+  cell.runs.push_back(run_of(repeat, attempt));
   if (cell.status == "not run" || gravity(attempt.status) < gravity(cell.status)) {
     cell.status = attempt.status;
     cell.reason = attempt.reason;
@@ -87,7 +108,7 @@ void Reader::add_attempt(CellSummary& cell, const AttemptRecord& attempt) {
     cell.valid = attempt.valid;
     if (!*attempt.valid && cell.reason.empty()) cell.reason = attempt.reason;
   }
-  if (has_scores(attempt.status) && attempt.seconds) cell.seconds.push_back(*attempt.seconds);
+  if (has_scores(attempt.status) && cell.runs.back().seconds) cell.seconds.push_back(*cell.runs.back().seconds);
   const bool better = cell.attempt && has_scores(attempt.status) && cell.answers.empty();
   if (!cell.attempt || better) add_details(cell, attempt);
 }
@@ -171,6 +192,7 @@ StudyReport Reader::read() {
   finish_strategies(studies.front().id);
   compare_with_reference(studies.front().spec_json);
   lay_out_tables();
+  report_.effects = study_effects(report_.cells);
   report_.series = static_cast<std::int64_t>(store_.series().size());
   const std::vector<SessionRecord> sessions = store_.sessions();
   report_.sessions = static_cast<std::int64_t>(sessions.size());

@@ -24,6 +24,17 @@ struct ChangedItem {
   std::int64_t here = 0;
 };
 
+// A finished attempt at a cell.
+struct CellRun {
+  std::int64_t repeat = 1;   // 1, 2, …; a merged file may have several runs of one repeat
+  std::int64_t attempt = 0;  // in the store
+  std::string status;
+  std::optional<bool> valid;
+  std::string reason;
+  std::optional<double> seconds;         // > 0
+  std::optional<double> p50_ms, p99_ms;  // of its batches
+};
+
 // One cell with all its repeats.
 struct CellSummary {
   CellSpec spec;
@@ -33,6 +44,7 @@ struct CellSummary {
   std::string reason;
   std::int64_t repeats = 0;             // finished ones
   std::int64_t interrupted = 0;         // attempts that the study's own end cut off
+  std::vector<CellRun> runs;            // finished ones, in order of their repeat
   std::vector<double> seconds;          // of the repeats that ran, in their order
   std::optional<MeanInterval> time;     // of these
   std::optional<std::int64_t> attempt;  // the first one with a result: the details below are its own
@@ -46,11 +58,11 @@ struct CellSummary {
 
 // What one setting alone does: two cells that differ in it and in nothing else, repeat by repeat.
 struct Effect {
-  std::string axis;          // "fusion", "packing"
+  std::string axis;          // a cell's key: "fusion", "packing", "dtype"
   std::string from, to;      // its values: "off" and "qkv"
   std::size_t baseline = 0;  // indices into StudyReport::cells
   std::size_t cell = 0;
-  std::optional<RatioInterval> time;  // seconds of `cell` / of `baseline`
+  std::optional<RatioInterval> time;  // seconds of `cell` / of `baseline`; absent when no repeat of both ran alike
 };
 
 struct StrategySummary {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/units.h"
+#include "report/effects.h"
 #include "report/section.h"
 #include "report/study_report.h"
 #include "report/text.h"
@@ -389,6 +390,7 @@ std::vector<Section> study_sections(const StudyReport& report) {
     sections.push_back(busy_section(pivot));
     sections.push_back(memory_section(report, pivot));
   }
+  for (Section& section : effects_sections(report)) sections.push_back(std::move(section));
   sections.push_back(frontier_section(report));
   sections.push_back(accuracy_section(report));
   sections.push_back(traffic_section(report));

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/units.h"
+#include "study/ablation.h"
 
 namespace batchscope {
 namespace {
@@ -29,7 +30,7 @@ void shuffle(std::vector<T>& values, std::mt19937_64& random) {
 }
 
 std::string fusion_name(const Fusion& fusion) {
-  const std::string text = to_string(fusion);
+  const std::string text = fusion_label(fusion);
   return text == "off" ? "" : text == "on" ? "fused" : text;
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/units.h"
+#include "study/ablation.h"
 #include "study/cell_words.h"
 #include "study/grid.h"
 #include "study/json_optional.h"
@@ -20,8 +21,8 @@ namespace batchscope {
 namespace {
 
 using Words = std::map<std::string, std::string, std::less<>>;
-// Innermost last: a strategy's batches stand together.
 constexpr std::size_t most_cells = 100'000;
+constexpr const char* each_fusion = "each";  // a grid's word for all that an ablation compares
 
 // The file as text for errors.
 class StudyParser {
@@ -48,6 +49,9 @@ class StudyParser {
   void parse_general(const toml::table& root);
   void parse_frontier(const toml::table& root);
   void parse_reference(const toml::table& root);
+  using Axis = std::pair<std::string, std::vector<std::string>>;  // key and values
+  std::vector<Axis> axes_of(const toml::table& grid, const Words& defaults) const;
+  void expand_each_fusion(std::vector<Axis>& axes, const Words& defaults, const toml::node& where) const;
   void expand_grid(const toml::table& grid, const Words& defaults);
   Words scalars(const toml::table& table, Words words) const;
   void add_cell(const Words& words, const toml::node& where);
@@ -158,6 +162,8 @@ Words StudyParser::scalars(const toml::table& table, Words words) const {
 
 void StudyParser::add_cell(const Words& words, const toml::node& where) {
   CellSpec spec;
+  if (const auto fusion = words.find("fusion"); fusion != words.end() && fusion->second == each_fusion)
+    refuse(where, "fusion: \"each\" stands for many cells; write it in a [grid]");
   try {
     spec = cell_from_words(words);
     check(spec);
@@ -169,10 +175,8 @@ void StudyParser::add_cell(const Words& words, const toml::node& where) {
   study_.cells.push_back(std::move(spec));
 }
 
-// All combinations of a grid's values; keys that the grid does not have keep the file's defaults.
-void StudyParser::expand_grid(const toml::table& grid, const Words& defaults) {
-  check_keys(grid, "[grid] ", {}, true);
-  std::vector<std::pair<std::string, std::vector<std::string>>> axes;
+std::vector<StudyParser::Axis> StudyParser::axes_of(const toml::table& grid, const Words& defaults) const {
+  std::vector<Axis> axes;
   for (const auto& [name, node] : grid) {
     const CellWord& word = *find_cell_word(dashed(name.str()));
     auto& [axis, values] = axes.emplace_back(std::string(word.name), std::vector<std::string>());
@@ -182,8 +186,40 @@ void StudyParser::expand_grid(const toml::table& grid, const Words& defaults) {
     if (array != nullptr)
       for (const toml::node& value : *array) values.push_back(word_value(word, value));
   }
-  std::stable_partition(axes.begin(), axes.end(), [](const auto& axis) { return axis.first != "batch"; });
+  expand_each_fusion(axes, defaults, grid);
+  // Innermost last: a strategy's batches stand together.
+  std::stable_partition(axes.begin(), axes.end(), [](const Axis& axis) { return axis.first != "batch"; });
+  return axes;
+}
 
+// fusion = "each", in the grid or as the file's default, becomes what the grid's engine has.
+void StudyParser::expand_each_fusion(std::vector<Axis>& axes, const Words& defaults, const toml::node& where) const {
+  const auto axis = [&](const char* key) {
+    return std::find_if(axes.begin(), axes.end(), [&](const Axis& one) { return one.first == key; });
+  };
+  const auto given = defaults.find("fusion"), engine = defaults.find("engine");
+  if (axis("fusion") == axes.end() && given != defaults.end()) axes.push_back({"fusion", {given->second}});
+  if (axis("fusion") == axes.end()) return;
+  std::vector<std::string>& values = axis("fusion")->second;
+  const auto found = std::find(values.begin(), values.end(), each_fusion);
+  if (found == values.end()) return;
+  if (values.size() > 1) refuse(where, "fusion: \"each\" holds all values already; let it stand alone");
+  const std::string name = axis("engine") != axes.end() ? axis("engine")->second.front()
+                           : engine != defaults.end()   ? engine->second
+                                                        : CellSpec().engine;
+  values.clear();
+  try {
+    for (const Fusion& fusion : ablation(make_engine(name)->capabilities().fusions))
+      values.push_back(to_string(fusion));
+  } catch (const InputError& error) {
+    refuse(where, "{}", error.what());
+  }
+}
+
+// All combinations of a grid's values; keys that the grid does not have keep the file's defaults.
+void StudyParser::expand_grid(const toml::table& grid, const Words& defaults) {
+  check_keys(grid, "[grid] ", {}, true);
+  const std::vector<Axis> axes = axes_of(grid, defaults);
   std::vector<std::size_t> at(axes.size(), 0);
   while (true) {
     Words words = defaults;
@@ -211,8 +247,6 @@ std::vector<const toml::table*> StudyParser::tables(const toml::table& root, con
 }
 
 void StudyParser::parse_general(const toml::table& root) {
-  study_.time_out = from_seconds(600);
-  study_.sample_period = from_seconds(1.0 / 6);
   if (const auto* node = get(root, "name")) study_.name = text(*node, "name");
   if (study_.name.empty()) refuse(root, "name: a study has a name");
   if (study_.name.find('/') != std::string::npos)  // it becomes a file's name

@@ -19,8 +19,8 @@ struct StudySpec {
   std::string name;
   std::uint64_t seed = 0;  // of the order in which cells run
   std::int64_t repeats = 1;
-  Nanoseconds time_out{};       // of each cell, and of each loading of a model
-  Nanoseconds sample_period{};  // of the time series
+  Nanoseconds time_out = from_seconds(600);           // of each cell, and of each loading of a model
+  Nanoseconds sample_period = from_seconds(1.0 / 6);  // of the time series
   std::vector<CellSpec> cells;  // in the order of the file, all different; paths as the file has them
   std::size_t reference = 0;    // the cell whose answers the others' are compared with
   bool frontier = true;         // search for the largest batch of each strategy

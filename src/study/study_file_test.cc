@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "study/ablation.h"
 #include "study/grid.h"
 
 namespace batchscope {
@@ -128,6 +129,37 @@ TEST(Grid, ShortNamesSayWhatDiffers) {
   const auto names = short_names(study.cells);
   EXPECT_EQ(std::set<std::string>(names.begin(), names.end()),
             (std::set<std::string>{"TP2 1.0 MiB", "TP2 2.0 MiB", "TP2 fused 1.0 MiB", "TP2 fused 2.0 MiB"}));
+}
+
+TEST(StudyFile, EachFusionIsAnAblation) {
+  const StudySpec study = parse_study("[grid]\nfusion = 'each'\nbatch = [1, 8]\n", "s.toml");
+  ASSERT_EQ(study.cells.size(), 24u);  // off, 5 alone, 5 left out, on; two batches of each
+  std::set<std::string> labels;
+  for (const CellSpec& cell : study.cells) labels.insert(fusion_label(cell.run.fusion));
+  EXPECT_THAT(labels, testing::IsSupersetOf({"off", "on", "norm", "comm", "on without norm", "on without comm"}));
+  EXPECT_FALSE(labels.contains("graph"));
+  EXPECT_EQ(parse_study("fusion = 'each'\n[grid]\nbatch = [1, 8]\n", "s.toml").cells.size(), 24u);
+  EXPECT_EQ(parse_study("fusion = 'each'\n[grid]\nfusion = 'on'\n", "s.toml").cells.size(), 1u);
+  EXPECT_THAT(complaint("[grid]\nfusion = ['each', 'on']\n"), AllOf(HasSubstr("s.toml:1"), HasSubstr("alone")));
+  EXPECT_THAT(complaint("[[cell]]\nfusion = 'each'\n"), AllOf(HasSubstr("s.toml:1"), HasSubstr("[grid]")));
+}
+
+TEST(Ablation, OfWhatAnEngineHas) {
+  const auto labels = [](std::vector<std::string> available) {
+    std::vector<std::string> names;
+    for (const Fusion& fusion : ablation(available)) names.push_back(to_string(fusion));
+    return names;
+  };
+  EXPECT_EQ(labels({}), (std::vector<std::string>{"off"}));
+  EXPECT_EQ(labels({"norm", "graph"}), (std::vector<std::string>{"off", "norm"}));
+  EXPECT_EQ(labels({"qkv", "norm"}), (std::vector<std::string>{"off", "qkv", "norm", "qkv,norm"}));
+  EXPECT_EQ(labels({"qkv", "swiglu", "norm"}), (std::vector<std::string>{"off", "qkv", "swiglu", "norm", "swiglu,norm",
+                                                                         "qkv,norm", "qkv,swiglu", "qkv,swiglu,norm"}));
+}
+
+TEST(Ablation, LabelsSayWhatIsMissing) {
+  EXPECT_EQ(fusion_label(parse_fusion("qkv,swiglu,attention,comm")), "on without norm");
+  for (const char* name : {"off", "on", "norm", "qkv,norm"}) EXPECT_EQ(fusion_label(parse_fusion(name)), name);
 }
 
 }  // namespace

@@ -1,0 +1,15 @@
+// Running a study into a .bscope file, as the verbs that do it share it.
+#pragma once
+
+#include <filesystem>
+#include <string_view>
+
+#include "study/study_file.h"
+
+namespace batchscope::cli {
+
+// Everything that is not in the file yet, in worker processes, with time series and progress. Input that cannot be used
+// is an InputError before there is a file; Interrupted says how to go on.
+void run_study(const StudySpec& study, const std::filesystem::path& path, std::string_view verb);
+
+}  // namespace batchscope::cli
