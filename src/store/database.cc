@@ -1,18 +1,11 @@
 // Opening a .bscope file (store/database.h).
 #include "store/database.h"
 
-#include <fcntl.h>
 #include <sqlite3.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
-#include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
-#include <mutex>
-#include <set>
 
 #include "base/error.h"
 #include "store/schema.h"
@@ -21,6 +14,7 @@ namespace batchscope::store {
 namespace {
 
 constexpr int busy_timeout_ms = 10'000;
+constexpr int rollback_timeout_ms = 60'000;  // of a writer that waits for readers: a long query must not end it
 // SQLite gives these names a meaning of its own; as absolute paths they are files.
 std::string sqlite_name(const std::filesystem::path& path) { return std::filesystem::absolute(path).string(); }
 
@@ -29,6 +23,7 @@ void harden(SQLite::Database& database) {
   sqlite3* handle = database.getHandle();
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
   sqlite3_limit(handle, SQLITE_LIMIT_LENGTH, 256 << 20);
   database.exec("PRAGMA cell_size_check = ON");
 }
@@ -47,16 +42,17 @@ std::int64_t pragma(SQLite::Database& database, const char* name) {
   return database.execAndGet(std::string("PRAGMA ") + name).getInt64();
 }
 
-// Tables must be exactly ours: a view of the same name, for example, could compute without end.
-void check_tables(SQLite::Database& database, const std::filesystem::path& path) {
+// Tables and views must be exactly ours: a view in place of a table, for example, could compute without end.
+void check_schema(SQLite::Database& database, const std::filesystem::path& path, std::int64_t version) {
   SQLite::Statement find(database, "SELECT type, sql FROM sqlite_schema WHERE name = ?");
   for (const SchemaObject& object : schema_objects()) {
+    if (object.since > version) continue;
     find.reset();
     find.bind(1, object.name);
     if (!find.executeStep() || find.getColumn(0).getString() != object.type ||
         find.getColumn(1).getString() != object.sql)
       throw InputError("{} is damaged: its {} {} is not the one of version {}; use a copy", path.string(), object.type,
-                       object.name, bscope_version);
+                       object.name, version);
   }
 }
 
@@ -69,12 +65,16 @@ void check_version(SQLite::Database& database, const std::filesystem::path& path
     throw InputError("{} has format version {}, this batchscope knows {}; use a newer batchscope", path.string(),
                      version, bscope_version);
   if (version < 1) throw InputError("{} is damaged: its format version is {}", path.string(), version);
-  check_tables(database, path);
+  check_schema(database, path, version);
 }
 
-bool has_unmerged_log(const std::filesystem::path& path) {
-  struct stat info {};
-  return stat((path.string() + "-wal").c_str(), &info) == 0 && info.st_size > 0;
+// A log or journal of a writer that was killed, or that is at it.
+std::optional<std::string> unmerged(const std::filesystem::path& path) {
+  for (const char* suffix : {"-wal", "-journal"}) {
+    struct stat info {};
+    if (stat((path.string() + suffix).c_str(), &info) == 0 && info.st_size > 0) return suffix;
+  }
+  return std::nullopt;
 }
 
 // As a URI, in which ?, # and % would have a meaning.
@@ -85,135 +85,139 @@ std::string immutable_uri(const std::filesystem::path& path) {
   return uri + "?immutable=1";
 }
 
+SQLite::Database connect(const std::filesystem::path& path, int flags) {
+  SQLite::Database database(sqlite_name(path), flags, busy_timeout_ms);
+  pragma(database, "schema_version");  // the first access: opens the side files
+  return database;
+}
+
+// What a killed writer had begun is taken back from its rollback journal, which only a connection that may write can
+// do.
+void roll_back(const std::filesystem::path& path) { connect(path, SQLite::OPEN_READWRITE); }
+
 SQLite::Database connect_for_reading(const std::filesystem::path& path) {
   try {
-    SQLite::Database database(sqlite_name(path), SQLite::OPEN_READONLY, busy_timeout_ms);
-    pragma(database, "schema_version");  // the first access: opens the side files
-    return database;
+    return connect(path, SQLite::OPEN_READONLY);
   } catch (const SQLite::Exception& error) {
-    // In a folder where we may not write, SQLite cannot make the side files of WAL. When none holds data the file alone
-    // is the whole truth.
     const bool refused = error.getErrorCode() == SQLITE_CANTOPEN || error.getErrorCode() == SQLITE_READONLY;
     if (!refused) throw;
-    if (has_unmerged_log(path))
-      throw InputError(
-          "cannot read {}: its writer was killed and the folder is read-only; copy it, with {}-wal, to a folder where "
-          "you may write",
-          path.string(), path.filename().string());
+  }
+  const auto side_file = unmerged(path);
+  // In a folder where we may not write, SQLite cannot make the side files of WAL. When none holds data the file alone
+  // is the whole truth.
+  if (!side_file)
     return SQLite::Database(immutable_uri(path), SQLite::OPEN_READONLY | SQLite::OPEN_URI, busy_timeout_ms);
+  try {
+    roll_back(path);
+    return connect(path, SQLite::OPEN_READONLY);
+  } catch (const SQLite::Exception&) {
+    throw InputError(
+        "cannot read {}: its writer was killed and the folder is read-only; copy it, with {}{}, to a folder where you "
+        "may write",
+        path.string(), path.filename().string(), *side_file);
   }
 }
 
-void refuse_network_file_system(const std::filesystem::path& path) {
-  struct NetworkFileSystem {
-    unsigned long magic;
-    const char* name;
-  };
-  constexpr std::array network{NetworkFileSystem{0x6969, "NFS"},        NetworkFileSystem{0x517B, "SMB"},
-                               NetworkFileSystem{0xFF534D42, "CIFS"},   NetworkFileSystem{0xFE534D42, "SMB"},
-                               NetworkFileSystem{0x0BD00BD0, "Lustre"}, NetworkFileSystem{0x47504653, "GPFS"},
-                               NetworkFileSystem{0x00C36400, "Ceph"},   NetworkFileSystem{0x5346414F, "AFS"},
-                               NetworkFileSystem{0x19830326, "BeeGFS"}};
-  struct statfs info {};
-  if (statfs(path.c_str(), &info) != 0) return;
-  for (const auto& system : network)
-    if ((static_cast<unsigned long>(info.f_type) & 0xFFFFFFFFUL) == system.magic)
-      throw InputError(
-          "cannot write {}: it is on a network file system ({}), where SQLite's log cannot be relied on; write to a "
-          "local disk and copy the file afterwards",
-          path.string(), system.name);
-}
-
-void make_tables(SQLite::Database& database) {
+// Brings the schema of that version to ours, in one transaction; version 0 is an empty file.
+void migrate(SQLite::Database& database, const std::filesystem::path& path, std::int64_t version) {
   SQLite::Transaction transaction(database, SQLite::TransactionBehavior::IMMEDIATE);
-  for (const SchemaObject& object : schema_objects()) database.exec(object.sql);
-  database.exec(fmt::format("PRAGMA application_id = {}", bscope_application_id));
+  SQLite::Statement find(database, "SELECT type FROM sqlite_schema WHERE name = ?");
+  for (const SchemaObject& object : schema_objects()) {
+    if (object.since <= version) continue;
+    find.reset();
+    find.bind(1, object.name);
+    if (find.executeStep())
+      throw InputError("cannot write {}: it has a {} {} that is not batchscope's, in place of our {}; rename it",
+                       path.string(), find.getColumn(0).getString(), object.name, object.type);
+    find.reset();
+    database.exec(object.sql);
+  }
+  if (version == 0) database.exec(fmt::format("PRAGMA application_id = {}", bscope_application_id));
   database.exec(fmt::format("PRAGMA user_version = {}", bscope_version));
   transaction.commit();
+}
+
+std::string set_journal_mode(SQLite::Database& database, const char* mode) {
+  return database.execAndGet(std::string("PRAGMA journal_mode = ") + mode).getString();
+}
+
+// True when the file is written with a log from now on. A read-only folder shows here, not at the first commit.
+bool use_log(SQLite::Database& database) {
+  if (set_journal_mode(database, "WAL") != "wal") return false;
+  SQLite::Transaction(database, SQLite::TransactionBehavior::IMMEDIATE).commit();
+  return true;
+}
+
+// The connection is in exclusive mode until here: so a file that was left with a log is read without shared memory.
+void use_rollback_journal(SQLite::Database& database, const std::filesystem::path& path) {
+  if (set_journal_mode(database, "DELETE") != "delete")
+    throw InputError("cannot write {}: its file system has no locks that SQLite needs; write to a local disk",
+                     path.string());
+  database.exec("PRAGMA locking_mode = NORMAL");
+  sqlite3_busy_timeout(database.getHandle(), rollback_timeout_ms);
+  // A write, if of what is there already: the end of it lets the locks go, and a read-only folder shows here.
+  SQLite::Transaction transaction(database, SQLite::TransactionBehavior::IMMEDIATE);
+  database.exec(fmt::format("PRAGMA user_version = {}", pragma(database, "user_version")));
+  transaction.commit();
+}
+
+SQLite::Database open_with(const std::filesystem::path& path, bool is_new, Journal& journal) {
+  SQLite::Database database(sqlite_name(path), SQLite::OPEN_READWRITE, busy_timeout_ms);
+  harden(database);
+  if (journal == Journal::rollback) database.exec("PRAGMA locking_mode = EXCLUSIVE");
+  database.exec("PRAGMA synchronous = FULL");  // about one commit a second: power may fail too
+  database.exec("PRAGMA foreign_keys = ON");
+  if (is_new)
+    migrate(database, path, 0);
+  else
+    check_version(database, path);
+  if (journal == Journal::log && !use_log(database)) journal = Journal::rollback;
+  if (journal == Journal::rollback) use_rollback_journal(database, path);
+  if (const std::int64_t version = pragma(database, "user_version"); version < bscope_version)
+    migrate(database, path, version);
+  return database;
+}
+
+// Where the memory that programs share for a log cannot be had.
+bool lacks_shared_memory(const SQLite::Exception& error) {
+  switch (error.getExtendedErrorCode()) {
+    case SQLITE_IOERR_SHMOPEN:
+    case SQLITE_IOERR_SHMMAP:
+    case SQLITE_IOERR_SHMLOCK:
+      return true;
+    default:
+      return error.getErrorCode() == SQLITE_PROTOCOL || error.getErrorCode() == SQLITE_CANTOPEN;
+  }
+}
+
+[[noreturn]] void refuse_empty(const std::filesystem::path& path) {
+  throw InputError("{} is empty: whatever was to write it ended before it began", path.string());
 }
 
 }  // namespace
 
 SQLite::Database open_for_reading(const std::filesystem::path& path) {
-  if (check_file(path).st_size == 0)
-    throw InputError("{} is empty: whatever was to write it ended before it began", path.string());
+  if (check_file(path).st_size == 0) refuse_empty(path);
   return guarded(path, Doing::opening, [&] {
     auto database = connect_for_reading(path);
+    if (check_file(path).st_size == 0) refuse_empty(path);  // its first transaction was rolled back
     harden(database);
     check_version(database, path);
     return database;
   });
 }
 
-SQLite::Database open_for_writing(const std::filesystem::path& path) {
+SQLite::Database open_for_writing(const std::filesystem::path& path, Journal& journal) {
   const bool is_new = check_file(path).st_size == 0;
-  refuse_network_file_system(path);
   return guarded(path, Doing::opening, [&] {
-    SQLite::Database database(sqlite_name(path), SQLite::OPEN_READWRITE, busy_timeout_ms);
-    harden(database);
-    if (is_new)
-      make_tables(database);
-    else
-      check_version(database, path);
-    // The first commit is the first moment at which a read-only folder or a missing shared memory shows.
-    const std::string mode = database.execAndGet("PRAGMA journal_mode = WAL").getString();
-    if (mode != "wal")
-      throw InputError(
-          "cannot write {}: its file system has no shared memory maps, which SQLite's log needs; write to "
-          "a local disk and copy the file afterwards",
-          path.string());
-    database.exec("PRAGMA synchronous = FULL");  // about one commit a second: power may fail too
-    database.exec("PRAGMA foreign_keys = ON");
-    return database;
+    try {
+      return open_with(path, is_new, journal);
+    } catch (const SQLite::Exception& error) {
+      if (journal == Journal::rollback || !lacks_shared_memory(error)) throw;
+    }
+    journal = Journal::rollback;
+    return open_with(path, check_file(path).st_size == 0, journal);
   });
-}
-
-namespace {
-
-// Files that this process writes, by device and inode.
-std::mutex own_files_mutex;
-std::set<WriterLock::FileId>& own_files() {
-  static std::set<WriterLock::FileId> files;
-  return files;
-}
-
-[[noreturn]] void refuse_second_writer(const std::filesystem::path& path) {
-  throw InputError("{} is being written by another batchscope; wait for its end, or name another file", path.string());
-}
-
-}  // namespace
-
-WriterLock::WriterLock(const std::filesystem::path& path, bool make, bool must_be_new) {
-  const std::lock_guard guard(own_files_mutex);
-  struct stat info {};
-  // Asked before the file is opened, because closing it again would drop the locks of the writer that we have.
-  if (stat(path.c_str(), &info) == 0 && own_files().contains({info.st_dev, info.st_ino})) refuse_second_writer(path);
-  const int flags = O_RDWR | O_CLOEXEC;
-  if (make) {
-    descriptor_ = open(path.c_str(), flags | O_CREAT | O_EXCL, 0666);
-    made_ = descriptor_ >= 0;
-    if (!made_ && errno == EEXIST && must_be_new)
-      throw InputError("{} exists already; name another file", path.string());
-  }
-  if (!made_ && (!make || errno == EEXIST)) descriptor_ = open(path.c_str(), flags);
-  if (descriptor_ < 0)
-    throw InputError("cannot write {}: {}; check the path and its permissions", path.string(), std::strerror(errno));
-  const bool locked = flock(descriptor_, LOCK_EX | LOCK_NB) == 0;
-  const int reason = errno;
-  if (locked && fstat(descriptor_, &info) == 0) {
-    id_ = {info.st_dev, info.st_ino};
-    own_files().insert(id_);
-    return;
-  }
-  close(descriptor_);
-  if (reason == EWOULDBLOCK) refuse_second_writer(path);
-  throw InputError("cannot lock {}: {}; write to a local disk", path.string(), std::strerror(reason));
-}
-
-WriterLock::~WriterLock() {
-  const std::lock_guard guard(own_files_mutex);
-  own_files().erase(id_);
-  close(descriptor_);
 }
 
 void rethrow(const SQLite::Exception& error, const std::filesystem::path& path, Doing doing) {
@@ -226,14 +230,13 @@ void rethrow(const SQLite::Exception& error, const std::filesystem::path& path, 
     case SQLITE_CORRUPT:
       throw InputError("{} is damaged ({}); use a copy, or save what is left: sqlite3 FILE .recover", file, what);
     case SQLITE_BUSY:
-      throw Failure("{} was held by another program for more than {} s; close it there", file, busy_timeout_ms / 1000);
+      throw Failure("{} was held by another program for too long; close it there", file);
     case SQLITE_FULL:
       throw Failure("cannot write {}: the disk is full; free some space, what was committed is kept", file);
     default:
       break;
   }
-  if (doing == Doing::opening)
-    throw InputError("cannot open {}: {}; its folder must be writable, and on a local disk", file, what);
+  if (doing == Doing::opening) throw InputError("cannot open {}: {}; its folder must be writable", file, what);
   if (doing == Doing::reading) throw InputError("cannot read {}: {}", file, what);
   throw Failure("cannot write {}: {}; check free space and limits, what was committed is kept", file, what);
 }

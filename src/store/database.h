@@ -9,7 +9,6 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
-#include <utility>
 
 #include "base/clock.h"
 
@@ -17,24 +16,13 @@ namespace batchscope::store {
 
 // Opens for reading and checks that it is a .bscope of a version we know. InputError otherwise.
 SQLite::Database open_for_reading(const std::filesystem::path& path);
-// Opens for writing; makes the tables when the file is empty. The caller holds the writer's lock.
-SQLite::Database open_for_writing(const std::filesystem::path& path);
 
-// Keeps other writers out for its lifetime, and makes the file when it is not there and `make` says so.
-class WriterLock {
- public:
-  using FileId = std::pair<std::uint64_t, std::uint64_t>;  // device, inode
-  WriterLock(const std::filesystem::path& path, bool make, bool must_be_new);
-  ~WriterLock();
-  WriterLock(const WriterLock&) = delete;
-  WriterLock& operator=(const WriterLock&) = delete;
-  bool made() const { return made_; }
-
- private:
-  int descriptor_ = -1;
-  FileId id_;
-  bool made_ = false;
-};
+// How what is not yet committed is kept: a log that readers see through (WAL), which needs memory that all programs
+// share, so one machine; or a rollback journal, which works anywhere, while readers and the writer wait for each other.
+enum class Journal { log, rollback };
+// Opens for writing; makes the tables when the file is empty, and brings one of an older version forward. The caller
+// holds the writer's lock. Where the log cannot be had `journal` becomes rollback.
+SQLite::Database open_for_writing(const std::filesystem::path& path, Journal& journal);
 
 enum class Doing { opening, reading, writing };
 // Throws SQLite's error as ours: one line with the file, what happened and what to do.

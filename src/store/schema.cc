@@ -1,4 +1,4 @@
-// The tables of a .bscope file, version 1. Times: *_ns on the host's monotonic clock, *_unix_s since 1970.
+// The tables and views of a .bscope file. Times: *_ns on the host's monotonic clock, *_unix_s and *_unix_ns since 1970.
 #include "store/schema.h"
 
 #include <array>
@@ -7,25 +7,25 @@ namespace batchscope {
 namespace {
 
 constexpr std::array objects{
-    SchemaObject{"table", "sessions", R"(CREATE TABLE sessions (
+    SchemaObject{1, "table", "sessions", R"(CREATE TABLE sessions (
   id INTEGER PRIMARY KEY,
   verb TEXT NOT NULL,
   started_unix_s REAL NOT NULL,
   ended_unix_s REAL,
   monotonic_zero_unix_ns INTEGER NOT NULL
 ))"},
-    SchemaObject{"table", "environment", R"(CREATE TABLE environment (
+    SchemaObject{1, "table", "environment", R"(CREATE TABLE environment (
   session INTEGER NOT NULL REFERENCES sessions(id),
   key TEXT NOT NULL,
   value TEXT NOT NULL,
   PRIMARY KEY (session, key)
 ) WITHOUT ROWID)"},
-    SchemaObject{"table", "studies", R"(CREATE TABLE studies (
+    SchemaObject{1, "table", "studies", R"(CREATE TABLE studies (
   id INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
   spec_json TEXT NOT NULL
 ))"},
-    SchemaObject{"table", "cells", R"(CREATE TABLE cells (
+    SchemaObject{1, "table", "cells", R"(CREATE TABLE cells (
   id INTEGER PRIMARY KEY,
   study INTEGER NOT NULL REFERENCES studies(id),
   key TEXT NOT NULL,
@@ -34,7 +34,7 @@ constexpr std::array objects{
   run_order INTEGER NOT NULL,
   UNIQUE (study, key)
 ))"},
-    SchemaObject{"table", "attempts", R"(CREATE TABLE attempts (
+    SchemaObject{1, "table", "attempts", R"(CREATE TABLE attempts (
   id INTEGER PRIMARY KEY,
   cell INTEGER NOT NULL REFERENCES cells(id),
   session INTEGER NOT NULL REFERENCES sessions(id),
@@ -51,7 +51,7 @@ constexpr std::array objects{
   result_json TEXT NOT NULL,
   UNIQUE (cell, number)
 ))"},
-    SchemaObject{"table", "items", R"(CREATE TABLE items (
+    SchemaObject{1, "table", "items", R"(CREATE TABLE items (
   attempt INTEGER NOT NULL REFERENCES attempts(id),
   position INTEGER NOT NULL,
   id_json TEXT NOT NULL,
@@ -65,7 +65,7 @@ constexpr std::array objects{
   pred_tokens INTEGER,
   PRIMARY KEY (attempt, position)
 ) WITHOUT ROWID)"},
-    SchemaObject{"table", "phases", R"(CREATE TABLE phases (
+    SchemaObject{1, "table", "phases", R"(CREATE TABLE phases (
   id INTEGER PRIMARY KEY,
   session INTEGER NOT NULL REFERENCES sessions(id),
   attempt INTEGER REFERENCES attempts(id),
@@ -78,8 +78,8 @@ constexpr std::array objects{
   clock_error_ns INTEGER NOT NULL,
   detail TEXT NOT NULL
 ))"},
-    SchemaObject{"index", "phases_by_attempt", "CREATE INDEX phases_by_attempt ON phases (attempt, begin_ns)"},
-    SchemaObject{"table", "ledger", R"(CREATE TABLE ledger (
+    SchemaObject{1, "index", "phases_by_attempt", "CREATE INDEX phases_by_attempt ON phases (attempt, begin_ns)"},
+    SchemaObject{1, "table", "ledger", R"(CREATE TABLE ledger (
   attempt INTEGER NOT NULL REFERENCES attempts(id),
   position INTEGER NOT NULL,
   rank INTEGER NOT NULL,
@@ -94,7 +94,7 @@ constexpr std::array objects{
   counted_rx_bytes INTEGER,
   PRIMARY KEY (attempt, position)
 ) WITHOUT ROWID)"},
-    SchemaObject{"table", "devices", R"(CREATE TABLE devices (
+    SchemaObject{1, "table", "devices", R"(CREATE TABLE devices (
   attempt INTEGER NOT NULL REFERENCES attempts(id),
   position INTEGER NOT NULL,
   name TEXT NOT NULL,
@@ -108,7 +108,7 @@ constexpr std::array objects{
   energy_j REAL,
   PRIMARY KEY (attempt, position)
 ) WITHOUT ROWID)"},
-    SchemaObject{"table", "links", R"(CREATE TABLE links (
+    SchemaObject{1, "table", "links", R"(CREATE TABLE links (
   attempt INTEGER NOT NULL,
   device INTEGER NOT NULL,
   position INTEGER NOT NULL,
@@ -122,7 +122,7 @@ constexpr std::array objects{
   PRIMARY KEY (attempt, device, position),
   FOREIGN KEY (attempt, device) REFERENCES devices(attempt, position)
 ) WITHOUT ROWID)"},
-    SchemaObject{"table", "frontiers", R"(CREATE TABLE frontiers (
+    SchemaObject{1, "table", "frontiers", R"(CREATE TABLE frontiers (
   id INTEGER PRIMARY KEY,
   study INTEGER NOT NULL REFERENCES studies(id),
   strategy TEXT NOT NULL,
@@ -132,7 +132,7 @@ constexpr std::array objects{
   reason TEXT NOT NULL,
   UNIQUE (study, strategy)
 ))"},
-    SchemaObject{"table", "frontier_tries", R"(CREATE TABLE frontier_tries (
+    SchemaObject{1, "table", "frontier_tries", R"(CREATE TABLE frontier_tries (
   frontier INTEGER NOT NULL REFERENCES frontiers(id),
   position INTEGER NOT NULL,
   batch INTEGER NOT NULL,
@@ -140,7 +140,7 @@ constexpr std::array objects{
   reason TEXT NOT NULL,
   PRIMARY KEY (frontier, position)
 ) WITHOUT ROWID)"},
-    SchemaObject{"table", "series", R"(CREATE TABLE series (
+    SchemaObject{1, "table", "series", R"(CREATE TABLE series (
   id INTEGER PRIMARY KEY,
   session INTEGER NOT NULL REFERENCES sessions(id),
   name TEXT NOT NULL,
@@ -154,7 +154,7 @@ constexpr std::array objects{
   refresh_ns INTEGER,
   help TEXT NOT NULL
 ))"},
-    SchemaObject{"table", "ticks", R"(CREATE TABLE ticks (
+    SchemaObject{1, "table", "ticks", R"(CREATE TABLE ticks (
   id INTEGER PRIMARY KEY,
   begin_ns INTEGER NOT NULL,
   end_ns INTEGER NOT NULL,
@@ -163,7 +163,7 @@ constexpr std::array objects{
 ))"},
     // What a summary needs stands apart from the compressed values, so that it reads little of the file.
     // `ticks` is an id of that table, not declared as such: SQLite would search all chunks when ticks are replaced.
-    SchemaObject{"table", "chunks", R"(CREATE TABLE chunks (
+    SchemaObject{1, "table", "chunks", R"(CREATE TABLE chunks (
   id INTEGER PRIMARY KEY,
   series INTEGER NOT NULL REFERENCES series(id),
   ticks INTEGER NOT NULL,
@@ -177,12 +177,12 @@ constexpr std::array objects{
   first REAL,
   last REAL
 ))"},
-    SchemaObject{"index", "chunks_by_series", "CREATE INDEX chunks_by_series ON chunks (series, begin_ns)"},
-    SchemaObject{"table", "chunk_data", R"(CREATE TABLE chunk_data (
+    SchemaObject{1, "index", "chunks_by_series", "CREATE INDEX chunks_by_series ON chunks (series, begin_ns)"},
+    SchemaObject{1, "table", "chunk_data", R"(CREATE TABLE chunk_data (
   chunk INTEGER PRIMARY KEY REFERENCES chunks(id),
   data BLOB NOT NULL
 ))"},
-    SchemaObject{"table", "gaps", R"(CREATE TABLE gaps (
+    SchemaObject{1, "table", "gaps", R"(CREATE TABLE gaps (
   series INTEGER NOT NULL REFERENCES series(id),
   begin_ns INTEGER NOT NULL,
   end_ns INTEGER NOT NULL,
@@ -190,7 +190,7 @@ constexpr std::array objects{
   reason TEXT NOT NULL,
   PRIMARY KEY (series, begin_ns)
 ) WITHOUT ROWID)"},
-    SchemaObject{"table", "samplers", R"(CREATE TABLE samplers (
+    SchemaObject{1, "table", "samplers", R"(CREATE TABLE samplers (
   session INTEGER NOT NULL REFERENCES sessions(id),
   source TEXT NOT NULL,
   period_ns INTEGER NOT NULL,
@@ -206,6 +206,85 @@ constexpr std::array objects{
   cpu_share REAL,
   PRIMARY KEY (session, source)
 ) WITHOUT ROWID)"},
+    // The views use only functions of SQLite that are the same everywhere. What is no JSON counts as unknown: a query
+    // must not fail because of one row.
+    SchemaObject{2, "view", "attempt_settings", R"(CREATE VIEW attempt_settings AS
+SELECT attempt, session, host, study, cell, key, position, number, status, valid,
+  json_extract(spec, '$.strategy') AS strategy,
+  json_extract(spec, '$.repeat') AS repeat,
+  json_extract(spec, '$.spec.engine') AS engine,
+  iif(json_extract(spec, '$.spec.model.path') || json_extract(spec, '$.spec.model.random_shape') = '', 'embedded',
+    json_extract(spec, '$.spec.model.path') || json_extract(spec, '$.spec.model.random_shape')) AS model,
+  iif(json_extract(spec, '$.spec.task') = '', 'embedded', json_extract(spec, '$.spec.task')) AS task,
+  json_extract(spec, '$.spec.limit') AS item_limit,
+  json_extract(spec, '$.spec.device') AS device_list,
+  json_extract(spec, '$.spec.parallel') AS parallel,
+  json_extract(spec, '$.spec.fusion') AS fusion,
+  json_extract(spec, '$.spec.packing') AS packing,
+  json_extract(spec, '$.spec.dtype') AS dtype,
+  json_extract(spec, '$.spec.batch') AS batch,
+  json_extract(spec, '$.spec.threads') AS threads,
+  json_extract(spec, '$.spec.device_memory_bytes') AS device_memory_bytes,
+  json_extract(spec, '$.spec.link.bytes_per_second') AS link_bytes_per_s,
+  json_extract(spec, '$.spec.link.latency_ns') AS link_latency_ns,
+  json_extract(spec, '$.spec.max_tokens_per_sequence') AS max_tokens_per_sequence
+FROM (SELECT attempts.id AS attempt, session, studies.name AS study, cell, key, position, number, status, valid,
+    (SELECT value FROM environment WHERE session = attempts.session AND key = 'host') AS host,
+    iif(json_valid(cells.spec_json), cells.spec_json, NULL) AS spec
+  FROM attempts JOIN cells ON cells.id = cell JOIN studies ON studies.id = cells.study))"},
+    SchemaObject{2, "view", "cell_results", R"(CREATE VIEW cell_results AS
+SELECT settings.*, reason, started_unix_s, ended_unix_s, seconds, load_seconds,
+  json_extract(result, '$.items') AS items,
+  json_extract(result, '$.acc') AS acc,
+  json_extract(result, '$.acc_norm') AS acc_norm,
+  json_extract(result, '$.acc_norm_low') AS acc_norm_low,
+  json_extract(result, '$.acc_norm_high') AS acc_norm_high,
+  json_extract(result, '$.tokens_per_s') AS tokens_per_s,
+  json_extract(result, '$.tokens.requested') AS tokens_requested,
+  json_extract(result, '$.tokens.truncated') AS tokens_truncated,
+  json_extract(result, '$.tokens.computed') AS tokens_computed,
+  json_extract(result, '$.tokens.padding') AS tokens_padding,
+  json_extract(result, '$.batches') AS batches,
+  json_extract(result, '$.batch_ms.p50') AS batch_p50_ms,
+  json_extract(result, '$.batch_ms.p90') AS batch_p90_ms,
+  json_extract(result, '$.batch_ms.p99') AS batch_p99_ms,
+  (SELECT max(peak_bytes) FROM devices WHERE devices.attempt = settings.attempt) AS largest_peak_bytes,
+  (SELECT sum(counted_tx_bytes) FROM links WHERE links.attempt = settings.attempt) AS counted_tx_bytes
+FROM attempt_settings AS settings JOIN (SELECT id, reason, started_unix_s, ended_unix_s, seconds, load_seconds,
+    iif(json_valid(result_json), result_json, NULL) AS result FROM attempts
+    WHERE status NOT IN ('running', 'interrupted')) AS ended ON ended.id = settings.attempt)"},
+    SchemaObject{2, "view", "item_results", R"(CREATE VIEW item_results AS
+SELECT settings.*, items.position AS item, iif(json_valid(id_json), json_extract(id_json, '$'), id_json) AS id, gold,
+  pred, pred_norm, pred_bytes, pred_tokens, pred = gold AS is_right, pred_norm = gold AS is_right_norm, truncated,
+  ll_json, tokens_json
+FROM attempt_settings AS settings JOIN items ON items.attempt = settings.attempt)"},
+    SchemaObject{2, "view", "device_results", R"(CREATE VIEW device_results AS
+SELECT settings.*, devices.position AS device, name, is_virtual, capacity_bytes, planned_bytes, peak_bytes,
+  busy_compute, busy_communicate, busy_idle, energy_j
+FROM attempt_settings AS settings JOIN devices ON devices.attempt = settings.attempt)"},
+    SchemaObject{2, "view", "link_results", R"(CREATE VIEW link_results AS
+SELECT settings.*, device, devices.name AS device_name, kind, predicted_tx_bytes, counted_tx_bytes, link_tx_bytes,
+  predicted_rx_bytes, counted_rx_bytes, link_rx_bytes
+FROM attempt_settings AS settings JOIN links ON links.attempt = settings.attempt
+JOIN devices ON devices.attempt = links.attempt AND devices.position = links.device)"},
+    SchemaObject{2, "view", "ledger_results", R"(CREATE VIEW ledger_results AS
+SELECT settings.*, rank, collective, algorithm, phase, calls, payload_bytes, predicted_tx_bytes, counted_tx_bytes,
+  predicted_rx_bytes, counted_rx_bytes
+FROM attempt_settings AS settings JOIN ledger ON ledger.attempt = settings.attempt)"},
+    SchemaObject{2, "view", "phase_times", R"(CREATE VIEW phase_times AS
+SELECT phases.session, (SELECT value FROM environment WHERE session = sessions.id AND key = 'host') AS host,
+  phases.attempt, study, settings.key, name, track,
+  monotonic_zero_unix_ns + begin_ns + clock_offset_ns AS begin_unix_ns,
+  monotonic_zero_unix_ns + end_ns + clock_offset_ns AS end_unix_ns,
+  (end_ns - begin_ns) * 1e-9 AS seconds, clock_error_ns, detail
+FROM phases JOIN sessions ON sessions.id = phases.session
+LEFT JOIN attempt_settings AS settings ON settings.attempt = phases.attempt)"},
+    SchemaObject{2, "view", "sample_means", R"(CREATE VIEW sample_means AS
+SELECT series.session, (SELECT value FROM environment WHERE session = sessions.id AND key = 'host') AS host, series,
+  name, unit, kind, device, source, is_virtual,
+  monotonic_zero_unix_ns + begin_ns AS begin_unix_ns, monotonic_zero_unix_ns + end_ns AS end_unix_ns,
+  count, absent, sum / count AS mean, min, max, first, last
+FROM chunks JOIN series ON series.id = series JOIN sessions ON sessions.id = series.session)"},
 };
 
 }  // namespace

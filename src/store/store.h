@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/phase.h"
+#include "store/file_system.h"
 #include "store/records.h"
 
 namespace batchscope {
@@ -68,11 +69,12 @@ enum class OpenMode {
 };
 
 // Writes. Any thread may call; each call is one transaction: it is committed when the call returns, or not at all.
-// Opening fails with InputError (as reading does; also: folder not writable, network file system, another writer is at
-// it). Later calls fail with Failure: disk full, file taken away. What was committed before stays.
+// Opening fails with InputError (as reading does; also: folder not writable, another writer is at it). Later calls fail
+// with Failure: disk full, file taken away. What was committed before stays. A file of an older version is brought
+// forward. On a network file system it is written with a rollback journal, after a warning.
 class StoreWriter {
  public:
-  StoreWriter(const std::filesystem::path& path, OpenMode mode);
+  StoreWriter(const std::filesystem::path& path, OpenMode mode, const FileSystemProbe& network = network_file_system);
   ~StoreWriter();  // ends the open sessions; leaves one file without side files where no reader is at it
   StoreWriter(const StoreWriter&) = delete;
   StoreWriter& operator=(const StoreWriter&) = delete;

@@ -185,7 +185,7 @@ TEST(Store, ClosedFileIsOneFile) {
   const TestFolder folder;
   { StoreWriter writer(folder / "s.bscope", OpenMode::create); }
   EXPECT_FALSE(std::filesystem::exists(folder / "s.bscope-wal"));
-  EXPECT_EQ(StoreReader(folder / "s.bscope").version(), 1);
+  EXPECT_EQ(StoreReader(folder / "s.bscope").version(), bscope_version);
 }
 
 TEST(Store, OpenModes) {

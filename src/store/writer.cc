@@ -1,4 +1,5 @@
 // Writing a .bscope file (store/store.h): each call one transaction.
+#include <spdlog/spdlog.h>
 #include <sqlite3.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include "store/database.h"
 #include "store/sample_writer.h"
 #include "store/store.h"
+#include "store/writer_lock.h"
 
 namespace batchscope {
 
@@ -23,36 +25,47 @@ namespace {
 
 double unix_seconds() { return to_seconds(unix_time()); }
 
+store::WriterLock::Place place_of(const std::optional<std::string>& network) {
+  return network ? store::WriterLock::Place::beside : store::WriterLock::Place::on_file;
+}
+
 // Before the lock is taken: what must not be replaced is refused.
-void remove_old(const std::filesystem::path& path) {
+void remove_old(const std::filesystem::path& path, store::WriterLock::Place place) {
   std::error_code error;
   if (!std::filesystem::exists(path, error)) return;
   if (std::filesystem::file_size(path, error) != 0) {
     { const StoreReader old(path); }
-    const store::WriterLock lock(path, false, false);
+    const store::WriterLock lock(path, false, false, place);
   }
-  for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(path.string() + suffix, error);
+  for (const char* suffix : {"", "-wal", "-shm", "-journal"}) std::filesystem::remove(path.string() + suffix, error);
 }
 
 }  // namespace
 
 struct StoreWriter::Impl {
   std::filesystem::path path;
+  std::optional<std::string> network;  // the file system's name
   store::WriterLock lock;
   SQLite::Database database;
   store::SampleWriter samples;
   std::set<std::int64_t> open_sessions;
   std::mutex mutex;
 
-  Impl(const std::filesystem::path& file, OpenMode mode)
+  Impl(const std::filesystem::path& file, OpenMode mode, std::optional<std::string> network_name)
       : path(file),
-        lock(file, mode != OpenMode::append, mode == OpenMode::create || mode == OpenMode::replace),
+        network(std::move(network_name)),
+        lock(file, mode != OpenMode::append, mode == OpenMode::create || mode == OpenMode::replace, place_of(network)),
         database(open()),
         samples(database) {}
 
   SQLite::Database open() {
+    auto journal = network ? store::Journal::rollback : store::Journal::log;
     try {
-      return store::open_for_writing(path);
+      auto opened = store::open_for_writing(path, journal);
+      if (journal == store::Journal::rollback)
+        spdlog::warn("{}: {}, where a log cannot be relied on; it is written more slowly, and readers may have to wait",
+                     path.string(), network ? "on a network file system (" + *network + ")" : "without shared memory");
+      return opened;
     } catch (...) {
       if (lock.made()) unlink(path.c_str());  // nothing half-written stays behind
       throw;
@@ -100,9 +113,10 @@ struct StoreWriter::Impl {
   void close();
 };
 
-StoreWriter::StoreWriter(const std::filesystem::path& path, OpenMode mode) {
-  if (mode == OpenMode::replace) remove_old(path);
-  impl_ = std::make_unique<Impl>(path, mode);
+StoreWriter::StoreWriter(const std::filesystem::path& path, OpenMode mode, const FileSystemProbe& network) {
+  const auto name = network(path);
+  if (mode == OpenMode::replace) remove_old(path, place_of(name));
+  impl_ = std::make_unique<Impl>(path, mode, name);
 }
 
 StoreWriter::~StoreWriter() {
