@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "model/rope_frequencies.h"
 #include "ops/attention.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
@@ -33,6 +34,7 @@ Forward::Forward(const ModelConfig& config, const Layout& layout, std::int64_t r
       place_(layout.place(rank)),
       dtype_(dtype),
       share_(layer_share(config, layout.shards(), place_.shard)),
+      layers_(layer_range(config, layout.stages(), place_.stage)),
       heads_{.heads = share_.heads.size(),
              .head_dim = config.head_dim,
              .first_head = share_.heads.begin,
@@ -113,8 +115,7 @@ void Forward::run_layers(Step& step) {
   step.sine = allocate("RoPE sines", DType::f32, tokens, config_.head_dim / 2);
   {
     const ArenaScope inputs(device_.arena());
-    rope_table(device_, upload("positions", step.batch.positions), weights_.inverse_frequencies, step.cosine,
-               step.sine);
+    make_rope_table(step);
     if (first_stage()) embedding(device_, upload("token ids", step.batch.tokens), weights_.embedding, step.x);
   }
   if (step.cache != nullptr) step.cache_rows = upload("cache rows", step.cache->rows);
@@ -134,6 +135,35 @@ void Forward::run_layers(Step& step) {
   if (!last_stage()) stages_.send(step.x, stages_.rank() + 1, "boundary");
 }
 
+// Under dynamic scaling the frequencies follow from each sequence's own length; a padded row is as long as its batch.
+void Forward::make_rope_table(Step& step) {
+  const RopeScaling& scaling = config_.rope_scaling;
+  const auto factor = static_cast<float>(scaling.attention_factor);
+  const Tensor positions = upload("positions", step.batch.positions);
+  if (scaling.kind != RopeScaling::Kind::dynamic)
+    return rope_table(device_, positions, weights_.inverse_frequencies, factor, step.cosine, step.sine);
+  for (const auto& segment : step.batch.segments) {
+    if (segment.shared.count > 0 && segment.keys() > config_.max_positions)
+      throw InputError(
+          "--packing prefix: under dynamic RoPE scaling, sequences of more than {} tokens do not share keys, and one "
+          "has {}; use packed",
+          config_.max_positions, segment.keys());
+    const ArenaScope scope(device_.arena());
+    const Tensor own = allocate("RoPE frequencies of a sequence", DType::f32, 1, config_.head_dim / 2);
+    const auto frequencies = inverse_frequencies(config_, segment.keys());
+    device_.upload(
+        HostMatrix{reinterpret_cast<const std::byte*>(frequencies.data()), DType::f32, 1, own.columns, own.columns},
+        own);
+    const auto rows = [&](const Tensor& x) { return x.row_range(segment.query_begin, segment.query_count); };
+    rope_table(device_, positions.column_range(segment.query_begin, segment.query_count), own, factor,
+               rows(step.cosine), rows(step.sine));
+  }
+}
+
+AttentionShape Forward::shape_of(const Step& step, std::size_t layer) const {
+  return {&step.batch.segments, heads_, config_.window(layers_.begin + static_cast<std::int64_t>(layer))};
+}
+
 // h = attention(h), this shard's part of the sum.
 void Forward::attention(const Step& step, std::size_t layer) {
   const ArenaScope scope(device_.arena());
@@ -145,7 +175,7 @@ void Forward::attention(const Step& step, std::size_t layer) {
   Tensor q, k, v;
   if (step.fusion.qkv) {
     const Tensor qkv = allocate("queries, keys and values", dtype_, tokens, q_width + 2 * kv_width);
-    linear(device_, step.h, w.qkv, qkv);
+    linear(device_, step.h, w.qkv, w.qkv_bias, qkv);
     q = qkv.column_range(0, q_width);
     k = qkv.column_range(q_width, kv_width);
     v = qkv.column_range(q_width + kv_width, kv_width);
@@ -153,12 +183,17 @@ void Forward::attention(const Step& step, std::size_t layer) {
     q = allocate("queries", dtype_, tokens, q_width);
     k = allocate("keys", dtype_, tokens, kv_width);
     v = allocate("values", dtype_, tokens, kv_width);
-    linear(device_, step.h, w.q, q);
-    linear(device_, step.h, w.k, k);
-    linear(device_, step.h, w.v, v);
+    linear(device_, step.h, w.q, w.q_bias, q);
+    linear(device_, step.h, w.k, w.k_bias, k);
+    linear(device_, step.h, w.v, w.v_bias, v);
   }
+  const QkNorm norm{w.q_norm, w.k_norm, static_cast<float>(config_.rms_norm_epsilon)};
   Tensor all_k = k, all_v = v;
   if (!step.fusion.attention) {
+    if (config_.qk_norm) {
+      head_rms_norm(device_, q, norm.q, norm.epsilon);
+      head_rms_norm(device_, k, norm.k, norm.epsilon);
+    }
     rope(device_, q, step.cosine, step.sine);
     rope(device_, k, step.cosine, step.sine);
   }
@@ -168,9 +203,9 @@ void Forward::attention(const Step& step, std::size_t layer) {
     scatter_rows(device_, k, step.cache_rows, all_k);
     scatter_rows(device_, v, step.cache_rows, all_v);
   }
-  const AttentionShape shape{&step.batch.segments, heads_};
+  const AttentionShape shape = shape_of(step, layer);
   if (step.fusion.attention) {
-    rope_attention(device_, q, all_k, all_v, step.cosine, step.sine, shape, out);
+    rope_attention(device_, q, all_k, all_v, norm, step.cosine, step.sine, shape, out);
   } else {
     const Tensor scores = allocate("attention scores", dtype_, 1, score_elements(shape));
     attention_scores(device_, q, all_k, shape, scores);
@@ -178,7 +213,7 @@ void Forward::attention(const Step& step, std::size_t layer) {
     attention_softmax(device_, shape, scores);
     attention_values(device_, scores, all_v, shape, out);
   }
-  linear(device_, out, w.attention_out, step.h);
+  linear(device_, out, w.attention_out, w.attention_out_bias, step.h);
 }
 
 // h = mlp(h), this shard's part of the sum.
@@ -188,18 +223,18 @@ void Forward::mlp(const Step& step, const LayerWeights& w) {
   const Tensor gate_up = allocate("gate and up", dtype_, tokens, 2 * width);
   if (step.fusion.swiglu) {
     const Tensor gate = gate_up.column_range(0, width);
-    linear(device_, step.h, w.gate_up, gate_up);
+    linear(device_, step.h, w.gate_up, w.gate_up_bias, gate_up);
     swiglu(device_, gate, gate_up.column_range(width, width));
-    linear(device_, gate, w.down, step.h);
+    linear(device_, gate, w.down, w.down_bias, step.h);
     return;
   }
   const Tensor gate{gate_up.data, dtype_, tokens, width, width};  // two contiguous halves of the same buffer
   const Tensor up{gate_up.data + gate.bytes(), dtype_, tokens, width, width};
-  linear(device_, step.h, w.gate, gate);
-  linear(device_, step.h, w.up, up);
+  linear(device_, step.h, w.gate, w.gate_bias, gate);
+  linear(device_, step.h, w.up, w.up_bias, up);
   silu(device_, gate);
   multiply(device_, gate, up);
-  linear(device_, gate, w.down, step.h);
+  linear(device_, gate, w.down, w.down_bias, step.h);
 }
 
 // x += sum of h over the shards; h = norm(x), unless the stage ends here.
@@ -219,13 +254,13 @@ Tensor Forward::logits(const Step& step) {
   const Batch& batch = step.batch;
   const Tensor out = allocate("logits", dtype_, batch.logits(), weights_.projection.rows);
   if (batch.logit_rows.empty()) {
-    linear(device_, step.h, weights_.projection, out);
+    linear(device_, step.h, weights_.projection, {}, out);
     return out;
   }
   const ArenaScope scope(device_.arena());
   const Tensor selected = allocate("scored hidden states", dtype_, batch.logits(), config_.hidden);
   gather_rows(device_, step.h, upload("scored rows", batch.logit_rows), selected);
-  linear(device_, selected, weights_.projection, out);
+  linear(device_, selected, weights_.projection, {}, out);
   return out;
 }
 

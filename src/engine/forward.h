@@ -7,6 +7,7 @@
 #include "engine/batch.h"
 #include "engine/rank_weights.h"
 #include "engine/settings.h"
+#include "ops/attention.h"
 
 namespace batchscope {
 
@@ -50,6 +51,8 @@ class Forward {
   Tensor upload(std::string_view what, const std::vector<std::int32_t>& values);
 
   void run_layers(Step& step);
+  void make_rope_table(Step& step);
+  AttentionShape shape_of(const Step& step, std::size_t layer) const;
   void attention(const Step& step, std::size_t layer);
   void mlp(const Step& step, const LayerWeights& weights);
   void reduce_and_norm(const Step& step, const Tensor* next_norm, std::string_view phase);
@@ -60,6 +63,7 @@ class Forward {
   const Layout::Place place_;
   const DType dtype_;
   const LayerShare share_;
+  const Range layers_;  // of this stage
   const HeadMap heads_;
   Device& device_;
   Communicator& shards_;

@@ -4,8 +4,11 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
+#include <iterator>
 #include <string>
+#include <utility>
+
+#include "model/rope_frequencies.h"
 
 namespace batchscope {
 namespace {
@@ -13,6 +16,10 @@ namespace {
 Range all_of(std::int64_t count) { return {0, count}; }
 
 Range times(const Range& range, std::int64_t factor) { return {range.begin * factor, range.end * factor}; }
+
+std::string name_of(std::int64_t layer, std::string_view part) {
+  return fmt::format("model.layers.{}.{}", layer, part);
+}
 
 }  // namespace
 
@@ -37,6 +44,10 @@ void RankWeights::add_part(std::string name, std::int64_t rows, std::int64_t col
                     .to = to});
 }
 
+void RankWeights::add_vector(std::string name, std::int64_t columns, Range share, const Tensor& to) {
+  add_part(std::move(name), 1, columns, all_of(1), share, to);
+}
+
 void RankWeights::add_embedding_and_projection() {
   const bool first = place_.stage == 0, last = place_.stage == layout_.stages() - 1;
   const std::int64_t hidden = config_.hidden, vocabulary = config_.vocabulary;
@@ -46,7 +57,7 @@ void RankWeights::add_embedding_and_projection() {
   }
   if (!last) return;
   final_norm = allocate("final norm", 1, hidden);
-  add_part("model.norm.weight", 1, hidden, all_of(1), all_of(hidden), final_norm);
+  add_vector("model.norm.weight", hidden, all_of(hidden), final_norm);
   const Range share = vocabulary_range(config_, layout_.shards(), place_.shard);
   if (config_.tied_embeddings && first) {
     projection = embedding.row_range(share.begin, share.size());
@@ -58,42 +69,76 @@ void RankWeights::add_embedding_and_projection() {
 }
 
 void RankWeights::add_layer(std::int64_t layer) {
+  const std::int64_t hidden = config_.hidden;
+  LayerWeights& w = layers.emplace_back();
+  w.input_norm = allocate("input norm", 1, hidden);
+  add_vector(name_of(layer, "input_layernorm.weight"), hidden, all_of(hidden), w.input_norm);
+  add_attention(layer, w);
+  w.post_norm = allocate("post-attention norm", 1, hidden);
+  add_vector(name_of(layer, "post_attention_layernorm.weight"), hidden, all_of(hidden), w.post_norm);
+  add_mlp(layer, w);
+}
+
+void RankWeights::add_attention(std::int64_t layer, LayerWeights& w) {
   const LayerShare share = layer_share(config_, layout_.shards(), place_.shard);
   const std::int64_t hidden = config_.hidden;
   const Range q = times(share.heads, config_.head_dim), kv = times(share.kv_heads, config_.head_dim);
   const std::int64_t all_q = config_.heads * config_.head_dim, all_kv = config_.kv_heads * config_.head_dim;
-  const auto name = [&](std::string_view part) { return fmt::format("model.layers.{}.{}.weight", layer, part); };
-
-  LayerWeights& w = layers.emplace_back();
-  w.input_norm = allocate("input norm", 1, hidden);
-  w.qkv = allocate("query, key and value projections", q.size() + 2 * kv.size(), hidden);
+  const std::int64_t width = q.size() + 2 * kv.size();
+  w.qkv = allocate("query, key and value projections", width, hidden);
   w.q = w.qkv.row_range(0, q.size());
   w.k = w.qkv.row_range(q.size(), kv.size());
   w.v = w.qkv.row_range(q.size() + kv.size(), kv.size());
   w.attention_out = allocate("attention output projection", hidden, q.size());
-  w.post_norm = allocate("post-attention norm", 1, hidden);
-  w.gate_up = allocate("gate and up projections", 2 * share.intermediate.size(), hidden);
-  w.gate = w.gate_up.row_range(0, share.intermediate.size());
-  w.up = w.gate_up.row_range(share.intermediate.size(), share.intermediate.size());
-  w.down = allocate("down projection", hidden, share.intermediate.size());
+  add_part(name_of(layer, "self_attn.q_proj.weight"), all_q, hidden, q, all_of(hidden), w.q);
+  add_part(name_of(layer, "self_attn.k_proj.weight"), all_kv, hidden, kv, all_of(hidden), w.k);
+  add_part(name_of(layer, "self_attn.v_proj.weight"), all_kv, hidden, kv, all_of(hidden), w.v);
+  add_part(name_of(layer, "self_attn.o_proj.weight"), hidden, all_q, all_of(hidden), q, w.attention_out);
+  if (config_.qkv_bias) {
+    w.qkv_bias = allocate("query, key and value biases", 1, width);
+    w.q_bias = w.qkv_bias.column_range(0, q.size());
+    w.k_bias = w.qkv_bias.column_range(q.size(), kv.size());
+    w.v_bias = w.qkv_bias.column_range(q.size() + kv.size(), kv.size());
+    add_vector(name_of(layer, "self_attn.q_proj.bias"), all_q, q, w.q_bias);
+    add_vector(name_of(layer, "self_attn.k_proj.bias"), all_kv, kv, w.k_bias);
+    add_vector(name_of(layer, "self_attn.v_proj.bias"), all_kv, kv, w.v_bias);
+  }
+  if (config_.attention_out_bias && place_.shard == 0) {
+    w.attention_out_bias = allocate("attention output bias", 1, hidden);
+    add_vector(name_of(layer, "self_attn.o_proj.bias"), hidden, all_of(hidden), w.attention_out_bias);
+  }
+  if (config_.qk_norm) {
+    w.q_norm = allocate("query norm", 1, config_.head_dim);
+    w.k_norm = allocate("key norm", 1, config_.head_dim);
+    add_vector(name_of(layer, "self_attn.q_norm.weight"), config_.head_dim, all_of(config_.head_dim), w.q_norm);
+    add_vector(name_of(layer, "self_attn.k_norm.weight"), config_.head_dim, all_of(config_.head_dim), w.k_norm);
+  }
+}
 
-  add_part(name("input_layernorm"), 1, hidden, all_of(1), all_of(hidden), w.input_norm);
-  add_part(name("self_attn.q_proj"), all_q, hidden, q, all_of(hidden), w.q);
-  add_part(name("self_attn.k_proj"), all_kv, hidden, kv, all_of(hidden), w.k);
-  add_part(name("self_attn.v_proj"), all_kv, hidden, kv, all_of(hidden), w.v);
-  add_part(name("self_attn.o_proj"), hidden, all_q, all_of(hidden), q, w.attention_out);
-  add_part(name("post_attention_layernorm"), 1, hidden, all_of(1), all_of(hidden), w.post_norm);
-  add_part(name("mlp.gate_proj"), config_.intermediate, hidden, share.intermediate, all_of(hidden), w.gate);
-  add_part(name("mlp.up_proj"), config_.intermediate, hidden, share.intermediate, all_of(hidden), w.up);
-  add_part(name("mlp.down_proj"), hidden, config_.intermediate, all_of(hidden), share.intermediate, w.down);
+void RankWeights::add_mlp(std::int64_t layer, LayerWeights& w) {
+  const Range share = layer_share(config_, layout_.shards(), place_.shard).intermediate;
+  const std::int64_t hidden = config_.hidden, intermediate = config_.intermediate, width = share.size();
+  w.gate_up = allocate("gate and up projections", 2 * width, hidden);
+  w.gate = w.gate_up.row_range(0, width);
+  w.up = w.gate_up.row_range(width, width);
+  w.down = allocate("down projection", hidden, width);
+  add_part(name_of(layer, "mlp.gate_proj.weight"), intermediate, hidden, share, all_of(hidden), w.gate);
+  add_part(name_of(layer, "mlp.up_proj.weight"), intermediate, hidden, share, all_of(hidden), w.up);
+  add_part(name_of(layer, "mlp.down_proj.weight"), hidden, intermediate, all_of(hidden), share, w.down);
+  if (!config_.mlp_bias) return;
+  w.gate_up_bias = allocate("gate and up biases", 1, 2 * width);
+  w.gate_bias = w.gate_up_bias.column_range(0, width);
+  w.up_bias = w.gate_up_bias.column_range(width, width);
+  add_vector(name_of(layer, "mlp.gate_proj.bias"), intermediate, share, w.gate_bias);
+  add_vector(name_of(layer, "mlp.up_proj.bias"), intermediate, share, w.up_bias);
+  if (place_.shard != 0) return;
+  w.down_bias = allocate("down bias", 1, hidden);
+  add_vector(name_of(layer, "mlp.down_proj.bias"), hidden, all_of(hidden), w.down_bias);
 }
 
 void RankWeights::load(const WeightSource& source) {
-  std::vector<float> frequencies;  // theta^(-2i / head_dim)
-  for (std::int64_t i = 0; i < config_.head_dim / 2; ++i)
-    frequencies.push_back(static_cast<float>(
-        1.0 / std::pow(config_.rope_theta, static_cast<double>(2 * i) / static_cast<double>(config_.head_dim))));
-  const auto count = static_cast<std::int64_t>(frequencies.size());
+  const std::vector<float> frequencies = batchscope::inverse_frequencies(config_, config_.max_positions);
+  const auto count = std::ssize(frequencies);
   device_.upload(HostMatrix{reinterpret_cast<const std::byte*>(frequencies.data()), DType::f32, 1, count, count},
                  inverse_frequencies);
   std::vector<std::byte> scratch;

@@ -1,7 +1,6 @@
 // The weights one rank holds: allocated from the configuration alone, filled from a checkpoint slice by slice.
 #pragma once
 
-#include <functional>
 #include <vector>
 
 #include "device/device.h"
@@ -12,14 +11,19 @@ namespace batchscope {
 
 // One decoder layer's part. Projections that can be fused lie next to each other.
 struct LayerWeights {
-  Tensor input_norm;     // [1, hidden]
-  Tensor qkv;            // [(heads + 2 kv_heads) * head_dim, hidden]
-  Tensor q, k, v;        // rows of qkv
-  Tensor attention_out;  // [hidden, heads * head_dim]
-  Tensor post_norm;      // [1, hidden]
-  Tensor gate_up;        // [2 intermediate, hidden]
-  Tensor gate, up;       // rows of gate_up
-  Tensor down;           // [hidden, intermediate]
+  Tensor input_norm;      // [1, hidden]
+  Tensor qkv;             // [(heads + 2 kv_heads) * head_dim, hidden]
+  Tensor q, k, v;         // rows of qkv
+  Tensor q_norm, k_norm;  // [1, head_dim]
+  Tensor attention_out;   // [hidden, heads * head_dim]
+  Tensor post_norm;       // [1, hidden]
+  Tensor gate_up;         // [2 intermediate, hidden]
+  Tensor gate, up;        // rows of gate_up
+  Tensor down;            // [hidden, intermediate]
+  // Biases [1, rows of the weight], without elements where the model has none. What is summed over the shards is
+  // biased by the first of them alone.
+  Tensor qkv_bias, q_bias, k_bias, v_bias, attention_out_bias;
+  Tensor gate_up_bias, gate_bias, up_bias, down_bias;
 };
 
 class RankWeights {
@@ -45,7 +49,10 @@ class RankWeights {
   Tensor allocate(std::string_view what, std::int64_t rows, std::int64_t columns);
   void add_part(std::string name, std::int64_t rows, std::int64_t columns, Range row_share, Range column_share,
                 const Tensor& to);
+  void add_vector(std::string name, std::int64_t columns, Range share, const Tensor& to);
   void add_layer(std::int64_t layer);
+  void add_attention(std::int64_t layer, LayerWeights& w);
+  void add_mlp(std::int64_t layer, LayerWeights& w);
   void add_embedding_and_projection();
 
   const ModelConfig config_;

@@ -1,6 +1,8 @@
 // A model's sizes: what they add up to and how they must fit one another (model/config.h).
 #include "model/config.h"
 
+#include <iterator>
+
 #include "base/error.h"
 
 namespace batchscope {
@@ -8,9 +10,11 @@ namespace batchscope {
 std::int64_t ModelConfig::parameters() const {
   const std::int64_t attention = hidden * head_dim * (2 * heads + 2 * kv_heads);  // query and output, key and value
   const std::int64_t mlp = 3 * hidden * intermediate;                             // gate, up, down
-  const std::int64_t norms = 2 * hidden;
+  const std::int64_t norms = 2 * hidden + (qk_norm ? 2 * head_dim : 0);
+  const std::int64_t biases = (qkv_bias ? head_dim * (heads + 2 * kv_heads) : 0) + (attention_out_bias ? hidden : 0) +
+                              (mlp_bias ? 2 * intermediate + hidden : 0);
   const std::int64_t tables = (tied_embeddings ? 1 : 2) * vocabulary * hidden;
-  return layers * (attention + mlp + norms) + hidden + tables;
+  return layers * (attention + mlp + norms + biases) + hidden + tables;
 }
 
 void check_sizes(const ModelConfig& config, std::string_view where) {
@@ -31,6 +35,15 @@ void check_sizes(const ModelConfig& config, std::string_view where) {
                      config.kv_heads);
   if (config.head_dim % 2 != 0)
     throw InputError("{}: the head dimension is {}, rotary embeddings need an even one", where, config.head_dim);
+  if (!config.windows.empty() && std::ssize(config.windows) != config.layers)
+    throw InputError("{}: attention windows of {} layers, but the model has {}", where, config.windows.size(),
+                     config.layers);
+  for (const std::int64_t window : config.windows)
+    if (window != 0) in_range("the attention window", window, ModelLimits::positions);
+  const auto divisors = std::ssize(config.rope_scaling.divisors);
+  if (divisors != 0 && divisors != config.head_dim / 2)
+    throw InputError("{}: {} divisors of rotary frequencies, but heads of {} have {} frequencies", where, divisors,
+                     config.head_dim, config.head_dim / 2);
 }
 
 }  // namespace batchscope

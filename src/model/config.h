@@ -12,6 +12,27 @@
 
 namespace batchscope {
 
+// How rotary embeddings are stretched to inputs longer than those a model was first trained with.
+struct RopeScaling {
+  enum class Kind {
+    none,     // frequencies by theta alone
+    linear,   // all frequencies / factor
+    dynamic,  // theta grows with a sequence that is longer than max_positions
+    llama3,   // low frequencies / factor, high ones as they are, between them a blend
+    yarn      // the same, the blend by the number of a frequency; cosines and sines * attention_factor
+  };
+  Kind kind = Kind::none;
+  double factor = 1;
+  std::int64_t original_positions = 0;  // llama3, yarn: longest input before the stretching
+  double low_frequency_factor = 1;      // llama3: fewer turns than this in original_positions is a low frequency
+  double high_frequency_factor = 4;     // llama3: more turns than this is a high one
+  double beta_fast = 32;                // yarn: turns in original_positions from which on a frequency is kept
+  double beta_slow = 1;                 // yarn: turns up to which it is divided
+  bool truncate = true;                 // yarn: the blend begins and ends at whole numbers of frequencies
+  double attention_factor = 1;          // of cosines and sines; 1 unless yarn
+  std::vector<float> divisors;          // [head_dim / 2] of the frequencies, on top; empty: all 1
+};
+
 struct ModelConfig {
   std::string name;               // folder or shape name, for tables
   std::string architecture;       // "LlamaForCausalLM"
@@ -25,11 +46,20 @@ struct ModelConfig {
   std::int64_t max_positions = 0;  // longest input the model was made for
   double rms_norm_epsilon = 0;
   double rope_theta = 0;
-  bool tied_embeddings = false;  // the vocabulary projection is the embedding table
-  DType dtype = DType::f32;      // of the checkpoint
-  std::int32_t bos_token = -1;   // -1: none
+  RopeScaling rope_scaling;
+  bool qkv_bias = false;              // of the query, key and value projections
+  bool attention_out_bias = false;    // of the attention's output projection
+  bool mlp_bias = false;              // of gate, up and down
+  bool qk_norm = false;               // RMSNorm over each head of queries and keys, before RoPE
+  std::vector<std::int64_t> windows;  // [layers] newest keys that a query sees, itself included; 0 or empty: all
+  bool tied_embeddings = false;       // the vocabulary projection is the embedding table
+  DType dtype = DType::f32;           // of the checkpoint
+  std::int32_t bos_token = -1;        // -1: none
   std::vector<std::int32_t> eos_tokens;
 
+  std::int64_t window(std::int64_t layer) const {
+    return windows.empty() ? 0 : windows[static_cast<std::size_t>(layer)];
+  }
   std::int64_t parameters() const;  // elements of all weights (a tied table counts once)
 };
 

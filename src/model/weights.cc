@@ -13,19 +13,30 @@ std::vector<WeightShape> weight_shapes(const ModelConfig& config) {
   const std::int64_t queries = config.heads * config.head_dim;
   const std::int64_t keys = config.kv_heads * config.head_dim;
   std::vector<WeightShape> shapes;
-  shapes.reserve(static_cast<std::size_t>(9 * config.layers + 3));
+  shapes.reserve(static_cast<std::size_t>(18 * config.layers + 3));
   shapes.push_back({"model.embed_tokens.weight", config.vocabulary, hidden});
   for (std::int64_t layer = 0; layer < config.layers; ++layer) {
     const std::string prefix = "model.layers." + std::to_string(layer) + ".";
-    shapes.push_back({prefix + "input_layernorm.weight", 1, hidden});
-    shapes.push_back({prefix + "self_attn.q_proj.weight", queries, hidden});
-    shapes.push_back({prefix + "self_attn.k_proj.weight", keys, hidden});
-    shapes.push_back({prefix + "self_attn.v_proj.weight", keys, hidden});
-    shapes.push_back({prefix + "self_attn.o_proj.weight", hidden, queries});
-    shapes.push_back({prefix + "post_attention_layernorm.weight", 1, hidden});
-    shapes.push_back({prefix + "mlp.gate_proj.weight", config.intermediate, hidden});
-    shapes.push_back({prefix + "mlp.up_proj.weight", config.intermediate, hidden});
-    shapes.push_back({prefix + "mlp.down_proj.weight", hidden, config.intermediate});
+    const auto vector = [&](const char* name, std::int64_t width) {
+      shapes.push_back({prefix + name + ".weight", 1, width});
+    };
+    const auto projection = [&](const char* name, std::int64_t rows, std::int64_t columns, bool bias) {
+      shapes.push_back({prefix + name + ".weight", rows, columns});
+      if (bias) shapes.push_back({prefix + name + ".bias", 1, rows});
+    };
+    vector("input_layernorm", hidden);
+    projection("self_attn.q_proj", queries, hidden, config.qkv_bias);
+    projection("self_attn.k_proj", keys, hidden, config.qkv_bias);
+    projection("self_attn.v_proj", keys, hidden, config.qkv_bias);
+    if (config.qk_norm) {
+      vector("self_attn.q_norm", config.head_dim);
+      vector("self_attn.k_norm", config.head_dim);
+    }
+    projection("self_attn.o_proj", hidden, queries, config.attention_out_bias);
+    vector("post_attention_layernorm", hidden);
+    projection("mlp.gate_proj", config.intermediate, hidden, config.mlp_bias);
+    projection("mlp.up_proj", config.intermediate, hidden, config.mlp_bias);
+    projection("mlp.down_proj", hidden, config.intermediate, config.mlp_bias);
   }
   shapes.push_back({"model.norm.weight", 1, hidden});
   if (!config.tied_embeddings) shapes.push_back({"lm_head.weight", config.vocabulary, hidden});

@@ -1,18 +1,39 @@
 // Attention: sizes, cost, dispatch.
 #include "ops/attention.h"
 
+#include <algorithm>
+
 namespace batchscope {
 namespace {
 
-// Query-key pairs, all of them or those that causality leaves.
+// Sum over queries that see low, low + 1, … high keys, of which a window leaves `window` at most.
+double visible_pairs(std::int64_t low, std::int64_t high, std::int64_t window) {
+  const std::int64_t cut = window == 0 ? high : std::clamp(window, low - 1, high);  // up to here all are left
+  const auto sum = [](std::int64_t n) { return static_cast<double>(n) * static_cast<double>(n + 1) / 2; };
+  return sum(cut) - sum(low - 1) + static_cast<double>(high - cut) * static_cast<double>(window);
+}
+
+// Query-key pairs, all of them or those that causality and window leave.
 double score_pairs(const AttentionShape& shape, bool visible_only) {
   double pairs = 0;
   for (const auto& segment : *shape.segments) {
-    const auto queries = static_cast<double>(segment.query_count);
-    pairs += queries * static_cast<double>(segment.keys());
-    if (visible_only) pairs -= queries * (queries - 1) / 2;
+    if (visible_only)
+      pairs += visible_pairs(segment.position(0) + 1, segment.keys(), shape.window);
+    else
+      pairs += static_cast<double>(segment.query_count) * static_cast<double>(segment.keys());
   }
   return pairs * static_cast<double>(shape.map.heads);
+}
+
+// Bytes of the keys (or values) that are read: of a cache only the rows that hold tokens, under a window only those
+// that some query sees. Shared ones are some segment's own.
+std::int64_t key_bytes(const AttentionShape& shape, const Tensor& k, bool visible_only) {
+  std::int64_t rows = 0;
+  for (const auto& segment : *shape.segments) {
+    const std::int64_t first = visible_only && segment.query_count > 0 ? shape.first_key(segment, 0) : 0;
+    rows += segment.own.count - std::max<std::int64_t>(first - segment.shared.count, 0);
+  }
+  return rows * k.columns * size_of(k.dtype);
 }
 
 }  // namespace
@@ -27,7 +48,7 @@ void attention_scores(Device& device, const Tensor& q, const Tensor& k, const At
                       const Tensor& scores) {
   CHECK_EQUAL(scores.columns, score_elements(shape), "scores have a place for every pair");
   const double flop = 2 * score_pairs(shape, false) * static_cast<double>(shape.map.head_dim);
-  device.launch({"attention_scores", flop, q.bytes() + k.bytes() + scores.bytes()},
+  device.launch({"attention_scores", flop, q.bytes() + key_bytes(shape, k, false) + scores.bytes()},
                 AttentionScores{q, k, scores, shape});
 }
 
@@ -43,18 +64,19 @@ void attention_softmax(Device& device, const AttentionShape& shape, const Tensor
 void attention_values(Device& device, const Tensor& scores, const Tensor& v, const AttentionShape& shape,
                       const Tensor& out) {
   const double flop = 2 * score_pairs(shape, false) * static_cast<double>(shape.map.head_dim);
-  device.launch({"attention_values", flop, scores.bytes() + v.bytes() + out.bytes()},
+  device.launch({"attention_values", flop, scores.bytes() + key_bytes(shape, v, false) + out.bytes()},
                 AttentionValues{scores, v, out, shape});
 }
 
-void rope_attention(Device& device, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& cosine,
-                    const Tensor& sine, const AttentionShape& shape, const Tensor& out) {
+void rope_attention(Device& device, const Tensor& q, const Tensor& k, const Tensor& v, const QkNorm& norm,
+                    const Tensor& cosine, const Tensor& sine, const AttentionShape& shape, const Tensor& out) {
   CHECK_EQUAL(q.rows, cosine.rows, "one row of angles a token");
   CHECK_THAT(shape.map.head_dim <= RopeAttention::largest_head_dim, "heads of {} are within the kernel's tile",
              shape.map.head_dim);
   const double flop = 4 * score_pairs(shape, true) * static_cast<double>(shape.map.head_dim);
-  device.launch({"rope_attention", flop, q.bytes() + k.bytes() + v.bytes() + out.bytes()},
-                RopeAttention{q, k, v, cosine, sine, out, shape});
+  const std::int64_t kv_bytes = key_bytes(shape, k, true) + key_bytes(shape, v, true);
+  device.launch({"rope_attention", flop, q.bytes() + kv_bytes + out.bytes()},
+                RopeAttention{q, k, v, norm, cosine, sine, out, shape});
 }
 
 }  // namespace batchscope

@@ -3,6 +3,7 @@
 // (online softmax: Milakov and Gimelshein 2018; tiles: Dao et al. 2022).
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "device/device.h"
@@ -20,6 +21,8 @@ struct AttentionSegment {
   KeySpan shared;                                 // seen by every query of the segment
   KeySpan own;  // causal: query i sees the first own.count - query_count + i + 1 of them
   std::int64_t keys() const { return shared.count + own.count; }
+  // Where query i stands among the keys, the shared ones first.
+  std::int64_t position(std::int64_t i) const { return keys() - query_count + i; }
 };
 
 // Which KV head each query head of this rank reads: (first_head + h) / group - first_kv_head.
@@ -36,9 +39,15 @@ struct HeadMap {
 struct AttentionShape {
   const std::vector<AttentionSegment>* segments;  // outlives the op
   HeadMap map;
+  std::int64_t window = 0;  // newest keys that a query sees, itself included; 0: all before it
+  // The first key, among a segment's, that its query i sees.
+  std::int64_t first_key(const AttentionSegment& segment, std::int64_t i) const {
+    return window == 0 ? 0 : std::max<std::int64_t>(segment.position(i) + 1 - window, 0);
+  }
 };
 
-// Elements of the score matrix: for each segment [heads, query_count, keys], one behind the other.
+// Elements of the score matrix: for each segment [heads, query_count, keys], one behind the other. A window hides
+// scores and does not save their memory, as in eager frameworks.
 std::int64_t score_elements(const AttentionShape& shape);
 
 struct AttentionScores {  // scores = q k^T / sqrt(head_dim)
@@ -71,15 +80,23 @@ struct AttentionValues {  // out = scores v
 void attention_values(Device& device, const Tensor& scores, const Tensor& v, const AttentionShape& shape,
                       const Tensor& out);
 
-// Rotates the new keys in place (the last query_count own ones of each segment), then attends with rotated queries.
+// QK norm: RMSNorm of each head, before RoPE.
+struct QkNorm {
+  Tensor q, k;  // [1, head_dim] weights; nothing: no norm
+  float epsilon = 0;
+};
+
+// Norms and rotates the new keys in place (the last query_count own ones of each segment), then attends with normed and
+// rotated queries.
 struct RopeAttention {
-  Tensor q, k, v;       // as above, before RoPE; cached keys are rotated already
+  Tensor q, k, v;  // as above, before norm and RoPE; cached keys have both behind them
+  QkNorm norm;
   Tensor cosine, sine;  // [tokens, head_dim / 2] f32
   Tensor out;           // [tokens, heads * head_dim]
   AttentionShape shape;
   static constexpr std::int64_t largest_head_dim = 256;
 };
-void rope_attention(Device& device, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& cosine,
-                    const Tensor& sine, const AttentionShape& shape, const Tensor& out);
+void rope_attention(Device& device, const Tensor& q, const Tensor& k, const Tensor& v, const QkNorm& norm,
+                    const Tensor& cosine, const Tensor& sine, const AttentionShape& shape, const Tensor& out);
 
 }  // namespace batchscope

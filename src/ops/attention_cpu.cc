@@ -1,4 +1,5 @@
 // Attention on the CPU in plain steps: a product, a mask, a softmax, a product, each over the whole score matrix.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -58,10 +59,12 @@ void attention_scores_cpu(const CpuContext& context, const AttentionScores& op) 
 void causal_mask_cpu(const CpuContext&, const CausalMask& op) {
   for_dtype(op.scores.dtype, [&]<class T>(T) {
     for_each_head(op.shape, op.scores, [&](const AttentionSegment& segment, std::int64_t, const Tensor& scores) {
+      T masked;
+      store(masked, -std::numeric_limits<float>::infinity());
       for (std::int64_t query = 0; query < segment.query_count; ++query) {
-        const std::int64_t hidden = segment.query_count - query - 1;  // newer than the query, at the row's end
-        T* end = scores.row<T>(query) + scores.columns;
-        for (T* score = end - hidden; score != end; ++score) store(*score, -std::numeric_limits<float>::infinity());
+        T* row = scores.row<T>(query);
+        std::fill_n(row, op.shape.first_key(segment, query), masked);                // before the window
+        std::fill(row + segment.position(query) + 1, row + scores.columns, masked);  // newer than the query
       }
     });
   });

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "ops/norm.h"
 #include "ops/rope.h"
 #include "ops/test_device.h"
 
@@ -28,8 +29,11 @@ struct Layout {
   std::int64_t tokens() const { return static_cast<std::int64_t>(positions.size()); }
 };
 
+constexpr float epsilon = 1e-5f;
+
 struct Inputs {
   Tensor q, k, v, cosine, sine;
+  QkNorm norm;
 };
 
 Inputs make_inputs(TestDevice& device, const Layout& layout, const HeadMap& map, DType dtype, std::int64_t kv_heads,
@@ -44,8 +48,8 @@ Inputs make_inputs(TestDevice& device, const Layout& layout, const HeadMap& map,
             .v = device.random(dtype, layout.key_rows, kv_heads * map.head_dim, 2 * gap),
             .cosine = device.empty(DType::f32, layout.tokens(), half),
             .sine = device.empty(DType::f32, layout.tokens(), half)};
-  rope_table(device, device.integers(layout.positions), device.floats(DType::f32, 1, half, frequencies), in.cosine,
-             in.sine);
+  rope_table(device, device.integers(layout.positions), device.floats(DType::f32, 1, half, frequencies), 1.0f,
+             in.cosine, in.sine);
   return in;
 }
 
@@ -64,19 +68,36 @@ void rotate(Matrix& x, const Matrix& cosine, const Matrix& sine, std::int64_t fi
       }
 }
 
+// Norms each head of `count` rows of x from `first` on.
+void norm_heads(Matrix& x, const Matrix& weight, std::int64_t first, std::int64_t count) {
+  for (std::int64_t i = first; i < first + count; ++i)
+    for (std::int64_t head = 0; head < x.columns; head += weight.columns) {
+      double squares = 0;
+      for (std::int64_t d = 0; d < weight.columns; ++d) squares += x.at(i, head + d) * x.at(i, head + d);
+      const double scale = 1 / std::sqrt(squares / static_cast<double>(weight.columns) + epsilon);
+      for (std::int64_t d = 0; d < weight.columns; ++d) x.at(i, head + d) *= scale * weight.at(0, d);
+    }
+}
+
 // The rows of keys that query i of a segment sees.
-std::vector<std::int64_t> visible_keys(const AttentionSegment& segment, std::int64_t i) {
+std::vector<std::int64_t> visible_keys(const AttentionSegment& segment, std::int64_t i, std::int64_t window) {
   std::vector<std::int64_t> rows;
   for (std::int64_t j = 0; j < segment.shared.count; ++j) rows.push_back(segment.shared.begin + j);
   const std::int64_t own = segment.own.count - segment.query_count + i + 1;
   for (std::int64_t j = 0; j < own; ++j) rows.push_back(segment.own.begin + j);
+  if (window > 0 && std::ssize(rows) > window) rows.erase(rows.begin(), rows.end() - window);
   return rows;
 }
 
-Matrix attended(TestDevice& device, const Layout& layout, const HeadMap& map, const Inputs& in) {
+Matrix attended(TestDevice& device, const Layout& layout, const AttentionShape& shape, const Inputs& in) {
+  const HeadMap& map = shape.map;
   Matrix q = device.read(in.q), k = device.read(in.k);
   const Matrix v = device.read(in.v), cosine = device.read(in.cosine), sine = device.read(in.sine);
   for (const auto& s : layout.segments) {
+    if (in.norm.q.elements() > 0) {
+      norm_heads(q, device.read(in.norm.q), s.query_begin, s.query_count);
+      norm_heads(k, device.read(in.norm.k), s.own.begin + s.own.count - s.query_count, s.query_count);
+    }
     rotate(q, cosine, sine, s.query_begin, s.query_begin, s.query_count);
     rotate(k, cosine, sine, s.own.begin + s.own.count - s.query_count, s.query_begin, s.query_count);
   }
@@ -85,7 +106,7 @@ Matrix attended(TestDevice& device, const Layout& layout, const HeadMap& map, co
     for (std::int64_t i = 0; i < s.query_count; ++i)
       for (std::int64_t head = 0; head < map.heads; ++head) {
         const std::int64_t at = head * map.head_dim, kv = map.kv_head(head) * map.head_dim;
-        const auto rows = visible_keys(s, i);
+        const auto rows = visible_keys(s, i, shape.window);
         std::vector<double> weight(rows.size());
         for (std::size_t j = 0; j < rows.size(); ++j) {
           double score = 0;
@@ -101,12 +122,16 @@ Matrix attended(TestDevice& device, const Layout& layout, const HeadMap& map, co
   return out;
 }
 
-// The plain steps: q and k rotated in place, scores in memory.
+// The plain steps: q and k normed and rotated in place, scores in memory.
 Tensor plain_attention(TestDevice& device, const Layout& layout, const AttentionShape& shape, const Inputs& in) {
+  if (in.norm.q.elements() > 0) head_rms_norm(device, in.q, in.norm.q, epsilon);
   rope(device, in.q, in.cosine, in.sine);
-  for (const auto& s : layout.segments)
-    rope(device, in.k.row_range(s.own.begin + s.own.count - s.query_count, s.query_count),
-         in.cosine.row_range(s.query_begin, s.query_count), in.sine.row_range(s.query_begin, s.query_count));
+  for (const auto& s : layout.segments) {
+    const Tensor fresh = in.k.row_range(s.own.begin + s.own.count - s.query_count, s.query_count);
+    if (in.norm.k.elements() > 0) head_rms_norm(device, fresh, in.norm.k, epsilon);
+    rope(device, fresh, in.cosine.row_range(s.query_begin, s.query_count),
+         in.sine.row_range(s.query_begin, s.query_count));
+  }
   const Tensor scores = device.empty(in.q.dtype, 1, score_elements(shape));
   const Tensor out = device.empty(in.q.dtype, in.q.rows, in.q.columns, 1);
   attention_scores(device, in.q, in.k, shape, scores);
@@ -117,22 +142,33 @@ Tensor plain_attention(TestDevice& device, const Layout& layout, const Attention
 }
 
 // Entries are within [-1, 1]: so are outputs, and scores within sqrt(head_dim). In f32 a sum over up to 170 keys of
-// products with small relative errors; in bf16 rotated keys, scores, probabilities and outputs are each rounded.
-double tolerance(DType dtype) { return dtype == DType::f32 ? 64 * roundoff(dtype) : 4 * roundoff(dtype); }
+// products with small relative errors; in bf16 rotated keys, scores, probabilities and outputs are each rounded. Normed
+// heads make scores of up to about head_dim, with errors larger as well, and are rounded twice more.
+double tolerance(DType dtype, bool normed) {
+  return (dtype == DType::f32 ? 64 : 4) * (normed ? 8 : 1) * roundoff(dtype);
+}
 
-void expect_both_forms(const Layout& layout, const HeadMap& map, std::int64_t kv_heads) {
+struct Options {
+  std::int64_t window = 0;
+  bool qk_norm = false;
+};
+
+void expect_both_forms(const Layout& layout, const HeadMap& map, std::int64_t kv_heads, const Options& options = {}) {
   for_each_variant([&](TestDevice& device, DType dtype, std::int64_t gap) {
-    const AttentionShape shape{&layout.segments, map};
-    const Inputs in = make_inputs(device, layout, map, dtype, kv_heads, gap);
-    const Matrix want = attended(device, layout, map, in);
+    const AttentionShape shape{&layout.segments, map, options.window};
+    Inputs in = make_inputs(device, layout, map, dtype, kv_heads, gap);
+    if (options.qk_norm)
+      in.norm = {device.random(dtype, 1, map.head_dim), device.random(dtype, 1, map.head_dim), epsilon};
+    const Matrix want = attended(device, layout, shape, in);
+    const double tolerance = batchscope::tolerance(dtype, options.qk_norm);
     Inputs fused = in;
     fused.k = device.copy(in.k, gap);
     const Tensor out = device.empty(dtype, in.q.rows, in.q.columns, gap);
-    rope_attention(device, in.q, fused.k, in.v, in.cosine, in.sine, shape, out);
+    rope_attention(device, in.q, fused.k, in.v, in.norm, in.cosine, in.sine, shape, out);
     const Tensor plain = plain_attention(device, layout, shape, in);
-    expect_near(device.read(out), want, 0, tolerance(dtype));
-    expect_near(device.read(plain), want, 0, tolerance(dtype));
-    expect_near(device.read(out), device.read(plain), 0, tolerance(dtype));
+    expect_near(device.read(out), want, 0, tolerance);
+    expect_near(device.read(plain), want, 0, tolerance);
+    expect_near(device.read(out), device.read(plain), 0, tolerance);
     expect_near(device.read(fused.k), device.read(in.k), 0);  // keys are rotated alike, cached ones left alone
   });
 }
@@ -180,6 +216,83 @@ TEST(Attention, NewTokensBehindACache) {
   }
 }
 
+TEST(Attention, WindowsShorterAndLongerThanTheSequence) {
+  for (const std::int64_t window : {1, 2, 24, 32, 33, 200}) {
+    SCOPED_TRACE(window);
+    Layout layout;
+    for (const std::int64_t length : {1, 31, 100}) layout.append(length);
+    expect_both_forms(layout, {.heads = 2, .head_dim = 8, .group = 2}, 1, {.window = window});
+  }
+}
+
+TEST(Attention, AWindowReachesIntoTheSharedContextOrNotAnyMore) {
+  for (const std::int64_t window : {3, 20, 40}) {
+    SCOPED_TRACE(window);
+    Layout layout;
+    layout.append(37);
+    for (const std::int64_t ending : {5, 34, 1}) layout.append(ending, 0, {0, 37});
+    expect_both_forms(layout, {.heads = 2, .head_dim = 8}, 2, {.window = window});
+  }
+}
+
+TEST(Attention, AWindowOverACache) {
+  for (const std::int64_t window : {1, 7, 33}) {
+    SCOPED_TRACE(window);
+    Layout layout;
+    layout.append(1, 70);
+    layout.append(34, 5);
+    layout.append(2, 0);
+    expect_both_forms(layout, {.heads = 2, .head_dim = 8, .group = 2}, 1, {.window = window});
+  }
+}
+
+TEST(Attention, HeadsAreNormedBeforeTheyAreRotated) {
+  Layout layout;
+  layout.append(33);
+  layout.append(5, 0, {0, 33});
+  layout.append(1, 40);
+  expect_both_forms(layout, {.heads = 6, .head_dim = 10, .group = 3}, 2, {.qk_norm = true});
+  expect_both_forms(layout, {.heads = 2, .head_dim = 16}, 2, {.window = 9, .qk_norm = true});
+}
+
+// Keeps what the last op said that it costs.
+class WorkRecorder : public Device {
+ public:
+  WorkRecorder() : Device("recorder", pages_) {}
+  void upload(const HostMatrix&, const Tensor&) override {}
+  std::vector<float> download(const Tensor&) override { return {}; }
+  Work last;
+
+ private:
+  void run(const Work& work, std::type_index, const void*) override { last = work; }
+  NoPages pages_;
+};
+
+// Work of one segment: every pair of query and key counted one by one.
+TEST(Attention, CountsThePairsAndRowsThatAWindowLeaves) {
+  for (const std::int64_t window : {0, 1, 4, 9, 10, 11, 50}) {
+    const AttentionSegment segment{0, 6, {0, 3}, {3, 8}};  // queries at positions 5 to 10 of 11 keys
+    const std::vector<AttentionSegment> segments{segment};
+    const AttentionShape shape{&segments, {.heads = 2, .head_dim = 4}, window};
+    double pairs = 0;
+    std::int64_t oldest = segment.keys();
+    for (std::int64_t i = 0; i < segment.query_count; ++i) {
+      const auto seen = visible_keys(segment, i, window);
+      pairs += static_cast<double>(seen.size());
+      oldest = std::min(oldest, seen.front());
+    }
+    WorkRecorder device;
+    const auto tensor = [](std::int64_t rows, std::int64_t columns) {
+      return Tensor{nullptr, DType::f32, rows, columns, columns};
+    };
+    rope_attention(device, tensor(6, 8), tensor(50, 8), tensor(50, 8), {}, tensor(6, 2), tensor(6, 2), shape,
+                   tensor(6, 8));
+    EXPECT_EQ(device.last.flop, 2 * 4 * 4 * pairs) << "window " << window;
+    const std::int64_t own_rows = segment.keys() - std::max<std::int64_t>(oldest, segment.shared.count);
+    EXPECT_EQ(device.last.bytes, (2 * 6 + 2 * own_rows) * 8 * 4) << "window " << window;
+  }
+}
+
 TEST(Attention, NoTokensIsNoWork) { expect_both_forms({}, {.heads = 2, .head_dim = 4}, 2); }
 
 TEST(Attention, LargeScoresDoNotOverflow) {
@@ -192,7 +305,7 @@ TEST(Attention, LargeScoresDoNotOverflow) {
     in.q = device.random(dtype, 40, 4, 0, 1e6f, 2e6f);
     in.k = device.random(dtype, 40, 4, 0, 1e6f, 2e6f);
     const Tensor out = device.empty(dtype, 40, 4);
-    rope_attention(device, in.q, in.k, in.v, in.cosine, in.sine, {&layout.segments, map}, out);
+    rope_attention(device, in.q, in.k, in.v, {}, in.cosine, in.sine, {&layout.segments, map}, out);
     for (const double value : device.read(out).values) EXPECT_LE(std::abs(value), 1.001);
   }
 }
@@ -203,7 +316,7 @@ TEST(Attention, HeadsWiderThanTheTileAreRefused) {
   layout.append(1);
   const HeadMap map{.heads = 1, .head_dim = RopeAttention::largest_head_dim + 2};
   const Inputs in = make_inputs(device, layout, map, DType::f32, 1, 0);
-  EXPECT_THROW(rope_attention(device, in.q, in.k, in.v, in.cosine, in.sine, {&layout.segments, map}, in.q),
+  EXPECT_THROW(rope_attention(device, in.q, in.k, in.v, {}, in.cosine, in.sine, {&layout.segments, map}, in.q),
                std::logic_error);
 }
 
@@ -222,13 +335,22 @@ TEST(Rope, TurnsPairsByTheirAngleAndKeepsTheirLength) {
 TEST(Rope, TheTableIsCosineAndSineOfTheAngle) {
   TestDevice device;
   const Tensor cosine = device.empty(DType::f32, 3, 2), sine = device.empty(DType::f32, 3, 2);
-  rope_table(device, device.integers({0, 1, 4096}), device.floats(DType::f32, 1, 2, {1, 0.01f}), cosine, sine);
+  rope_table(device, device.integers({0, 1, 4096}), device.floats(DType::f32, 1, 2, {1, 0.01f}), 1.0f, cosine, sine);
   const Matrix c = device.read(cosine), s = device.read(sine);
   const std::vector<double> angles{0, 0, 1, 0.01f, 4096, 4096 * static_cast<double>(0.01f)};
   for (std::size_t i = 0; i < angles.size(); ++i) {  // the angle itself is rounded to f32
     EXPECT_NEAR(c.values[i], std::cos(angles[i]), (1 + angles[i]) * roundoff(DType::f32));
     EXPECT_NEAR(s.values[i], std::sin(angles[i]), (1 + angles[i]) * roundoff(DType::f32));
   }
+}
+
+TEST(Rope, TheTableIsMultipliedByTheAttentionFactor) {
+  TestDevice device;
+  const Tensor cosine = device.empty(DType::f32, 2, 1), sine = device.empty(DType::f32, 2, 1);
+  rope_table(device, device.integers({0, 3}), device.floats(DType::f32, 1, 1, {0.5f}), 1.25f, cosine, sine);
+  EXPECT_EQ(device.read(cosine).at(0, 0), 1.25);
+  EXPECT_NEAR(device.read(cosine).at(1, 0), 1.25 * std::cos(1.5), 4 * roundoff(DType::f32));
+  EXPECT_NEAR(device.read(sine).at(1, 0), 1.25 * std::sin(1.5), 4 * roundoff(DType::f32));
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ CpuKernels cpu_kernels() {
   CpuKernels kernels;
   kernels.add<Embedding, embedding_cpu>();
   kernels.add<RmsNorm, rms_norm_cpu>();
+  kernels.add<HeadRmsNorm, head_rms_norm_cpu>();
   kernels.add<AddRmsNorm, add_rms_norm_cpu>();
   kernels.add<Linear, linear_cpu>();
   kernels.add<Add, add_cpu>();

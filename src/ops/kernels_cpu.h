@@ -7,6 +7,7 @@ namespace batchscope {
 
 struct Embedding;
 struct RmsNorm;
+struct HeadRmsNorm;
 struct AddRmsNorm;
 struct Linear;
 struct Add;
@@ -30,6 +31,7 @@ struct RowArgMax;
 
 void embedding_cpu(const CpuContext& context, const Embedding& op);
 void rms_norm_cpu(const CpuContext& context, const RmsNorm& op);
+void head_rms_norm_cpu(const CpuContext& context, const HeadRmsNorm& op);
 void add_rms_norm_cpu(const CpuContext& context, const AddRmsNorm& op);
 void linear_cpu(const CpuContext& context, const Linear& op);
 void add_cpu(const CpuContext& context, const Add& op);

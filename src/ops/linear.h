@@ -1,5 +1,5 @@
-// Linear: out = x * weight^T. Weights are [out_features, in_features], as checkpoints have them, so projections
-// that lie next to each other in memory are one GEMM when taken together.
+// Linear: out = x * weight^T (+ bias). Weights are [out_features, in_features], as checkpoints have them, so
+// projections that lie next to each other in memory are one GEMM when taken together.
 #pragma once
 
 #include "device/device.h"
@@ -9,8 +9,9 @@ namespace batchscope {
 struct Linear {
   Tensor x;       // [tokens, in_features], rows may be strided
   Tensor weight;  // [out_features, in_features]
+  Tensor bias;    // [1, out_features], or nothing
   Tensor out;     // [tokens, out_features], rows may be strided; not x
 };
-void linear(Device& device, const Tensor& x, const Tensor& weight, const Tensor& out);
+void linear(Device& device, const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& out);
 
 }  // namespace batchscope

@@ -42,9 +42,27 @@ TEST(Linear, IsTheProductInDoublePrecision) {
       for (const std::int64_t width : {1, 13, 64}) {
         const Tensor x = device.random(dtype, rows, width, gap), weight = device.random(dtype, 2 * width + 1, width);
         const Tensor out = device.empty(dtype, rows, 2 * width + 1, gap);
-        linear(device, x, weight, out);
+        linear(device, x, weight, {}, out);
         expect_product(device.read(out), product(device.read(x), device.read(weight), Transpose::yes), dtype, width);
       }
+  });
+}
+
+TEST(Linear, ABiasIsAddedToEveryRow) {
+  for_each_variant([](TestDevice& device, DType dtype, std::int64_t gap) {
+    for (const std::int64_t rows : {0, 1, 17}) {
+      const Tensor x = device.random(dtype, rows, 13, gap), weight = device.random(dtype, 9, 13);
+      const Tensor bias = device.random(dtype, 1, 9), out = device.random(dtype, rows, 9, gap);
+      linear(device, x, weight, bias, out);
+      Product want = product(device.read(x), device.read(weight), Transpose::yes);
+      const Matrix added = device.read(bias);
+      for (std::int64_t row = 0; row < rows; ++row)
+        for (std::int64_t column = 0; column < 9; ++column) {
+          want.value.at(row, column) += added.at(0, column);
+          want.bound.at(row, column) += std::abs(added.at(0, column));
+        }
+      expect_product(device.read(out), want, dtype, 14);
+    }
   });
 }
 
@@ -54,11 +72,11 @@ TEST(Linear, OneGemmForQueryKeyAndValueIsThree) {
     const Tensor x = device.random(dtype, rows, hidden, gap);
     const Tensor weight = device.random(dtype, queries + 2 * keys, hidden);
     const Tensor fused = device.empty(dtype, rows, queries + 2 * keys);
-    linear(device, x, weight, fused);
+    linear(device, x, weight, {}, fused);
     std::int64_t begin = 0;
     for (const std::int64_t width : {queries, keys, keys}) {
       const Tensor part_weight = weight.row_range(begin, width), part = device.empty(dtype, rows, width, gap);
-      linear(device, x, part_weight, part);
+      linear(device, x, part_weight, {}, part);
       const Product want = product(device.read(x), device.read(part_weight), Transpose::yes);
       expect_product(device.read(part), want, dtype, hidden);
       expect_product(device.read(fused.column_range(begin, width)), want, dtype, hidden);
@@ -93,8 +111,12 @@ TEST(Gemm, ScalesAccumulatesAndTakesEitherOrder) {
 TEST(Linear, ShapesMustAgree) {
   TestDevice device;
   const Tensor x = device.empty(DType::f32, 2, 4), weight = device.empty(DType::f32, 3, 5);
-  EXPECT_THROW(linear(device, x, weight, device.empty(DType::f32, 2, 3)), std::logic_error);
-  EXPECT_THROW(linear(device, x, device.empty(DType::bf16, 3, 4), device.empty(DType::f32, 2, 3)), std::logic_error);
+  EXPECT_THROW(linear(device, x, weight, {}, device.empty(DType::f32, 2, 3)), std::logic_error);
+  EXPECT_THROW(
+      linear(device, x, device.empty(DType::f32, 3, 4), device.empty(DType::f32, 1, 2), device.empty(DType::f32, 2, 3)),
+      std::logic_error);
+  EXPECT_THROW(linear(device, x, device.empty(DType::bf16, 3, 4), {}, device.empty(DType::f32, 2, 3)),
+               std::logic_error);
 }
 
 }  // namespace

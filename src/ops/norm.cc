@@ -10,6 +10,12 @@ void rms_norm(Device& device, const Tensor& x, const Tensor& weight, float epsil
                 RmsNorm{x, weight, epsilon, out});
 }
 
+void head_rms_norm(Device& device, const Tensor& x, const Tensor& weight, float epsilon) {
+  CHECK_EQUAL(x.columns % weight.columns, 0, "x holds whole heads");
+  device.launch({"head_rms_norm", 4.0 * static_cast<double>(x.elements()), 2 * x.bytes() + weight.bytes()},
+                HeadRmsNorm{x, weight, epsilon});
+}
+
 void add_rms_norm(Device& device, const Tensor& x, const Tensor& y, const Tensor& weight, float epsilon,
                   const Tensor& out) {
   CHECK_EQUAL(x.rows, y.rows, "a residual has the stream's rows");

@@ -51,6 +51,22 @@ TEST(RmsNorm, ARowOfZerosStaysZero) {
   for (const double value : device.read(x).values) EXPECT_EQ(value, 0);
 }
 
+TEST(HeadRmsNorm, IsRmsNormOfEachHeadToTheBit) {
+  for_each_variant([](TestDevice& device, DType dtype, std::int64_t gap) {
+    for (const std::int64_t heads : {1, 3})
+      for (const std::int64_t head_dim : {2, 8, 33}) {
+        const Tensor x = device.random(dtype, 5, heads * head_dim, gap, -4, 4);
+        const Tensor weight = device.random(dtype, 1, head_dim), plain = device.copy(x);
+        head_rms_norm(device, x, weight, epsilon);
+        for (std::int64_t head = 0; head < heads; ++head) {
+          const Tensor columns = plain.column_range(head * head_dim, head_dim);
+          rms_norm(device, columns, weight, epsilon, columns);
+        }
+        expect_near(device.read(x), device.read(plain), 0);
+      }
+  });
+}
+
 TEST(AddRmsNorm, IsAddThenRmsNormToTheBit) {
   for_each_variant([](TestDevice& device, DType dtype, std::int64_t gap) {
     for (const std::int64_t rows : {0, 1, 6})
@@ -72,6 +88,7 @@ TEST(AddRmsNorm, ShapesMustAgree) {
   TestDevice device;
   const Tensor x = device.empty(DType::f32, 2, 4), weight = device.empty(DType::f32, 1, 3);
   EXPECT_THROW(rms_norm(device, x, weight, epsilon, x), std::logic_error);
+  EXPECT_THROW(head_rms_norm(device, x, weight, epsilon), std::logic_error);
   EXPECT_THROW(add_rms_norm(device, x, x.row_range(0, 1), device.empty(DType::f32, 1, 4), epsilon, x),
                std::logic_error);
 }

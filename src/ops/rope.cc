@@ -3,12 +3,12 @@
 
 namespace batchscope {
 
-void rope_table(Device& device, const Tensor& positions, const Tensor& inverse_frequencies, const Tensor& cosine,
-                const Tensor& sine) {
+void rope_table(Device& device, const Tensor& positions, const Tensor& inverse_frequencies, float factor,
+                const Tensor& cosine, const Tensor& sine) {
   CHECK_EQUAL(positions.columns, cosine.rows, "one row a token");
   CHECK_EQUAL(inverse_frequencies.columns, cosine.columns, "one column a frequency");
   device.launch({"rope_table", 3.0 * static_cast<double>(cosine.elements()), 2 * cosine.bytes()},
-                RopeTable{positions, inverse_frequencies, cosine, sine});
+                RopeTable{positions, inverse_frequencies, factor, cosine, sine});
 }
 
 void rope(Device& device, const Tensor& x, const Tensor& cosine, const Tensor& sine) {

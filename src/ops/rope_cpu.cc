@@ -14,8 +14,8 @@ void rope_table_cpu(const CpuContext& context, const RopeTable& op) {
     const auto position = static_cast<float>(op.positions.row<std::int32_t>(0)[token]);
     for (std::int64_t i = 0; i < op.cosine.columns; ++i) {
       const float angle = position * op.inverse_frequencies.row<float>(0)[i];
-      op.cosine.row<float>(token)[i] = std::cos(angle);
-      op.sine.row<float>(token)[i] = std::sin(angle);
+      op.cosine.row<float>(token)[i] = std::cos(angle) * op.factor;
+      op.sine.row<float>(token)[i] = std::sin(angle) * op.factor;
     }
   });
 }
