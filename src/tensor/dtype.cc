@@ -1,7 +1,5 @@
-// Names of element types; f16 to float.
+// Names of element types.
 #include "tensor/dtype.h"
-
-#include <cmath>
 
 #include "base/error.h"
 
@@ -26,18 +24,6 @@ DType parse_dtype(std::string_view name, std::string_view what) {
   if (name == "bf16") return DType::bf16;
   if (name == "f16") return DType::f16;
   throw InputError("{}: '{}' is not a known dtype; use f32, bf16 or f16", what, name);
-}
-
-Float16::operator float() const {
-  const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000) << 16;
-  const std::uint32_t exponent = (bits >> 10) & 0x1f;
-  const std::uint32_t fraction = bits & 0x3ff;
-  if (exponent == 0) {  // zero and subnormal
-    const float magnitude = std::ldexp(static_cast<float>(fraction), -24);
-    return sign != 0 ? -magnitude : magnitude;
-  }
-  if (exponent == 0x1f) return std::bit_cast<float>(sign | 0x7f800000u | (fraction << 13));
-  return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (fraction << 13));
 }
 
 }  // namespace batchscope

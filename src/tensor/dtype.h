@@ -30,7 +30,13 @@ struct BFloat16 {
 // IEEE binary16, for reading checkpoints.
 struct Float16 {
   std::uint16_t bits = 0;
-  explicit operator float() const;
+  explicit operator float() const {
+    const std::uint32_t exponent = (bits >> 10) & 0x1fu, fraction = bits & 0x3ffu;
+    const std::uint32_t wide_exponent = exponent == 0x1f ? 0xffu : exponent + 112;
+    const float magnitude = exponent == 0 ? static_cast<float>(fraction) * 0x1p-24f  // zero and subnormal
+                                          : std::bit_cast<float>((wide_exponent << 23) | (fraction << 13));
+    return std::bit_cast<float>(std::bit_cast<std::uint32_t>(magnitude) | (bits & 0x8000u) << 16);
+  }
 };
 
 }  // namespace batchscope
