@@ -70,6 +70,29 @@ std::string shown(const json& value) {
 
 }  // namespace
 
+namespace {
+
+// Characters that a terminal obeys instead of showing them: C1 controls, and marks that turn the direction of text.
+bool is_obeyed(std::string_view character) {
+  if (character.size() == 2) return character[0] == '\xc2' && static_cast<unsigned char>(character[1]) < 0xa0;
+  return (character >= "\u202a" && character <= "\u202e") || (character >= "\u2066" && character <= "\u2069");
+}
+
+// Appends the character at `i`, escaped unless a terminal shows it; returns how many bytes it has.
+std::size_t append_visible(std::string& out, std::string_view text, std::size_t i) {
+  const std::size_t length = utf8_length(text, i);
+  const std::string_view character = text.substr(i, std::max<std::size_t>(length, 1));
+  const auto byte = static_cast<unsigned char>(text[i]);
+  if (length == 0 || byte < 0x20 || byte == 0x7f || is_obeyed(character)) {
+    for (const char c : character) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+  } else {
+    out += character;
+  }
+  return character.size();
+}
+
+}  // namespace
+
 std::string quote(std::string_view text) {
   constexpr std::size_t longest = 80;
   std::string out = "\"";
@@ -78,19 +101,16 @@ std::string quote(std::string_view text) {
       out += "…";
       break;
     }
-    const std::size_t length = utf8_length(text, i);
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const bool c1_control = length == 2 && byte == 0xc2 && static_cast<unsigned char>(text[i + 1]) < 0xa0;
-    if (length == 0 || byte < 0x20 || byte == 0x7f || c1_control) {
-      out += fmt::format("\\x{:02x}", byte);
-      if (c1_control) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[i + 1]));
-    } else {
-      if (byte == '"' || byte == '\\') out += '\\';
-      out += text.substr(i, length);
-    }
-    i += std::max<std::size_t>(length, 1);
+    if (text[i] == '"' || text[i] == '\\') out += '\\';
+    i += append_visible(out, text, i);
   }
   return out + '"';
+}
+
+std::string visible(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size();) i += append_visible(out, text, i);
+  return out;
 }
 
 json parse_json(std::string_view text, std::string_view origin, std::int64_t first_line, int max_depth) {

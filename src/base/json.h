@@ -19,6 +19,8 @@ nlohmann::json parse_json(std::string_view text, std::string_view origin, std::i
 // Any bytes as they may stand in a message: quoted, one line, control characters and broken UTF-8 escaped, long ones
 // cut.
 std::string quote(std::string_view text);
+// The same without quotes and whole: what a terminal shows and does not obey, on one line.
+std::string visible(std::string_view text);
 
 // A JSON object together with where it stands, so that each accessor's error can say what, where and what was expected.
 // A key whose value is null counts as absent. Holds a reference: the value must outlive it.

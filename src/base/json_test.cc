@@ -71,6 +71,13 @@ TEST(Json, QuotesStayOneReadableLine) {
   EXPECT_LT(quote(std::string(1000, 'x')).size(), 100u);
 }
 
+TEST(Json, VisibleTextIsWholeAndObeyedByNoTerminal) {
+  EXPECT_EQ(visible("a\"b\\ \xc3\xbc"), "a\"b\\ \xc3\xbc");
+  EXPECT_EQ(visible("\x1b[2J\n\x7f\xc2\x9b"), "\\x1b[2J\\x0a\\x7f\\xc2\\x9b");
+  EXPECT_EQ(visible("\u202egpj"), "\\xe2\\x80\\xaegpj");
+  EXPECT_EQ(visible(std::string(1000, 'x')).size(), 1000u);
+}
+
 TEST(Json, AnyBytesParseOrAreRefused) {
   rc::check("bytes", [](const std::string& bytes) {
     try {

@@ -106,12 +106,18 @@ void eval(const EvalOptions& options) {
     throw;
   }
   const nlohmann::json json = to_json(result);
-  if (store) store->finish(result, phases.take());
+  std::optional<Failure> unwritten;  // the result goes where else it is to go, and then the error
+  try {
+    if (store) store->finish(result, phases.take());
+  } catch (const Failure& failure) {
+    unwritten = failure;
+  }
   if (!options.items.empty()) write_output(options.items, items_text(result));
   if (!options.json.empty())
     write_output(options.json, json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   if (options.json != "-" && options.items != "-") print(cell_text(json, stdout_has_colour()));
   if (result.status == CellStatus::truncated) warn("TRUNCATED: " + result.reason);
+  if (unwritten) throw *unwritten;
   if (const ExitCode code = exit_code(result.status); code != ExitCode::ok) throw Error(code, result.reason);
 }
 

@@ -49,8 +49,9 @@ class Formatter : public CLI::Formatter {
 };
 
 constexpr Command commands[] = {
-    {add_devices, "look"}, {add_doctor, "look"}, {add_record, "observe"}, {add_eval, "run"},    {add_generate, "run"},
-    {add_plan, "plan"},    {add_study, "study"}, {add_ablate, "study"},   {add_report, "read"}, {add_worker, ""},
+    {add_devices, "look"}, {add_doctor, "look"}, {add_record, "observe"}, {add_eval, "run"},
+    {add_generate, "run"}, {add_plan, "plan"},   {add_study, "study"},    {add_ablate, "study"},
+    {add_report, "read"},  {add_sql, "read"},    {add_merge, "read"},     {add_worker, ""},
 };
 
 void add_commands(CLI::App& app, int& exit_code) {
@@ -149,6 +150,7 @@ int run(int count, char** arguments) {
 int main(int count, char** arguments) {
   using namespace batchscope;
   signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error where we write, not a death
+  signal(SIGXFSZ, SIG_IGN);  // likewise a file that has reached the limit of its size
   spdlog::set_default_logger(spdlog::stderr_color_st("batchscope"));  // standard output is for results
   spdlog::set_pattern("batchscope: %l: %v");
   cli::exit_on_interrupt();

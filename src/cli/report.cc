@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@ namespace {
 
 struct ReportOptions {
   std::string file, figures;
+  std::optional<std::string> study;
   JsonOption json;
 };
 
@@ -52,16 +54,17 @@ void report(ReportOptions& options) {
   options.json.settle(options.file);
   if (options.file.empty()) throw InputError("report: name the .bscope file of a study, an eval or a recording");
   const StoreReader reader(options.file);
+  const bool has_study = !reader.studies().empty() || options.study;
   if (!options.figures.empty()) {
-    if (reader.studies().empty())
+    if (!has_study)
       throw InputError("--figures: {} holds no study, and figures are of studies; leave the flag out", options.file);
     check_figures_folder(options.figures);
   }
-  if (reader.studies().empty()) {
+  if (!has_study) {
     const RecordingSummary summary = read_recording_summary(reader);
     return options.json.put([&] { return to_text(summary, stdout_has_colour()); }, [&] { return to_json(summary); });
   }
-  const StudyReport study = read_study_report(reader);
+  const StudyReport study = read_study_report(reader, options.study);
   if (!options.figures.empty()) write_figures(options.figures, study_figures(study));
   options.json.put([&] { return to_text(study, stdout_has_colour()); }, [&] { return to_json(study); });
 }
@@ -72,6 +75,8 @@ void add_report(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<ReportOptions>();
   CLI::App* command = app.add_subcommand("report", "tables of a study, or the summary of a recording");
   command->add_option("file", options->file, "of a study, an eval or a recording")->type_name("FILE.bscope");
+  command->add_option("--study", options->study, "of a file that holds several, the study to report")
+      ->type_name("NAME");
   command->add_option("--figures", options->figures, "a study's figures into this folder, as SVG and as CSV")
       ->type_name("FOLDER");
   options->json.add(*command, "the same numbers, unrounded, as JSON");

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "base/json.h"
 #include "report/effects.h"
 #include "study/grid.h"
 #include "study/json_optional.h"
@@ -37,9 +38,10 @@ bool has_scores(const std::string& status) { return status == "ok" || status == 
 class Reader {
  public:
   explicit Reader(const StoreReader& store) : store_(store) {}
-  StudyReport read();
+  StudyReport read(const std::optional<std::string>& name);
 
  private:
+  StudyRecord chosen(const std::optional<std::string>& name) const;
   void read_cells(std::int64_t study);
   std::size_t strategy(const CellSpec& spec, const std::string& name);
   void add_attempt(CellSummary& cell, std::int64_t repeat, const AttemptRecord& attempt);
@@ -184,13 +186,25 @@ void Reader::compare_with_reference(const std::string& study_json) {
   }
 }
 
-StudyReport Reader::read() {
+StudyRecord Reader::chosen(const std::optional<std::string>& name) const {
   const std::vector<StudyRecord> studies = store_.studies();
   if (studies.empty()) throw InputError("{} holds no study", store_.path().string());
-  report_.name = studies.front().name;
-  read_cells(studies.front().id);
-  finish_strategies(studies.front().id);
-  compare_with_reference(studies.front().spec_json);
+  if (!name && studies.size() == 1) return studies.front();
+  std::string names;
+  for (const StudyRecord& study : studies) {
+    if (study.name == name) return study;
+    names += (names.empty() ? "" : ", ") + quote(study.name);
+  }
+  if (name) throw InputError("{} holds no study {}; it holds {}", store_.path().string(), quote(*name), names);
+  throw InputError("{} holds {} studies; choose one with --study: {}", store_.path().string(), studies.size(), names);
+}
+
+StudyReport Reader::read(const std::optional<std::string>& name) {
+  const StudyRecord study = chosen(name);
+  report_.name = study.name;
+  read_cells(study.id);
+  finish_strategies(study.id);
+  compare_with_reference(study.spec_json);
   lay_out_tables();
   report_.effects = study_effects(report_.cells);
   report_.series = static_cast<std::int64_t>(store_.series().size());
@@ -219,7 +233,9 @@ const CellSummary* StudyReport::cell(std::size_t column, const Row& row) const {
   return nullptr;
 }
 
-StudyReport read_study_report(const StoreReader& reader) { return Reader(reader).read(); }
+StudyReport read_study_report(const StoreReader& reader, const std::optional<std::string>& study) {
+  return Reader(reader).read(study);
+}
 
 DeviceTraffic traffic_of(const DeviceRecord& device) {
   return {.predicted_tx = sum_of_links(device, &LinkRecord::predicted_tx_bytes),

@@ -101,8 +101,8 @@ struct StudyReport {
   const std::string& label(const CellSummary& cell) const { return strategies[cell.strategy].label; }
 };
 
-// InputError when the file holds no study.
-StudyReport read_study_report(const StoreReader& reader);
+// The study of that name; without one, of a file that holds one study. InputError lists those that there are.
+StudyReport read_study_report(const StoreReader& reader, const std::optional<std::string>& study = {});
 
 nlohmann::json to_json(const StudyReport& report);
 // The report's tables and remarks in their order; those without content are left out.

@@ -95,10 +95,34 @@ SQLite::Database connect(const std::filesystem::path& path, int flags) {
 // do.
 void roll_back(const std::filesystem::path& path) { connect(path, SQLite::OPEN_READWRITE); }
 
+// Where the memory that programs share for a log cannot be had, of a full disk too.
+bool lacks_shared_memory(const SQLite::Exception& error) {
+  switch (error.getExtendedErrorCode()) {
+    case SQLITE_IOERR_SHMOPEN:
+    case SQLITE_IOERR_SHMMAP:
+    case SQLITE_IOERR_SHMLOCK:
+    case SQLITE_IOERR_SHMSIZE:
+      return true;
+    default:
+      return error.getErrorCode() == SQLITE_PROTOCOL || error.getErrorCode() == SQLITE_CANTOPEN;
+  }
+}
+
+// Where no memory can be shared, on a full disk for example: alone, with the log's index in this process's own memory.
+SQLite::Database connect_alone(const std::filesystem::path& path) {
+  SQLite::Database database(sqlite_name(path), SQLite::OPEN_READWRITE, busy_timeout_ms);
+  sqlite3_db_config(database.getHandle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  database.exec("PRAGMA locking_mode = EXCLUSIVE");
+  database.exec("PRAGMA query_only = ON");
+  pragma(database, "schema_version");
+  return database;
+}
+
 SQLite::Database connect_for_reading(const std::filesystem::path& path) {
   try {
     return connect(path, SQLite::OPEN_READONLY);
   } catch (const SQLite::Exception& error) {
+    if (error.getErrorCode() == SQLITE_IOERR && lacks_shared_memory(error)) return connect_alone(path);
     const bool refused = error.getErrorCode() == SQLITE_CANTOPEN || error.getErrorCode() == SQLITE_READONLY;
     if (!refused) throw;
   }
@@ -178,18 +202,6 @@ SQLite::Database open_with(const std::filesystem::path& path, bool is_new, Journ
   return database;
 }
 
-// Where the memory that programs share for a log cannot be had.
-bool lacks_shared_memory(const SQLite::Exception& error) {
-  switch (error.getExtendedErrorCode()) {
-    case SQLITE_IOERR_SHMOPEN:
-    case SQLITE_IOERR_SHMMAP:
-    case SQLITE_IOERR_SHMLOCK:
-      return true;
-    default:
-      return error.getErrorCode() == SQLITE_PROTOCOL || error.getErrorCode() == SQLITE_CANTOPEN;
-  }
-}
-
 [[noreturn]] void refuse_empty(const std::filesystem::path& path) {
   throw InputError("{} is empty: whatever was to write it ended before it began", path.string());
 }
@@ -213,11 +225,24 @@ SQLite::Database open_for_writing(const std::filesystem::path& path, Journal& jo
     try {
       return open_with(path, is_new, journal);
     } catch (const SQLite::Exception& error) {
-      if (journal == Journal::rollback || !lacks_shared_memory(error)) throw;
+      const bool is_full = error.getExtendedErrorCode() == SQLITE_IOERR_SHMSIZE;
+      if (journal == Journal::rollback || is_full || !lacks_shared_memory(error)) throw;
     }
     journal = Journal::rollback;
     return open_with(path, check_file(path).st_size == 0, journal);
   });
+}
+
+SQLite::Database open_scratch(const std::filesystem::path& path) {
+  std::filesystem::resize_file(path, 0);
+  for (const char* suffix : {"-wal", "-shm", "-journal"}) std::filesystem::remove(path.string() + suffix);
+  SQLite::Database database(sqlite_name(path), SQLite::OPEN_READWRITE, busy_timeout_ms);
+  harden(database);
+  database.exec("PRAGMA synchronous = OFF");
+  database.exec("PRAGMA foreign_keys = ON");
+  set_journal_mode(database, "MEMORY");
+  migrate(database, path, 0);
+  return database;
 }
 
 void rethrow(const SQLite::Exception& error, const std::filesystem::path& path, Doing doing) {
@@ -233,6 +258,16 @@ void rethrow(const SQLite::Exception& error, const std::filesystem::path& path, 
       throw Failure("{} was held by another program for too long; close it there", file);
     case SQLITE_FULL:
       throw Failure("cannot write {}: the disk is full; free some space, what was committed is kept", file);
+    default:
+      break;
+  }
+  switch (error.getExtendedErrorCode()) {  // side files are written when a file is opened, too
+    case SQLITE_IOERR_WRITE:
+    case SQLITE_IOERR_FSYNC:
+    case SQLITE_IOERR_TRUNCATE:
+    case SQLITE_IOERR_SHMSIZE:
+      doing = Doing::writing;
+      break;
     default:
       break;
   }

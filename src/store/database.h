@@ -24,6 +24,10 @@ enum class Journal { log, rollback };
 // holds the writer's lock. Where the log cannot be had `journal` becomes rollback.
 SQLite::Database open_for_writing(const std::filesystem::path& path, Journal& journal);
 
+// A new file, with tables, that is thrown away unless it is written to its end: nothing protects it from a kill. What
+// the path held before is lost. The caller holds the writer's lock.
+SQLite::Database open_scratch(const std::filesystem::path& path);
+
 enum class Doing { opening, reading, writing };
 // Throws SQLite's error as ours: one line with the file, what happened and what to do.
 [[noreturn]] void rethrow(const SQLite::Exception& error, const std::filesystem::path& path, Doing doing);

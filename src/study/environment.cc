@@ -62,7 +62,10 @@ std::map<std::string, std::string> environment() {
   if (const auto cpus = usable_cpus()) facts["cpus_usable"] = std::to_string(*cpus);
   const long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGE_SIZE);
   if (pages > 0 && page_bytes > 0) facts["memory_bytes"] = std::to_string(static_cast<long long>(pages) * page_bytes);
-  if (utsname kernel{}; uname(&kernel) == 0) facts["kernel"] = fmt::format("{} {}", kernel.sysname, kernel.release);
+  if (utsname kernel{}; uname(&kernel) == 0) {
+    facts["host"] = kernel.nodename;  // tells sessions apart in a merged file
+    facts["kernel"] = fmt::format("{} {}", kernel.sysname, kernel.release);
+  }
   if (const char* job = std::getenv("SLURM_JOB_ID")) facts["slurm_job_id"] = job;
   return facts;
 }

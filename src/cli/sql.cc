@@ -1,0 +1,59 @@
+// `batchscope sql`: a SELECT over a .bscope file.
+#include <memory>
+#include <string>
+
+#include "base/error.h"
+#include "cli/command.h"
+#include "cli/output.h"
+#include "report/query_text.h"
+#include "store/query.h"
+
+namespace batchscope::cli {
+namespace {
+
+struct SqlOptions {
+  std::string file, statement, output = "-", format = "table";
+};
+
+void sql(const SqlOptions& options) {
+  const RowFormat format = parse_row_format(options.format, "--format");
+  check_destination(options.output, "-o");
+  StoreQuery query(options.file, options.statement);
+  const bool to_terminal = options.output == "-";
+  std::string content;  // a file is written whole or not at all
+  const bool whole = write_rows(query, format, to_terminal && stdout_has_colour(), [&](std::string_view piece) {
+    if (to_terminal)
+      print(piece);
+    else
+      content += piece;
+  });
+  if (!to_terminal) write_output(options.output, content);
+  if (!whole)
+    warn(fmt::format("there are more rows: a table ends after {}; use --format csv, or LIMIT", most_table_rows));
+}
+
+}  // namespace
+
+void add_sql(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<SqlOptions>();
+  CLI::App* command = app.add_subcommand("sql", "query a .bscope file, read-only");
+  command->add_option("file", options->file, "of a study, an eval or a recording")
+      ->type_name("FILE.bscope")
+      ->required();
+  command->add_option("statement", options->statement, "one SELECT, as SQLite has it")->type_name("SELECT")->required();
+  command->add_option("--format", options->format, "table (default), csv, json or jsonl")->type_name("FORMAT");
+  command->add_option("-o,--output", options->output, "where rows go; - (default) is standard output")
+      ->type_name("FILE");
+  command->footer(
+      "Views for reading: cell_results, item_results, device_results, link_results,\n"
+      "ledger_results, phase_times, sample_means, attempt_settings; docs/formats.md has\n"
+      "their columns. Ctrl-C ends a query that takes too long.\n"
+      "Example:\n"
+      "  batchscope sql demo.bscope \"SELECT strategy, batch, status, seconds FROM cell_results\"");
+  command->callback([options, &exit_code] {
+    sql(*options);
+    exit_code = 0;
+  });
+}
+
+}  // namespace batchscope::cli

@@ -1,0 +1,167 @@
+// Rows of a query (report/query_text.h).
+#include "report/query_text.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "report/text.h"
+
+namespace batchscope {
+namespace {
+
+constexpr std::size_t widest_value = 60;
+constexpr std::size_t piece_bytes = 1 << 16;
+
+std::string note(const SqlBlob& blob) { return fmt::format("(blob of {} bytes)", blob.bytes); }
+
+// With a point or an exponent where it is not an integer in the file.
+std::string number_text(double value) {
+  if (!std::isfinite(value)) return value > 0 ? "Inf" : "-Inf";
+  return nlohmann::json(value).dump();
+}
+
+struct TableValue {
+  TextTable::Cell operator()(std::monostate) const { return {"NULL", Colour::dim}; }
+  TextTable::Cell operator()(std::int64_t value) const { return {fmt::format("{}", value)}; }
+  TextTable::Cell operator()(double value) const { return {number_text(value)}; }
+  TextTable::Cell operator()(const std::string& value) const { return {shorten(visible(value), widest_value)}; }
+  TextTable::Cell operator()(const SqlBlob& value) const { return {note(value), Colour::dim}; }
+};
+
+std::string csv_text(const std::string& text) {
+  if (!text.empty() && text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string out = "\"";
+  for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return out + '"';
+}
+
+struct CsvValue {
+  std::string operator()(std::monostate) const { return ""; }
+  std::string operator()(std::int64_t value) const { return fmt::format("{}", value); }
+  std::string operator()(double value) const { return number_text(value); }
+  std::string operator()(const std::string& value) const { return csv_text(value); }
+  std::string operator()(const SqlBlob& value) const { return note(value); }
+};
+
+struct JsonValue {
+  nlohmann::json operator()(std::monostate) const { return nullptr; }
+  nlohmann::json operator()(std::int64_t value) const { return value; }
+  nlohmann::json operator()(double value) const {
+    return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(number_text(value));
+  }
+  nlohmann::json operator()(const std::string& value) const { return value; }
+  nlohmann::json operator()(const SqlBlob& value) const { return note(value); }
+};
+
+std::string csv_line(const std::vector<std::string>& fields) {
+  std::string line;
+  for (std::size_t i = 0; i < fields.size(); ++i) line += (i == 0 ? "" : ",") + fields[i];
+  return line + "\n";
+}
+
+// A key of an object stands once: the second column "n" becomes "n_2".
+std::vector<std::string> unique_names(const std::vector<std::string>& names) {
+  std::vector<std::string> unique;
+  std::set<std::string> taken;
+  for (const std::string& name : names) {
+    std::string candidate = name;
+    for (int number = 2; !taken.insert(candidate).second; ++number) candidate = fmt::format("{}_{}", name, number);
+    unique.push_back(candidate);
+  }
+  return unique;
+}
+
+// Collects small pieces into large ones.
+class Pieces {
+ public:
+  explicit Pieces(const std::function<void(std::string_view)>& put) : put_(put) {}
+  void add(std::string_view text) {
+    piece_ += text;
+    if (piece_.size() >= piece_bytes) flush();
+  }
+  void flush() {
+    put_(piece_);
+    piece_.clear();
+  }
+
+ private:
+  const std::function<void(std::string_view)>& put_;
+  std::string piece_;
+};
+
+bool write_table(StoreQuery& query, bool colour, Pieces& out) {
+  std::vector<std::string> header;
+  for (const std::string& name : query.columns()) header.push_back(shorten(visible(name), widest_value));
+  TextTable table(std::move(header));
+  std::vector<SqlValue> row;
+  std::int64_t rows = 0;
+  while (rows < most_table_rows && query.next(row)) {
+    std::vector<TextTable::Cell> cells;
+    for (const SqlValue& value : row) cells.push_back(std::visit(TableValue(), value));
+    table.add(std::move(cells));
+    ++rows;
+  }
+  out.add(table.print(colour));
+  return rows < most_table_rows || !query.next(row);
+}
+
+void write_csv(StoreQuery& query, Pieces& out) {
+  std::vector<std::string> fields;
+  for (const std::string& name : query.columns()) fields.push_back(csv_text(name));
+  out.add(csv_line(fields));
+  for (std::vector<SqlValue> row; query.next(row);) {
+    fields.clear();
+    for (const SqlValue& value : row) fields.push_back(std::visit(CsvValue(), value));
+    // A line of one empty field would be no line to many readers.
+    out.add(csv_line(fields) == "\n" ? "\"\"\n" : csv_line(fields));
+  }
+}
+
+void write_json(StoreQuery& query, bool lines, Pieces& out) {
+  const std::vector<std::string> names = unique_names(query.columns());
+  std::string before = lines ? "" : "[";
+  for (std::vector<SqlValue> row; query.next(row);) {
+    nlohmann::ordered_json object = nlohmann::ordered_json::object();
+    for (std::size_t i = 0; i < row.size(); ++i) object[names[i]] = std::visit(JsonValue(), row[i]);
+    out.add(before + object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) +
+            (lines ? "\n" : ""));
+    if (!lines) before = ",\n ";
+  }
+  if (!lines) out.add(before == "[" ? "[]\n" : "]\n");
+}
+
+}  // namespace
+
+RowFormat parse_row_format(std::string_view text, std::string_view what) {
+  if (text == "table") return RowFormat::table;
+  if (text == "csv") return RowFormat::csv;
+  if (text == "json") return RowFormat::json;
+  if (text == "jsonl") return RowFormat::json_lines;
+  throw InputError("{}: '{}' is none of table, csv, json, jsonl", what, text);
+}
+
+bool write_rows(StoreQuery& query, RowFormat format, bool colour, const std::function<void(std::string_view)>& put) {
+  Pieces out(put);
+  bool whole = true;
+  switch (format) {
+    case RowFormat::table:
+      whole = write_table(query, colour, out);
+      break;
+    case RowFormat::csv:
+      write_csv(query, out);
+      break;
+    case RowFormat::json:
+    case RowFormat::json_lines:
+      write_json(query, format == RowFormat::json_lines, out);
+      break;
+  }
+  out.flush();
+  return whole;
+}
+
+}  // namespace batchscope
