@@ -19,5 +19,7 @@ void add_study(CLI::App& app, int& exit_code);
 void add_worker(CLI::App& app, int& exit_code);
 void add_ablate(CLI::App& app, int& exit_code);
 void add_report(CLI::App& app, int& exit_code);
+void add_export(CLI::App& app, int& exit_code);
+void add_completion(CLI::App& app, int& exit_code);
 
 }  // namespace batchscope::cli
