@@ -133,11 +133,17 @@ std::string bash_action(const Argument& argument) {
 
 std::string bash_verb(const Verb& verb) {
   std::string text = fmt::format("    {})\n      [[ $rest ]] || case $before in\n", verb.name);
+  std::vector<std::string> unknown;  // flags with values that nothing can be said of
   for (const Argument& flag : verb.flags) {
-    if (flag.takes == Takes::nothing) continue;
-    const char* unless = flag.is_optional ? "[[ $word == -* ]] || " : "";
-    text += fmt::format("        {}) {}{{ {}; return; }} ;;\n", joined(flag.names, " | "), unless, bash_action(flag));
+    const std::string action = bash_action(flag), names = joined(flag.names, " | ");
+    if (flag.takes == Takes::anything)
+      unknown.insert(unknown.end(), flag.names.begin(), flag.names.end());
+    else if (flag.is_optional && flag.takes != Takes::nothing)
+      text += fmt::format("        {}) [[ $word == -* ]] || {{ {}; return; }} ;;\n", names, action);
+    else if (flag.takes != Takes::nothing)
+      text += fmt::format("        {}) {}; return ;;\n", names, action);
   }
+  if (!unknown.empty()) text += fmt::format("        {}) return ;;\n", joined(unknown, " | "));
   text += "      esac\n";
   const std::string flags = "_batchscope_words " + in_quotes(joined(names_of(verb.flags), " "));
   if (verb.others.empty()) return text + fmt::format("      [[ $rest ]] || {}\n      ;;\n", flags);
@@ -265,7 +271,8 @@ void add_completion(CLI::App& app, int& exit_code) {
       "  source <(batchscope completion zsh)");
   command->callback([&app, shell, &exit_code] {
     if (std::find(shells.begin(), shells.end(), *shell) == shells.end())
-      throw InputError("completion: {} is not known; name one of {}", quote(*shell), fmt::join(shells, ", "));
+      throw InputError("completion: {} is no shell that it is for; name one of {}", quote(*shell),
+                       fmt::join(shells, ", "));
     const auto write = *shell == "bash" ? bash_script : zsh_script;
     print(write(describe(app), verbs_of(app)));
     exit_code = 0;

@@ -2,7 +2,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <filesystem>
@@ -121,16 +120,33 @@ TEST_F(CompletionTest, CompletesFilesOfTheRightKind) {
   EXPECT_THAT(complete({"record", "--", "ech"}), Contains("echo"));
 }
 
-// A zsh of its own behind a terminal of its own: what it shows when Tab is pressed.
+// Types each line into a zsh of its own, presses Tab, and prints between < and > what the line has become.
 constexpr const char* zsh_test = R"zsh(
 zmodload zsh/zpty
 zpty shell zsh -f -i
-zpty -w shell "cd $1; PS1=; fpath=(); autoload -Uz compinit; LISTMAX=1000"
+zpty -w shell "PS1= PS2= RPS1=; cd ${(q)1}; autoload -Uz compinit && compinit -D; source completion.zsh
+show() { zle complete-word; print -r -- \"<\$BUFFER>\"; BUFFER=; }; zle -N show; bindkey '^I' show"
+for line in "${@:2}"; do zpty -n -w shell "$line"$'\t'; done
+zpty -w shell $'\n exit'
+while zpty -r shell piece; do print -rn -- "$piece"; done
 )zsh";
 
-TEST_F(CompletionTest, ZshTakesTheScript) {
+TEST_F(CompletionTest, ZshTakesTheScriptAndCompletes) {
   if (run("command -v zsh").output.empty()) GTEST_SKIP() << "no zsh on this machine";
   EXPECT_EQ(run("zsh -n " + script("zsh") + " 2>&1").output, "");
+  const auto test = folder_ / "complete.zsh";
+  std::ofstream(test) << zsh_test;
+  const std::string output =
+      run("zsh -f " + test.string() + " " + folder_.path().string() +
+          " 'batchscope ev' 'batchscope wor' 'batchscope eval --packi' 'batchscope eval --packing pre'"
+          " 'batchscope plan --packing=pre' 'batchscope eval --fusion qkv,sw' 'batchscope report de' "
+          "'batchscope study st'")
+          .output;
+  for (const char* line :
+       {"<batchscope eval >", "<batchscope wor>", "<batchscope eval --packing=>", "<batchscope eval --packing prefix >",
+        "<batchscope plan --packing=prefix >", "<batchscope eval --fusion qkv,swiglu",
+        "<batchscope report demo.bscope >", "<batchscope study study.toml >"})
+    EXPECT_THAT(output, testing::HasSubstr(line));
 }
 
 }  // namespace

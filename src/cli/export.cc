@@ -122,6 +122,7 @@ void export_folder(const StoreReader& reader, const std::vector<const ExportTabl
   if (exists && !std::filesystem::is_directory(folder))
     throw InputError("-o {}: it is a file, and several tables need a folder; name one, or choose one --table",
                      folder.string());
+  if (!exists) check_destination(folder.string(), "-o");  // its own folder is there, and can be written to
   const std::string temporary = fmt::format("part-{}", getpid());
   const TemporaryFolder part(exists ? folder / temporary : std::filesystem::path(folder.string() + "." + temporary));
   const InterruptFlag interrupt;
