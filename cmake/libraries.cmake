@@ -15,3 +15,7 @@ find_package(GTest REQUIRED)
 find_package(rapidcheck REQUIRED)
 pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(sentencepiece REQUIRED IMPORTED_TARGET sentencepiece)
+# Headers only, without a description of their own that CMake or pkg-config could read.
+find_path(protozero_headers protozero/pbf_writer.hpp REQUIRED)
+add_library(protozero::protozero INTERFACE IMPORTED)
+target_include_directories(protozero::protozero SYSTEM INTERFACE ${protozero_headers})

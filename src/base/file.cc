@@ -63,17 +63,6 @@ std::string read_file(const std::filesystem::path& path) {
 
 namespace {
 
-// False, with errno, where not all could be written.
-bool write_all(const Descriptor& file, std::string_view rest) {
-  while (!rest.empty()) {
-    const ssize_t written = write(file.get(), rest.data(), rest.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return false;
-    rest.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return true;
-}
-
 // Devices, pipes and what /dev and /proc name are written to, never replaced.
 bool is_replaceable(const std::filesystem::path& path) {
   std::error_code error;
@@ -85,26 +74,51 @@ bool is_replaceable(const std::filesystem::path& path) {
 
 }  // namespace
 
-void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
-  if (!is_replaceable(path)) {
-    const Descriptor file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
-    if (file.get() < 0 || !write_all(file, content))
-      throw Failure("cannot write {}: {}", path.string(), std::strerror(errno));
-    return;
+OutputFile::OutputFile(const std::filesystem::path& path) : path_(path), target_(path) {
+  if (is_replaceable(path)) {
+    std::error_code error;
+    if (std::filesystem::is_symlink(path, error))  // the link stays, what it names is replaced
+      target_ = std::filesystem::weakly_canonical(path, error);
+    temporary_ = target_.string() + ".part";
+    descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  } else {
+    descriptor_ = open(path.c_str(), O_WRONLY | O_CLOEXEC);
   }
-  std::error_code error;
-  const bool is_link = std::filesystem::is_symlink(path, error);  // the link stays, what it names is replaced
-  const std::filesystem::path target = is_link ? std::filesystem::weakly_canonical(path, error) : path;
-  const std::string temporary = target.string() + ".part";
-  const auto fail = [&](const char* what) {
-    const int reason = errno;
-    unlink(temporary.c_str());
-    throw Failure("cannot {} {}: {}; nothing was written", what, path.string(), std::strerror(reason));
-  };
-  const Descriptor file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-  if (file.get() < 0) fail("write");
-  if (!write_all(file, content) || fsync(file.get()) != 0) fail("write");
-  if (rename(temporary.c_str(), target.c_str()) != 0) fail("replace");
+  if (descriptor_ < 0) fail("write");
+}
+
+OutputFile::~OutputFile() {
+  if (descriptor_ < 0) return;
+  close(descriptor_);
+  if (!temporary_.empty()) unlink(temporary_.c_str());
+}
+
+void OutputFile::write(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail("write");
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+void OutputFile::commit() {
+  if (!temporary_.empty()) {
+    if (fsync(descriptor_) != 0) fail("write");
+    if (rename(temporary_.c_str(), target_.c_str()) != 0) fail("replace");
+  }
+  close(std::exchange(descriptor_, -1));
+}
+
+void OutputFile::fail(std::string_view what) const {
+  throw Failure("cannot {} {}: {}{}", what, path_.string(), std::strerror(errno),
+                temporary_.empty() ? "" : "; nothing was written");
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
+  OutputFile file(path);
+  file.write(content);
+  file.commit();
 }
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {

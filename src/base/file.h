@@ -16,6 +16,24 @@ std::string read_file(const std::filesystem::path& path);
 // What a link names is replaced, not the link; devices and pipes are written to as they are.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
+// The same for what is too long to hold: written piece by piece beside `path`, moved to its place by commit().
+class OutputFile {
+ public:
+  explicit OutputFile(const std::filesystem::path& path);
+  ~OutputFile();  // without commit() nothing is left
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+  void write(std::string_view bytes);
+  void commit();
+
+ private:
+  [[noreturn]] void fail(std::string_view what) const;
+
+  std::filesystem::path path_;
+  std::filesystem::path target_, temporary_;  // the latter is empty where nothing is replaced
+  int descriptor_ = -1;
+};
+
 // A file mapped read-only; empty files give an empty span.
 class MappedFile {
  public:

@@ -31,6 +31,22 @@ TEST_F(FileTest, ReplacesWholeFilesAndLeavesNothingElse) {
   EXPECT_THROW(write_file_atomically(folder_ / "none" / "a", "x"), Failure);
 }
 
+TEST_F(FileTest, PiecesAppearAtTheEndOrNotAtAll) {
+  write_file_atomically(folder_ / "a", "old");
+  {
+    OutputFile file(folder_ / "a");
+    file.write("half of");
+  }
+  EXPECT_EQ(read_file(folder_ / "a"), "old");
+  OutputFile file(folder_ / "a");
+  file.write("the ");
+  file.write("whole");
+  EXPECT_EQ(read_file(folder_ / "a"), "old");
+  file.commit();
+  EXPECT_EQ(read_file(folder_ / "a"), "the whole");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1);
+}
+
 TEST_F(FileTest, KeepsALinkAndReplacesWhatItNames) {
   write_file_atomically(folder_ / "target", "old");
   std::filesystem::create_symlink("target", folder_ / "link");

@@ -21,5 +21,7 @@ void add_ablate(CLI::App& app, int& exit_code);
 void add_report(CLI::App& app, int& exit_code);
 void add_sql(CLI::App& app, int& exit_code);
 void add_merge(CLI::App& app, int& exit_code);
+void add_export(CLI::App& app, int& exit_code);
+void add_completion(CLI::App& app, int& exit_code);
 
 }  // namespace batchscope::cli

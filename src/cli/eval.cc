@@ -129,9 +129,10 @@ void add_eval(CLI::App& app, int& exit_code) {
   options->cell.add_all(*command);
   command->add_option("--json", options->json, "the result as one JSON object; - is standard output")
       ->type_name("FILE");
-  command->add_option("--items", options->items, "each question's result, one JSON object a line")->type_name("FILE");
+  command->add_option("--items", options->items, "each question's result, one JSON object a line")
+      ->type_name("FILE.jsonl");
   command->add_option("-o,--output", options->output, "everything, with time series, as a .bscope file")
-      ->type_name("FILE");
+      ->type_name("FILE.bscope");
   command->footer(
       "Exit codes: 0 ok (truncated too, when asked for), 2 bad input, 3 out of memory,\n"
       "4 failed, 5 timed out.\n"

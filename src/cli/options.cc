@@ -1,11 +1,30 @@
 // The flags of a cell (cli/options.h).
 #include "cli/options.h"
 
+#include <fmt/format.h>
+
 #include <map>
 
+#include "cli/values.h"
 #include "study/cell_words.h"
 
 namespace batchscope::cli {
+namespace {
+
+// A flag whose values study/cell_words.h lists.
+CLI::Option* add_listed(CLI::App& app, const std::string& name, std::string& value, const std::string& help) {
+  const CellWord* word = find_cell_word(name);
+  CLI::Option* option = app.add_option("--" + name, value, help)->capture_default_str();
+  set_values(*option, word->values, word->takes_list);
+  return option;
+}
+
+template <class Words>
+std::string choice(const Words& words) {
+  return fmt::format("{}", fmt::join(words, " | "));
+}
+
+}  // namespace
 
 void CellOptions::add_model_flags(CLI::App& app) {
   app.add_option("--model", model, "folder of a Hugging Face LLaMA model (default: the embedded tiny model)")
@@ -21,16 +40,14 @@ void CellOptions::add_placement_flags(CLI::App& app) {
       ->type_name("DEVICE");
   app.add_option("--parallel", parallel, "mp4 | pp4 | tp4 | dp4 | dp2.tp2 … (default: tp over all devices)")
       ->type_name("LAYOUT");
-  app.add_option("--dtype", dtype, "to compute in: f32 | bf16 on cpu devices; f16 in plans")
-      ->type_name("DTYPE")
-      ->capture_default_str();
+  add_listed(app, "dtype", dtype, "to compute in: f32 | bf16 on cpu devices; f16 in plans")->type_name("DTYPE");
   app.add_option("--threads", threads, "of each virtual device")->type_name("N")->capture_default_str();
 }
 
 void CellOptions::add_run_flags(CLI::App& app) {
-  app.add_option("--fusion", fusion, "off | on | a list of qkv,swiglu,norm,attention,comm,graph")
-      ->type_name("FUSION")
-      ->capture_default_str();
+  add_listed(app, "fusion", fusion,
+             fmt::format("off | on | a list of {}", fmt::join(fusion_words.begin() + 2, fusion_words.end(), ",")))
+      ->type_name("FUSION");
   app.add_option("--batch", batch, "sequences a batch; an item has one for each choice")
       ->type_name("N")
       ->capture_default_str();
@@ -38,7 +55,7 @@ void CellOptions::add_run_flags(CLI::App& app) {
 }
 
 void CellOptions::add_setting_flags(CLI::App& app) {
-  app.add_option("--packing", packing, "padded | packed | prefix")->type_name("PACKING")->capture_default_str();
+  add_listed(app, "packing", packing, choice(packing_words))->type_name("PACKING");
   app.add_option("--device-memory", device_memory, "of each device: 64MiB, 1.5GB (default: what there is)")
       ->type_name("SIZE");
   app.add_option("--link", link, "between devices: 12GB/s,5us paces virtual ones; nvlink | pcie (default: unpaced)")
@@ -46,12 +63,13 @@ void CellOptions::add_setting_flags(CLI::App& app) {
 }
 
 void CellOptions::add_task_flags(CLI::App& app) {
-  app.add_option("--task", task, "questions, one JSON object a line (default: the embedded set)")->type_name("FILE");
+  app.add_option("--task", task, "questions, one JSON object a line (default: the embedded set)")
+      ->type_name("FILE.jsonl");
   app.add_option("--limit", limit, "the first N questions only")->type_name("N");
   app.add_option("--max-tokens-per-sequence", max_tokens_per_sequence, "longest model input")->type_name("N");
-  app.add_option("--when-too-long", when_too_long, "fail | truncate (cut on the left; the status says so)")
-      ->type_name("WHAT")
-      ->capture_default_str();
+  add_listed(app, "when-too-long", when_too_long,
+             choice(when_too_long_words) + " (cut on the left; the status says so)")
+      ->type_name("WHAT");
 }
 
 void CellOptions::add_all(CLI::App& app) {

@@ -37,14 +37,15 @@ void write_output(const std::string& destination, std::string_view content) {
 }
 
 // write() rather than a stream: a failure is known here, where it can still become an exit code.
-void print(std::string_view text) {
+bool print(std::string_view text) {
   while (!text.empty()) {
     const ssize_t written = write(STDOUT_FILENO, text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0 && errno == EPIPE) return;
+    if (written < 0 && errno == EPIPE) return false;
     if (written < 0) throw Failure("cannot write to standard output: {}", std::strerror(errno));
     text.remove_prefix(static_cast<std::size_t>(written));
   }
+  return true;
 }
 
 void warn(std::string_view text) {

@@ -11,8 +11,9 @@ void check_destination(const std::string& destination, std::string_view flag);
 
 void write_output(const std::string& destination, std::string_view content);
 
-// Standard output. A reader that went away (`| head`) is no error; a full disk is a Failure.
-void print(std::string_view text);
+// Standard output. A reader that went away (`| head`) is no error, but false: more would be for nobody. A full disk is
+// a Failure.
+bool print(std::string_view text);
 
 // A line for people on standard error.
 void warn(std::string_view text);

@@ -120,7 +120,8 @@ int record(const RecordOptions& options) {
 void add_record(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<RecordOptions>();
   CLI::App* command = app.add_subcommand("record", "sample a command, a process or the whole machine");
-  command->add_option("-o,--output", options->output, "write every sample to this .bscope file")->type_name("FILE");
+  command->add_option("-o,--output", options->output, "write every sample to this .bscope file")
+      ->type_name("FILE.bscope");
   command->add_flag("--append", options->append, "add a session to the file if it exists");
   command->add_flag("--overwrite", options->overwrite, "replace the file if it exists");
   command->add_option("--period", options->period, "time between readings: 1/6s (default) down to 1ms")

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <array>
-#include <utility>
+#include <span>
 
 #include "base/error.h"
 #include "base/units.h"
@@ -13,20 +13,14 @@
 namespace batchscope {
 namespace {
 
-struct NamedFusion {
-  std::string_view name;
-  bool Fusion::*flag;
-};
-constexpr std::array fusions{NamedFusion{"qkv", &Fusion::qkv},   NamedFusion{"swiglu", &Fusion::swiglu},
-                             NamedFusion{"norm", &Fusion::norm}, NamedFusion{"attention", &Fusion::attention},
-                             NamedFusion{"comm", &Fusion::comm}, NamedFusion{"graph", &Fusion::graph}};
+// In the order of fusion_words, behind "off" and "on".
+constexpr std::array fusion_flags{&Fusion::qkv,       &Fusion::swiglu, &Fusion::norm,
+                                  &Fusion::attention, &Fusion::comm,   &Fusion::graph};
+constexpr auto fusion_names = std::span(fusion_words).subspan<fusion_words.size() - fusion_flags.size()>();
 
 // "on": everything that every device has; graphs only where they are asked for by name.
 constexpr Fusion all_fusions{
     .qkv = true, .swiglu = true, .norm = true, .attention = true, .comm = true, .graph = false};
-
-constexpr std::array packings{std::pair{"padded", Packing::padded}, std::pair{"packed", Packing::packed},
-                              std::pair{"prefix", Packing::prefix}};
 
 template <class Visit>
 void for_each_part(std::string_view text, const Visit& visit) {
@@ -44,11 +38,11 @@ Fusion parse_fusion(std::string_view text) {
   if (text == "on") return all_fusions;
   Fusion fusion;
   for_each_part(text, [&](std::string_view name) {
-    const auto* named = std::find_if(fusions.begin(), fusions.end(), [&](const auto& f) { return f.name == name; });
-    if (named == fusions.end())
-      throw InputError("--fusion: '{}' is not a fusion; use off, on, or some of qkv,swiglu,norm,attention,comm,graph",
-                       name);
-    fusion.*(named->flag) = true;
+    const auto found = std::find(fusion_names.begin(), fusion_names.end(), name);
+    if (found == fusion_names.end())
+      throw InputError("--fusion: '{}' is not a fusion; use off, on, or some of {}", name,
+                       fmt::join(fusion_names, ","));
+    fusion.*fusion_flags[static_cast<std::size_t>(found - fusion_names.begin())] = true;
   });
   return fusion;
 }
@@ -57,22 +51,19 @@ std::string to_string(const Fusion& fusion) {
   if (fusion == Fusion{}) return "off";
   if (fusion == all_fusions) return "on";
   std::string text;
-  for (const auto& named : fusions)
-    if (fusion.*(named.flag)) text += fmt::format("{}{}", text.empty() ? "" : ",", named.name);
+  for (std::size_t i = 0; i < fusion_names.size(); ++i)
+    if (fusion.*fusion_flags[i]) text += fmt::format("{}{}", text.empty() ? "" : ",", fusion_names[i]);
   return text;
 }
 
 Packing parse_packing(std::string_view text) {
-  for (const auto& [name, packing] : packings)
-    if (text == name) return packing;
-  throw InputError("--packing: '{}' is not known; use padded, packed or prefix", text);
+  const auto found = std::find(packing_words.begin(), packing_words.end(), text);
+  if (found == packing_words.end())
+    throw InputError("--packing: '{}' is not known; use one of {}", text, fmt::join(packing_words, ", "));
+  return static_cast<Packing>(found - packing_words.begin());
 }
 
-std::string to_string(Packing packing) {
-  for (const auto& [name, value] : packings)
-    if (value == packing) return name;
-  return "?";
-}
+std::string to_string(Packing packing) { return std::string(packing_words[static_cast<std::size_t>(packing)]); }
 
 DeviceSpec parse_device(std::string_view text) {
   const auto colon = std::min(text.find(':'), text.size());

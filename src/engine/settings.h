@@ -1,6 +1,7 @@
 // What a user may set of a run, parsed once: the words of eval's flags and of study files.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -23,11 +24,14 @@ struct Fusion {
   bool graph = false;      // replay of a captured graph, where the device has graphs
   bool operator==(const Fusion&) const = default;
 };
-// "off" | "on" | a comma-separated list of the names above.
+// "off" | "on" | a comma-separated list of the names above. The words, the first two of which stand alone:
+inline constexpr std::array<std::string_view, 8> fusion_words{"off",  "on",        "qkv",  "swiglu",
+                                                              "norm", "attention", "comm", "graph"};
 Fusion parse_fusion(std::string_view text);
 std::string to_string(const Fusion& fusion);  // "off", "on" (all that a device without graphs has), or the list
 
 enum class Packing { padded, packed, prefix };
+inline constexpr std::array<std::string_view, 3> packing_words{"padded", "packed", "prefix"};
 Packing parse_packing(std::string_view text);
 std::string to_string(Packing packing);
 

@@ -163,11 +163,11 @@ ExitCode exit_code(CellStatus status) {
   return ExitCode::failed;
 }
 
-std::string to_string(WhenTooLong when) { return when == WhenTooLong::fail ? "fail" : "truncate"; }
+std::string to_string(WhenTooLong when) { return std::string(when_too_long_words[static_cast<std::size_t>(when)]); }
 
 WhenTooLong parse_when_too_long(std::string_view text, std::string_view what) {
-  if (text == "fail") return WhenTooLong::fail;
-  if (text == "truncate") return WhenTooLong::truncate;
+  const auto found = std::find(when_too_long_words.begin(), when_too_long_words.end(), text);
+  if (found != when_too_long_words.end()) return static_cast<WhenTooLong>(found - when_too_long_words.begin());
   throw InputError("{}: '{}' is neither fail nor truncate", what, text);
 }
 

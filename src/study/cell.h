@@ -1,6 +1,7 @@
 // A cell: one combination of everything that can be set, and what came of running it. `eval` runs one, `study` many.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -22,6 +23,7 @@ CellStatus parse_cell_status(std::string_view text);
 ExitCode exit_code(CellStatus status);
 
 enum class WhenTooLong { fail, truncate };
+inline constexpr std::array<std::string_view, 2> when_too_long_words{"fail", "truncate"};
 std::string to_string(WhenTooLong when);
 WhenTooLong parse_when_too_long(std::string_view text, std::string_view what);
 

@@ -49,6 +49,19 @@ TEST(Cell, SpecSurvivesJson) {
   EXPECT_EQ(cell_spec_from_json(json).run.link, spec.run.link);
 }
 
+TEST(Cell, WordsTakeTheValuesTheyListAndNoOthers) {
+  std::size_t listed = 0;
+  for (const CellWord& word : cell_words()) {
+    CellSpec spec;
+    for (const std::string_view value : word.values) EXPECT_NO_THROW(word.set(spec, std::string(value), word.name));
+    if (word.values.empty()) continue;
+    EXPECT_THROW(word.set(spec, "none of them", word.name), InputError) << word.name;
+    ++listed;
+  }
+  EXPECT_EQ(listed, 4U);  // dtype, fusion, packing, when-too-long
+  EXPECT_EQ(to_string(parse_fusion("graph,qkv")), "qkv,graph");
+}
+
 TEST(Cell, SpecRefusesWhatItCouldNotHaveWritten) {
   const nlohmann::json good = to_json(small_cell(4));
   for (const char* patch :

@@ -26,6 +26,9 @@ auto named(Parse parse, const std::string& value, std::string_view what) {
   }
 }
 
+// Those to compute in.
+constexpr std::array<std::string_view, 3> dtype_words{"f32", "bf16", "f16"};
+
 using Spec = CellSpec;
 using Text = const std::string&;
 using What = std::string_view;
@@ -43,16 +46,19 @@ constexpr std::array words{
     CellWord{"max-tokens-per-sequence", WordKind::whole_number,
              [](Spec& s, Text v, What w) { s.max_tokens_per_sequence = count(v, w); }},
     CellWord{"when-too-long", WordKind::text,
-             [](Spec& s, Text v, What w) { s.when_too_long = parse_when_too_long(v, w); }},
+             [](Spec& s, Text v, What w) { s.when_too_long = parse_when_too_long(v, w); }, when_too_long_words},
     CellWord{"device", WordKind::text, [](Spec& s, Text v, What w) { s.placement.device = named(parse_device, v, w); }},
     CellWord{"parallel", WordKind::text,
              [](Spec& s, Text v, What w) { s.placement.layout = named(Layout::parse, v, w); }},
-    CellWord{"dtype", WordKind::text, [](Spec& s, Text v, What w) { s.placement.dtype = parse_dtype(v, w); }},
+    CellWord{"dtype", WordKind::text, [](Spec& s, Text v, What w) { s.placement.dtype = parse_dtype(v, w); },
+             dtype_words},
     CellWord{"threads", WordKind::whole_number,
              [](Spec& s, Text v, What w) { s.placement.threads = static_cast<int>(parse_integer(v, 1, 4096, w)); }},
-    CellWord{"fusion", WordKind::text, [](Spec& s, Text v, What w) { s.run.fusion = named(parse_fusion, v, w); }},
+    CellWord{"fusion", WordKind::text, [](Spec& s, Text v, What w) { s.run.fusion = named(parse_fusion, v, w); },
+             fusion_words, true},
     CellWord{"batch", WordKind::whole_number, [](Spec& s, Text v, What w) { s.run.batch = count(v, w); }},
-    CellWord{"packing", WordKind::text, [](Spec& s, Text v, What w) { s.run.packing = named(parse_packing, v, w); }},
+    CellWord{"packing", WordKind::text, [](Spec& s, Text v, What w) { s.run.packing = named(parse_packing, v, w); },
+             packing_words},
     CellWord{"device-memory", WordKind::either,
              [](Spec& s, Text v, What w) { s.run.device_memory_bytes = parse_bytes(v, w); }},
     CellWord{"link", WordKind::text,

@@ -18,6 +18,8 @@ struct CellWord {
   WordKind kind;
   // Parses `value` into the spec; InputError that names `what`.
   void (*set)(CellSpec& spec, const std::string& value, std::string_view what);
+  std::span<const std::string_view> values{};  // all that it takes, where they can be listed
+  bool takes_list = false;                     // of these, with commas between
 };
 
 std::span<const CellWord> cell_words();
