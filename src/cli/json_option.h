@@ -24,6 +24,7 @@ class JsonOption {
     if (destination_.empty()) destination_ = "-";
     check_destination(destination_, "--json");
   }
+  bool is_on_standard_output() const { return destination_ == "-"; }
   // Prints the text, or writes the JSON, or both, as asked.
   template <class Text, class Json>
   void put(const Text& text, const Json& json) const {

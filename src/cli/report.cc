@@ -13,10 +13,12 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/command.h"
+#include "cli/html_option.h"
 #include "cli/json_option.h"
 #include "cli/output.h"
 #include "report/figures.h"
 #include "report/recording_report.h"
+#include "report/study_page.h"
 #include "report/study_report.h"
 #include "report/svg.h"
 #include "store/store.h"
@@ -29,6 +31,7 @@ struct ReportOptions {
   std::string file, figures;
   std::optional<std::string> study;
   JsonOption json;
+  HtmlOption html;
 };
 
 // Before any work: the folder is there, or can be made, and takes files.
@@ -52,6 +55,7 @@ void write_figures(const std::filesystem::path& folder, const std::vector<Figure
 
 void report(ReportOptions& options) {
   options.json.settle(options.file);
+  options.html.settle(options.json, options.file);
   if (options.file.empty()) throw InputError("report: name the .bscope file of a study, an eval or a recording");
   const StoreReader reader(options.file);
   const bool has_study = !reader.studies().empty() || options.study;
@@ -62,11 +66,15 @@ void report(ReportOptions& options) {
   }
   if (!has_study) {
     const RecordingSummary summary = read_recording_summary(reader);
-    return options.json.put([&] { return to_text(summary, stdout_has_colour()); }, [&] { return to_json(summary); });
+    options.html.put([&] { return recording_page(summary, reader); });
+    return options.json.put([&] { return options.html.text_or_nothing(to_text(summary, stdout_has_colour())); },
+                            [&] { return to_json(summary); });
   }
   const StudyReport study = read_study_report(reader, options.study);
   if (!options.figures.empty()) write_figures(options.figures, study_figures(study));
-  options.json.put([&] { return to_text(study, stdout_has_colour()); }, [&] { return to_json(study); });
+  options.html.put([&] { return study_page(study, reader); });
+  options.json.put([&] { return options.html.text_or_nothing(to_text(study, stdout_has_colour())); },
+                   [&] { return to_json(study); });
 }
 
 }  // namespace
@@ -80,7 +88,8 @@ void add_report(CLI::App& app, int& exit_code) {
   command->add_option("--figures", options->figures, "a study's figures into this folder, as SVG and as CSV")
       ->type_name("FOLDER");
   options->json.add(*command, "the same numbers, unrounded, as JSON");
-  command->footer("Example:\n  batchscope report demo.bscope --figures figures/");
+  options->html.add(*command);
+  command->footer("Example:\n  batchscope report demo.bscope --html demo.html");
   command->callback([options, &exit_code] {
     report(*options);
     exit_code = 0;

@@ -7,9 +7,11 @@
 
 #include "base/error.h"
 #include "cli/command.h"
+#include "cli/html_option.h"
 #include "cli/json_option.h"
 #include "cli/output.h"
 #include "cli/run_study.h"
+#include "report/study_page.h"
 #include "report/study_report.h"
 #include "store/store.h"
 #include "study/dry_run.h"
@@ -22,6 +24,7 @@ struct StudyOptions {
   std::string file, output;
   bool dry_run = false;
   JsonOption json;
+  HtmlOption html;
 };
 
 void dry_run(const StudySpec& study, const StudyOptions& options) {
@@ -35,9 +38,13 @@ void study(StudyOptions& options) {
   const StudySpec spec = read_study(options.file);
   if (options.dry_run) return dry_run(spec, options);
   const std::filesystem::path path = options.output.empty() ? spec.name + ".bscope" : options.output;
+  options.html.settle(options.json, path);
   run_study(spec, path, "study");
-  const StudyReport report = read_study_report(StoreReader(path));
-  options.json.put([&] { return to_text(report, stdout_has_colour()); }, [&] { return to_json(report); });
+  const StoreReader reader(path);
+  const StudyReport report = read_study_report(reader);
+  options.html.put([&] { return study_page(report, reader); });
+  options.json.put([&] { return options.html.text_or_nothing(to_text(report, stdout_has_colour())); },
+                   [&] { return to_json(report); });
 }
 
 }  // namespace
@@ -48,10 +55,11 @@ void add_study(CLI::App& app, int& exit_code) {
   command->add_option("file", options->file, "the study, as docs/study_files.md has it")->type_name("FILE.toml");
   command->add_option("-o,--output", options->output, "where results go (default: the study's name)")
       ->type_name("FILE.bscope");
-  command->add_flag("--dry-run", options->dry_run,
-                    "list cells, planned memory and an estimate of the time; run nothing");
+  CLI::Option* dry_run = command->add_flag("--dry-run", options->dry_run,
+                                           "list cells, planned memory and an estimate of the time; run nothing");
   options->json.add(*command, "the report, or the dry run, as JSON");
-  command->footer("Example:\n  batchscope study studies/demo.toml -o demo.bscope");
+  options->html.add(*command)->excludes(dry_run);
+  command->footer("Example:\n  batchscope study studies/demo.toml -o demo.bscope --html demo.html");
   command->callback([options, &exit_code] {
     study(*options);
     exit_code = 0;

@@ -10,30 +10,17 @@
 #include <utility>
 
 #include "base/units.h"
+#include "report/cell_figures.h"
 #include "report/effects.h"
 #include "report/section.h"
 #include "report/study_report.h"
+#include "report/table_cells.h"
 #include "report/text.h"
-#include "study/json_optional.h"
 
 namespace batchscope {
 namespace {
 
 using Cell = TextTable::Cell;
-
-std::optional<double> number(const CellSummary& cell, const char* key) {
-  return cell.result.is_object() ? maybe_number(JsonObject(cell.result, "result"), key) : std::nullopt;
-}
-
-std::optional<double> as_double(const std::optional<std::int64_t>& value) {
-  return value ? std::optional(static_cast<double>(*value)) : std::nullopt;
-}
-
-Cell count_cell(std::int64_t count) { return {std::to_string(count), Colour::none, static_cast<double>(count)}; }
-
-Cell bytes_cell(const std::optional<double>& bytes, const char* unknown = "?") {
-  return {bytes ? format_bytes(*bytes) : unknown, Colour::none, bytes};
-}
 
 // What stands in every table where a cell has no figures.
 Cell status_cell(const CellSummary& cell) {
@@ -42,8 +29,6 @@ Cell status_cell(const CellSummary& cell) {
   if (cell.status == "failed") return {"failed", Colour::red};
   return {"not run", Colour::dim};
 }
-
-bool has_figures(const CellSummary& cell) { return cell.time.has_value(); }
 
 // Rows: batches; columns: strategies.
 class Pivot {
@@ -106,27 +91,12 @@ Section repeats_section(const StudyReport& report, const Pivot& pivot) {
           })};
 }
 
-std::optional<double> mean_over_devices(const CellSummary& cell,
-                                        const std::function<std::optional<double>(const DeviceRecord&)>& get) {
-  double sum = 0;
-  for (const DeviceRecord& device : cell.devices) {
-    const auto value = get(device);
-    if (!value) return std::nullopt;
-    sum += *value;
-  }
-  return cell.devices.empty() ? std::nullopt : std::optional(sum / static_cast<double>(cell.devices.size()));
-}
-
 Section rates_section(const Pivot& pivot) {
   return {"rates", "Traffic: bytes sent per second, mean of the devices",
           pivot.table([](const CellSummary& cell) -> Cell {
-            const auto seconds = number(cell, "seconds");
-            const auto tx = mean_over_devices(cell, [](const DeviceRecord& device) -> std::optional<double> {
-              if (device.links.empty()) return 0;
-              return traffic_of(device).counted_tx;
-            });
-            if (!tx || !seconds) return {"?"};
-            return {format_bytes(*tx / *seconds) + "/s", Colour::none, *tx / *seconds};
+            const auto rate = sent_bytes_per_s(cell);
+            if (!rate) return {"?"};
+            return {format_bytes(*rate) + "/s", Colour::none, rate};
           })};
 }
 
@@ -223,7 +193,7 @@ std::vector<Cell> accuracy_row(const StudyReport& report, const CellSummary& cel
   }
   return {{report.label(cell) + (truncated ? " TRUNCATED" : ""), truncated ? Colour::red : Colour::none},
           batches,
-          {percent_text(number(cell, "acc_norm")), Colour::none, number(cell, "acc_norm")},
+          share_cell(number(cell, "acc_norm")),
           {fmt::format("{}–{}", percent("acc_norm_low"), percent("acc_norm_high"))},
           changed,
           p};
@@ -258,48 +228,14 @@ Section accuracy_section(const StudyReport& report) {
   return {"accuracy", heading, std::move(table)};
 }
 
-// One direction of one link: bytes three ways.
-std::vector<Cell> traffic_row(const std::string& label, const std::string& devices, const LinkRecord& link, bool tx) {
-  const auto predicted = as_double(tx ? link.predicted_tx_bytes : link.predicted_rx_bytes);
-  const auto counted = as_double(tx ? link.counted_tx_bytes : link.counted_rx_bytes);
-  const auto counter = as_double(tx ? link.link_tx_bytes : link.link_rx_bytes);
-  const auto closed = closure(counter ? counter : counted, predicted);
-  const bool open =
-      closed ? std::abs(*closed - 1) > 0.01 : predicted == 0.0 && (counter.value_or(counted.value_or(0)) > 0);
-  const std::string share = closed ? fmt::format("{:.1f} %", *closed * 100) : open ? "unexplained" : "-";
-  return {{label},
-          {devices},
-          {link.kind + (tx ? " TX" : " RX")},
-          bytes_cell(predicted),
-          bytes_cell(counted),
-          bytes_cell(counter),
-          {share, open ? Colour::red : Colour::none, closed}};
-}
-
-bool same_links(const DeviceRecord& a, const DeviceRecord& b) {
-  return std::equal(a.links.begin(), a.links.end(), b.links.begin(), b.links.end(),
-                    [](const LinkRecord& x, const LinkRecord& y) {
-                      return x.kind == y.kind && x.predicted_tx_bytes == y.predicted_tx_bytes &&
-                             x.predicted_rx_bytes == y.predicted_rx_bytes && x.counted_tx_bytes == y.counted_tx_bytes &&
-                             x.counted_rx_bytes == y.counted_rx_bytes && x.link_tx_bytes == y.link_tx_bytes &&
-                             x.link_rx_bytes == y.link_rx_bytes;
-                    });
-}
-
-// Every device and link at each strategy's best batch; neighbours with the same figures share their rows.
+// At each strategy's best batch.
 Section traffic_section(const StudyReport& report) {
   TextTable table({"strategy", "devices", "link", "predicted", "counted", "link's own", "closure"});
   for (const StrategySummary& strategy : report.strategies) {
     if (!strategy.best) continue;
-    const CellSummary& cell = report.cells[*strategy.best];
-    for (std::size_t begin = 0; begin < cell.devices.size();) {
-      std::size_t end = begin + 1;
-      while (end < cell.devices.size() && same_links(cell.devices[begin], cell.devices[end])) ++end;
-      std::string devices = cell.devices[begin].name;
-      if (end - begin > 1) devices += "…" + cell.devices[end - 1].name.substr(devices.find(':') + 1);
-      for (const LinkRecord& link : cell.devices[begin].links)
-        for (const bool tx : {true, false}) table.add(traffic_row(strategy.label, devices, link, tx));
-      begin = end;
+    for (std::vector<Cell>& row : traffic_rows(report.cells[*strategy.best])) {
+      row.insert(row.begin(), Cell{strategy.label});
+      table.add(std::move(row));
     }
   }
   return {"traffic", "Traffic of each device and link at each strategy's best batch; closure = seen / predicted",

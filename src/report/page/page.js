@@ -1,0 +1,115 @@
+// Scripts of the page, one after the other in one element: what all of them use.
+'use strict';
+
+const page = {};
+
+// page.make('p', {class: 'note'}, 'text', otherElement): text is text, never HTML.
+page.make = function (tag, attributes, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes || {})) {
+    if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== false) element.setAttribute(name, value === true ? '' : value);
+  }
+  element.append(...children);
+  return element;
+};
+
+page.button = function (label, title, action) {
+  return page.make('button', {type: 'button', title: title, onclick: action}, label);
+};
+
+page.data = function (id) {
+  const element = document.getElementById(id);
+  return element === null ? null : JSON.parse(element.textContent);
+};
+
+page.download = function (name, type, content) {
+  const url = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], {type: type}));
+  const link = page.make('a', {href: url, download: name});
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+};
+
+page.file_name = function (name) {
+  return name.replace(/[^A-Za-z0-9._-]+/g, '-').replace(/^[-.]+|-+$/g, '') || 'batchscope';
+};
+
+// Quantities as the tables have them.
+page.bytes = function (value) {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
+  let at = 0;
+  while (Math.abs(value) >= 1000 && at + 1 < units.length) {
+    value /= 1024;
+    ++at;
+  }
+  return `${at === 0 ? page.plain(value) : page.digits(value, 1)} ${units[at]}`;
+};
+
+page.digits = function (value, most) {
+  return value.toLocaleString('en', {maximumFractionDigits: most, useGrouping: false});
+};
+
+// At most four digits that say something.
+page.plain = function (value) {
+  const size = Math.abs(value);
+  if (size !== 0 && (size >= 1e6 || size < 1e-3)) return value.toExponential(2).replace('e+', 'e');
+  return page.digits(value, size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 5);
+};
+
+page.seconds = function (value) {
+  const size = Math.abs(value);
+  if (size === 0 || size >= 1) return `${page.plain(value)} s`;
+  return size >= 1e-3 ? `${page.plain(value * 1e3)} ms` : `${page.plain(value * 1e6)} µs`;
+};
+
+page.quantity = {
+  none: page.plain,
+  count: (value) => page.digits(value, 2),
+  bytes: page.bytes,
+  bytes_per_s: (value) => page.bytes(value) + '/s',
+  seconds: page.seconds,
+  milliseconds: (value) => page.plain(value) + ' ms',
+  share: (value) => page.digits(value * 100, 2) + ' %',
+  ratio: (value) => '×' + page.plain(value),
+  per_s: (value) => page.plain(value) + '/s',
+};
+
+// Style 0, 1, … of a series is the same colour and marker as in the figures for paper; lighter on a dark ground.
+page.colours = {
+  light: ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#1b1d21'],
+  dark: ['#4aa5dc', '#f08a4b', '#2cc295', '#e29cc6', '#f0b840', '#8ecbf2', '#e8eaed'],
+};
+page.bar_colours = {
+  light: ['#0072b2', '#e69f00', '#d0d4da', '#cc79a7', '#009e73', '#56b4e9', '#1b1d21'],
+  dark: ['#4aa5dc', '#f0b840', '#59606b', '#e29cc6', '#2cc295', '#8ecbf2', '#e8eaed'],
+};
+
+page.theme = (function () {
+  const root = document.documentElement;
+  const dark_system = window.matchMedia('(prefers-color-scheme: dark)');
+  const listeners = new Set();
+  const name = () => root.dataset.theme || (dark_system.matches ? 'dark' : 'light');
+  const changed = () => [...listeners].forEach((listener) => listener());
+
+  function toggle() {
+    root.dataset.theme = name() === 'dark' ? 'light' : 'dark';
+    try {
+      localStorage.setItem('batchscope-theme', root.dataset.theme);
+    } catch (error) {
+      // a page from a file may not be allowed to remember
+    }
+    changed();
+  }
+  dark_system.addEventListener('change', changed);
+  return {
+    toggle: toggle,
+    name: name,
+    on_change: (listener) => listeners.add(listener),
+    forget: (listener) => listeners.delete(listener),
+    value: (property) => getComputedStyle(root).getPropertyValue(property).trim(),
+    colour: (style) => page.colours[name()][style % page.colours[name()].length],
+    bar_colour: (style) => page.bar_colours[name()][style % page.bar_colours[name()].length],
+  };
+})();

@@ -1,0 +1,282 @@
+// Time series of an interval, drawn by dygraphs: a chart a quantity, all with one window of time.
+
+page.series = (function () {
+  const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+  const digit_of = new Map([...digits].map((digit, value) => [digit, value]));
+  const kinds = {gpu: 'Devices', link: 'Links', host: 'Host', process: 'Processes', disk: 'Disks', network: 'Network'};
+  const dashes = [null, [6, 3], [2, 2], [9, 3, 2, 3]];
+
+  // Two digits a bucket: a value in 4094 steps, 4094 no reading (a line goes across), 4095 a gap (none does).
+  function decode(text, series, buckets) {
+    const values = new Array(buckets);
+    for (let at = 0; at < buckets; ++at) {
+      const code = digit_of.get(text[2 * at]) * 64 + digit_of.get(text[2 * at + 1]);
+      values[at] = code === 4095 ? NaN : code === 4094 ? null : series.low + (series.high - series.low) * code / 4093;
+    }
+    return values;
+  }
+
+  function decoded(series, buckets) {
+    const mean = series.mean === undefined ? new Array(buckets).fill(series.low) : decode(series.mean, series, buckets);
+    return {
+      mean: mean,
+      min: series.min === undefined ? mean : decode(series.min, series, buckets),
+      max: series.max === undefined ? mean : decode(series.max, series, buckets),
+    };
+  }
+
+  // Seconds a second are a share; other cumulative counters are per second.
+  function quantity_of(series) {
+    const is_rate = series.kind === 'cumulative';
+    if (series.unit === 'bytes') return is_rate ? 'bytes_per_s' : 'bytes';
+    if (series.unit === 'seconds') return is_rate ? 'share' : 'seconds';
+    if (series.unit === 'ratio') return 'share';
+    return is_rate ? 'per_s' : 'none';
+  }
+
+  const axis_words = {bytes: 'bytes', bytes_per_s: 'bytes per second', share: '% (of a core)', seconds: 'seconds', per_s: 'per second', none: ''};
+
+  function group_title(series, quantity) {
+    const word = series.name.split('_')[0];
+    const unit = quantity === 'share' && series.unit === 'ratio' ? '%' : axis_words[quantity];
+    const other = quantity === 'none' ? series.unit : unit;
+    return `${kinds[word] || word}${other ? ': ' + other : ''}`;
+  }
+
+  // "cpu:0 memory used" of gpu_memory_used_bytes.
+  function label_of(series, devices) {
+    const words = series.name.split('_').filter((word) => word !== 'total' && word !== series.unit);
+    if (words.length > 1 && kinds[words[0]] !== undefined) words.shift();
+    const short = series.device.replace(/ \(pid \d+\)$/, '');
+    const is_alone = devices.filter((device) => device.replace(/ \(pid \d+\)$/, '') === short).length === 1;
+    return `${is_alone ? short : series.device} ${words.join(' ')}`;
+  }
+
+  // Charts in the order of the first series of each; what stands still at zero is only named.
+  function groups_of(data) {
+    const groups = new Map();
+    const still = [];
+    const devices = [...new Set(data.series.map((series) => series.device))];
+    for (const series of data.series) {
+      const label = label_of(series, devices);
+      if (series.low === 0 && series.high === 0 && series.kind === 'cumulative' && !series.virtual) {
+        still.push(label);
+        continue;
+      }
+      const quantity = quantity_of(series);
+      const title = group_title(series, quantity);
+      if (!groups.has(title)) groups.set(title, {title: title, quantity: quantity, series: []});
+      groups.get(title).series.push({...series, label: label});
+    }
+    const order = ['Links', 'Devices'];
+    const rank = (group) => (order.findIndex((word) => group.title.startsWith(word)) + 1 || 9);
+    return {groups: [...groups.values()].sort((a, b) => rank(a) - rank(b)), still: still};
+  }
+
+  // A limit far above what is used would press everything else to the ground.
+  function starts_hidden(series, group) {
+    if (series.low !== series.high) return false;
+    const others = group.series.filter((other) => other.low !== other.high).map((other) => other.high);
+    return others.length > 0 && series.high > 4 * Math.max(...others);
+  }
+
+  // Equal devices have equal colours in all charts; equal counters equal dashes.
+  function look_of(group, devices) {
+    const names = [...new Set(group.series.map((series) => series.name))];
+    return group.series.map((series) => ({
+      colour: page.theme.colour(devices.indexOf(series.device)),
+      dash: dashes[names.indexOf(series.name) % dashes.length],
+    }));
+  }
+
+  function rows_of(group, data) {
+    const columns = group.series.map((series) => decoded(series, data.buckets));
+    const step = data.seconds / data.buckets;
+    const rows = [];
+    for (let at = 0; at < data.buckets; ++at)
+      rows.push([(at + 0.5) * step, ...columns.map((column) => (column.mean[at] === null ? null : [column.min[at], column.mean[at], column.max[at]]))]);
+    return rows;
+  }
+
+  function mark_of(look) {
+    const canvas = page.make('canvas', {width: 44, height: 16, 'aria-hidden': 'true'});
+    const context = canvas.getContext('2d');
+    context.scale(2, 2);
+    context.strokeStyle = look.colour;
+    context.lineWidth = 2;
+    context.setLineDash(look.dash || []);
+    context.beginPath();
+    context.moveTo(0, 4);
+    context.lineTo(22, 4);
+    context.stroke();
+    return canvas;
+  }
+
+  function legend_of(chart, looks) {
+    const legend = page.make('div', {class: 'legend', role: 'group', 'aria-label': `Series of ${chart.group.title}`});
+    chart.values = chart.group.series.map((series, index) => {
+      const value = page.make('span', {class: 'value'});
+      const button = page.make('button', {type: 'button', title: series.help, 'aria-pressed': String(chart.visible[index]), onclick: () => {
+        chart.visible[index] = !chart.visible[index];
+        button.setAttribute('aria-pressed', String(chart.visible[index]));
+        chart.graph.setVisibility(index, chart.visible[index]);
+      }}, mark_of(looks[index]), series.label, value);
+      legend.append(button);
+      return value;
+    });
+    return legend;
+  }
+
+  function show_values(chart, row) {
+    const format = page.quantity[chart.group.quantity];
+    chart.values.forEach((element, index) => {
+      const value = row === null ? null : chart.rows[row][index + 1];
+      element.textContent = value === null || Number.isNaN(value[1]) ? '' : format(value[1]);
+    });
+  }
+
+  function options_of(chart, looks, view) {
+    const format = page.quantity[chart.group.quantity];
+    const series = {};
+    chart.group.series.forEach((one, index) => {
+      series[String(index)] = {color: looks[index].colour, strokePattern: looks[index].dash};
+    });
+    return {
+      labels: ['time', ...chart.group.series.map((one, index) => String(index))],
+      customBars: true,
+      connectSeparatedPoints: true,
+      series: series,
+      visibility: chart.visible.slice(),
+      legend: 'never',
+      strokeWidth: 1.5,
+      fillAlpha: 0.18,
+      includeZero: true,
+      labelsKMG2: chart.group.quantity.startsWith('bytes'),
+      gridLineColor: page.theme.value('--grid'),
+      axisLineColor: page.theme.value('--line'),
+      axisLabelFontSize: 11,
+      rightGap: 8,
+      xRangePad: 0,
+      animatedZooms: false,
+      dateWindow: view.range.slice(),
+      axes: {
+        x: {axisLabelFormatter: (value) => page.seconds(value), axisLabelWidth: 64, pixelsPerLabel: 80},
+        y: {axisLabelFormatter: (value) => format(value), axisLabelWidth: 76, pixelsPerLabel: 28},
+      },
+      drawCallback: (graph) => view.drawn(graph),
+      highlightCallback: (event, x, points, row) => view.select(row),
+      unhighlightCallback: () => view.select(null),
+      highlightCircleSize: 3,
+    };
+  }
+
+  // What all charts of an interval share: the window of time, the row under the pointer.
+  class View {
+    constructor(data) {
+      this.whole = [0, data.seconds];
+      this.range = this.whole.slice();
+      this.charts = [];
+      this.redraw_phases = () => {};
+      this.is_busy = false;
+    }
+    drawn(graph) {
+      if (this.is_busy) return;
+      const range = graph.xAxisRange();
+      this.range = [Math.max(range[0], this.whole[0]), Math.min(range[1], this.whole[1])];
+      this.is_busy = true;
+      for (const chart of this.charts)
+        if (chart.graph && chart.graph !== graph) chart.graph.updateOptions({dateWindow: this.range.slice()});
+      this.is_busy = false;
+      this.redraw_phases(graph.getArea(), this.range);
+    }
+    select(row) {
+      for (const chart of this.charts) {
+        if (!chart.graph) continue;
+        if (row === null) chart.graph.clearSelection();
+        else chart.graph.setSelection(row);
+        show_values(chart, row);
+      }
+    }
+    // By share of what is shown: zoom(0.5) shows half, move(0.25) goes a quarter on.
+    show(begin, end) {
+      const length = Math.min(Math.max(end - begin, this.whole[1] / 5000), this.whole[1]);
+      const from = Math.min(Math.max(begin, 0), this.whole[1] - length);
+      if (this.charts.length > 0) this.charts[0].graph.updateOptions({dateWindow: [from, from + length]});
+    }
+    zoom(by) {
+      const middle = (this.range[0] + this.range[1]) / 2, half = (this.range[1] - this.range[0]) / 2 * by;
+      this.show(middle - half, middle + half);
+    }
+    move(by) {
+      const step = (this.range[1] - this.range[0]) * by;
+      this.show(this.range[0] + step, this.range[1] + step);
+    }
+    destroy() {
+      for (const chart of this.charts) if (chart.graph) chart.graph.destroy();
+      this.charts = [];
+    }
+  }
+
+  function tools_of(view) {
+    return page.make('div', {class: 'controls', role: 'group', 'aria-label': 'Time shown'},
+                     page.button('Earlier', 'Earlier', () => view.move(-0.5)),
+                     page.button('Later', 'Later', () => view.move(0.5)),
+                     page.button('Zoom in', 'Show half of the time', () => view.zoom(0.5)),
+                     page.button('Zoom out', 'Show twice the time', () => view.zoom(2)),
+                     page.button('All', 'Show all of the time', () => view.show(...view.whole)),
+                     page.make('span', {class: 'hint'}, 'Drag to zoom, shift and drag to move, double click for all.'));
+  }
+
+  function csv_of(data) {
+    const columns = data.series.map((series) => decoded(series, data.buckets));
+    const quote = (text) => '"' + text.replace(/"/g, '""') + '"';
+    const step = data.seconds / data.buckets;
+    let text = 'seconds,' + data.series.map((series) => quote(`${series.device} ${series.name}${series.kind === 'cumulative' ? ' per second' : ''}`)).join(',') + '\n';
+    for (let at = 0; at < data.buckets; ++at)
+      text += page.plain((at + 0.5) * step) + ',' + columns.map((column) => (Number.isFinite(column.mean[at]) && column.mean[at] !== null ? column.mean[at] : '')).join(',') + '\n';
+    return text;
+  }
+
+  function add_chart(box, group, data, devices, view) {
+    const chart = {group: group, rows: rows_of(group, data), visible: group.series.map((series) => !starts_hidden(series, group))};
+    const looks = look_of(group, devices);
+    const plot = page.make('div', {class: 'dygraph', role: 'img', 'aria-label': `${group.title} over time`});
+    box.append(page.make('h5', {}, group.title), plot, legend_of(chart, looks));
+    view.charts.push(chart);
+    chart.graph = new Dygraph(plot, chart.rows, options_of(chart, looks, view));
+  }
+
+  // Draws the interval in `box`; returns what ends it.
+  function open(box) {
+    const data = page.data(box.dataset.series);
+    if (data === null || data.series.length === 0) {
+      if (data !== null) box.replaceChildren(page.make('p', {class: 'note'}, 'No time series of this cell: nothing was sampled while it ran.'));
+      return () => box.replaceChildren();
+    }
+    const view = new View(data);
+    const {groups, still} = groups_of(data);
+    const devices = [...new Set(data.series.map((series) => series.device))];
+    const strips = page.make('div', {class: 'strips'});
+    const controls = tools_of(view);
+    controls.append(page.make('span', {class: 'space'}), page.button('CSV', 'Download these time series as CSV', () => page.download(page.file_name(box.dataset.series) + '.csv', 'text/csv', csv_of(data))));
+    box.replaceChildren(page.make('h4', {}, 'Over time'), controls, strips);
+    const redraw = page.phases.add(strips, data.tracks);
+    for (const group of groups) add_chart(box, group, data, devices, view);
+    view.redraw_phases = redraw;
+    if (view.charts.length > 0) redraw(view.charts[0].graph.getArea(), view.range);
+    if (still.length > 0) box.append(page.make('p', {class: 'note'}, `Nothing over: ${still.join(', ')}.`));
+    let end = () => {
+      page.theme.forget(again);
+      view.destroy();
+      box.replaceChildren();
+    };
+    function again() {
+      end();
+      end = open(box);
+    }
+    page.theme.on_change(again);
+    return () => end();
+  }
+
+  return {open: open};
+})();
