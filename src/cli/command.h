@@ -18,6 +18,7 @@ void add_plan(CLI::App& app, int& exit_code);
 void add_study(CLI::App& app, int& exit_code);
 void add_worker(CLI::App& app, int& exit_code);
 void add_ablate(CLI::App& app, int& exit_code);
+void add_compare(CLI::App& app, int& exit_code);
 void add_report(CLI::App& app, int& exit_code);
 void add_sql(CLI::App& app, int& exit_code);
 void add_merge(CLI::App& app, int& exit_code);

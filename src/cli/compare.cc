@@ -1,0 +1,99 @@
+// `batchscope compare`: whether a second run of a study is worse than the first.
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "cli/command.h"
+#include "cli/json_option.h"
+#include "cli/output.h"
+#include "report/comparison.h"
+#include "store/store.h"
+
+namespace batchscope::cli {
+namespace {
+
+struct CompareOptions {
+  std::vector<std::string> files;
+  std::vector<std::string> thresholds;
+  bool disturbed = false;
+  JsonOption json;
+};
+
+// "5%": 0.05.
+double parse_share(std::string_view text) {
+  double percent = 0;
+  const bool has_sign = text.ends_with('%');
+  const std::string_view digits = has_sign ? text.substr(0, text.size() - 1) : text;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), percent);
+  if (!has_sign || error != std::errc() || end != digits.data() + digits.size() || !(percent >= 0 && percent < 1e6))
+    throw InputError("--threshold: '{}' is no percentage; write 5%, or time=5%,accuracy=1%,memory=1%,traffic=1%", text);
+  return percent / 100;
+}
+
+// "5%" is of times; "accuracy=0.5%" is of what it names.
+void set_threshold(std::string_view text, Thresholds& thresholds) {
+  struct Named {
+    std::string_view name;
+    double Thresholds::*share;
+  };
+  constexpr std::array names{Named{"time", &Thresholds::time}, Named{"accuracy", &Thresholds::accuracy},
+                             Named{"memory", &Thresholds::memory}, Named{"traffic", &Thresholds::traffic}};
+  const auto equals = text.find('=');
+  const std::string_view name = equals == text.npos ? "time" : text.substr(0, equals);
+  for (const Named& named : names)
+    if (name == named.name) {
+      thresholds.*named.share = parse_share(equals == text.npos ? text : text.substr(equals + 1));
+      return;
+    }
+  throw InputError("--threshold: '{}' is not compared by a threshold; use time, accuracy, memory or traffic", name);
+}
+
+bool compare_files(CompareOptions& options) {
+  std::string spare;  // `compare A --json B`: B is what is compared
+  options.json.settle(options.files.size() == 1 ? spare : options.files.emplace_back());
+  if (!spare.empty()) options.files.push_back(spare);
+  std::erase(options.files, "");
+  if (options.files.size() != 2)
+    throw InputError("compare: name two .bscope files, for example: compare before.bscope after.bscope");
+  Thresholds thresholds{.judge_disturbed = options.disturbed};
+  for (const std::string& threshold : options.thresholds) set_threshold(threshold, thresholds);
+  const ComparedStudy a = read_compared_study(StoreReader(options.files[0]));
+  const ComparedStudy b = read_compared_study(StoreReader(options.files[1]));
+  const Comparison comparison = compare(a, b, thresholds);
+  options.json.put([&] { return to_text(comparison, stdout_has_colour()); }, [&] { return to_json(comparison); });
+  return comparison.regressions().empty();
+}
+
+}  // namespace
+
+void add_compare(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<CompareOptions>();
+  CLI::App* command = app.add_subcommand("compare", "whether a second run of a study or cell is worse");
+  command->add_option("files", options->files, "the run before, A, and the run after, B")
+      ->type_name("A.bscope B.bscope")
+      ->expected(0, 2);
+  command
+      ->add_option("--threshold", options->thresholds,
+                   "how much worse is a regression: 5% of the time, or a list: time=5%,accuracy=1% (points),"
+                   "memory=1%,traffic=1%, which are the defaults")
+      ->type_name("SHARE")
+      ->delimiter(',');
+  command->add_flag("--disturbed", options->disturbed, "judge times that other programs disturbed, too");
+  options->json.add(*command, "the same numbers, unrounded, as JSON");
+  command->footer(
+      "Exit codes: 0 no regression, 1 a regression, 2 bad input.\n"
+      "Time and accuracy are tested: 5 % false alarms at most, for everything together.\n"
+      "Example:\n  batchscope compare before.bscope after.bscope --threshold 5%");
+  command->callback([options, &exit_code] {
+    exit_code = static_cast<int>(compare_files(*options) ? ExitCode::ok : ExitCode::answer_is_no);
+  });
+}
+
+}  // namespace batchscope::cli
