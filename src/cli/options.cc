@@ -27,7 +27,8 @@ std::string choice(const Words& words) {
 }  // namespace
 
 void CellOptions::add_model_flags(CLI::App& app) {
-  app.add_option("--model", model, "folder of a Hugging Face LLaMA model (default: the embedded tiny model)")
+  app.add_option("--model", model,
+                 "Hugging Face folder or GGUF file of a LLaMA-family model (default: the embedded tiny model)")
       ->type_name("PATH");
   app.add_option("--random-weights", random_weights,
                  "weights drawn in this shape: llama-7b, a config.json, or layers=2,hidden=64,…")

@@ -86,10 +86,14 @@ ModelConfig read_huggingface_config_file(const std::filesystem::path& path);
 // The same from the text of a config.json; `origin` names it in errors.
 ModelConfig parse_huggingface_config(std::string_view json, std::string_view origin);
 
+// The metadata of a GGUF file (model/gguf_checkpoint.h).
+ModelConfig read_gguf_config(const std::filesystem::path& path);
+inline bool is_gguf_path(const std::filesystem::path& path) { return path.extension() == ".gguf"; }
+
 // A shape without weights, for plan and --random-weights: a known name ("llama-7b", "llama-13b", "llama-30b",
-// "llama-65b"), a path to a config.json or its folder, or "layers=2,hidden=64,heads=4,kv_heads=2,head_dim=16,
-// intermediate=172,vocabulary=512" (kv_heads, head_dim may be left out; max_positions, rope_theta, rms_norm_eps, tied
-// and dtype may be added).
+// "llama-65b"), a path to a config.json or its folder or to a GGUF file, or
+// "layers=2,hidden=64,heads=4,kv_heads=2,head_dim=16, intermediate=172,vocabulary=512" (kv_heads, head_dim may be left
+// out; max_positions, rope_theta, rms_norm_eps, tied and dtype may be added).
 ModelConfig parse_model_shape(std::string_view shape);
 
 }  // namespace batchscope

@@ -287,6 +287,23 @@ bool Gguf::is_array(std::string_view key) const {
 
 std::size_t Gguf::size(std::string_view key) const { return need(key, true, "an array").count; }
 
+bool Gguf::is_number(std::string_view key, double value) const {
+  const auto found = values_.find(key);
+  if (found == values_.end() || found->second.array) return false;
+  const std::byte* bytes = found->second.bytes.data();
+  switch (const GgufType type = found->second.type) {
+    case GgufType::f32:
+      return load<float>(bytes) == value;
+    case GgufType::f64:
+      return load<double>(bytes) == value;
+    case GgufType::boolean:
+      return static_cast<double>(load<std::uint8_t>(bytes) != 0) == value;
+    default:
+      const auto integer = integer_at(type, bytes);
+      return integer && static_cast<double>(*integer) == value;
+  }
+}
+
 std::int64_t Gguf::integer(std::string_view key, std::int64_t low, std::int64_t high,
                            std::optional<std::int64_t> fallback) const {
   if (fallback && !has(key)) return *fallback;

@@ -52,6 +52,8 @@ class Gguf {
   std::vector<std::string_view> keys() const;    // sorted
   bool is_array(std::string_view key) const;     // false when absent, too
   std::size_t size(std::string_view key) const;  // of an array of any type
+  // Whether it is a number of any type, or a boolean (0, 1), and this one; false when absent.
+  bool is_number(std::string_view key, double value) const;
 
   // Required when there is no fallback. Integers of any width.
   std::int64_t integer(std::string_view key, std::int64_t low, std::int64_t high,

@@ -20,18 +20,19 @@ bool is_there(const fs::path& path) {
   return fs::exists(path, ignored);
 }
 
-// The folder that the user named, or the embedded model's.
-fs::path folder_of(const ModelSource& source) {
+// The folder or GGUF file that the user named, or the embedded model's folder.
+fs::path path_of(const ModelSource& source) {
   if (source.path.empty()) return embedded_file(std::string(embedded_model));
-  const fs::path path(source.path);
-  if (path.extension() == ".gguf")
-    throw InputError("model {}: GGUF files are not supported yet; use a Hugging Face folder", quote(source.path));
-  if (!is_there(path)) throw InputError("model {}: there is no such folder; check the path", quote(source.path));
+  fs::path path(source.path);
+  if (!is_there(path))
+    throw InputError("model {}: there is no such folder or file; check the path", quote(source.path));
   std::error_code ignored;
-  if (!fs::is_directory(path, ignored))
-    throw InputError("model {}: it is a file; name the Hugging Face folder with its config.json", quote(source.path));
-  if (!is_there(path / "config.json"))
-    throw InputError("model {}: no config.json in it; name a Hugging Face folder", quote(source.path));
+  const bool folder = fs::is_directory(path, ignored);
+  if (!folder && !is_gguf_path(path))
+    throw InputError("model {}: it is a file; name a Hugging Face folder with its config.json, or a GGUF file ….gguf",
+                     quote(source.path));
+  if (folder && !is_there(path / "config.json"))
+    throw InputError("model {}: no config.json in it; name a Hugging Face folder or a GGUF file", quote(source.path));
   return path;
 }
 
@@ -39,20 +40,25 @@ fs::path folder_of(const ModelSource& source) {
 
 ModelConfig read_config(const ModelSource& source) {
   if (!source.random_shape.empty()) return parse_model_shape(source.random_shape);
-  return read_huggingface_config(folder_of(source));
+  const fs::path path = path_of(source);
+  return is_gguf_path(path) ? read_gguf_config(path) : read_huggingface_config(path);
 }
 
 std::unique_ptr<WeightSource> open_weights(const ModelSource& source, const ModelConfig& config) {
   if (!source.random_shape.empty()) return random_weights(config, source.seed);
-  return open_safetensors(folder_of(source), config);
+  const fs::path path = path_of(source);
+  return is_gguf_path(path) ? open_gguf(path, config) : open_safetensors(path, config);
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const ModelConfig& config) {
-  const fs::path folder = folder_of(source);
-  auto tokenizer = open_tokenizer(folder);
+  const fs::path path = path_of(source);
+  if (is_gguf_path(path))
+    throw InputError("model {}: the tokenizer inside a GGUF file is not supported yet; use a Hugging Face folder",
+                     quote(source.path));
+  auto tokenizer = open_tokenizer(path);
   if (tokenizer->vocabulary() > config.vocabulary)
     throw InputError("{}: the tokenizer has {} pieces, the model {} rows in its embedding; they do not belong together",
-                     folder.string(), tokenizer->vocabulary(), config.vocabulary);
+                     path.string(), tokenizer->vocabulary(), config.vocabulary);
   return tokenizer;
 }
 

@@ -12,7 +12,7 @@
 namespace batchscope {
 
 struct ModelSource {
-  std::string path = {};  // folder; "" for the embedded tiny model when random_shape is empty too
+  std::string path = {};  // folder or GGUF file; "" for the embedded tiny model when random_shape is empty too
   std::string random_shape =
       {};  // not "": weights drawn from `seed` in this shape; tokenizer of `path` or the embedded one
   std::uint64_t seed = 0;

@@ -34,11 +34,13 @@ class ModelFolder : public testing::Test {
 };
 
 TEST_F(ModelFolder, SaysWhatIsWrongWithAPath) {
-  EXPECT_THAT(error_of({.path = "nowhere"}), HasSubstr("no such folder"));
+  EXPECT_THAT(error_of({.path = "nowhere"}), HasSubstr("no such folder or file"));
   EXPECT_THAT(error_of({.path = folder.string()}), HasSubstr("no config.json"));
-  EXPECT_THAT(error_of({.path = "some/model.gguf"}), HasSubstr("GGUF files are not supported yet"));
+  EXPECT_THAT(error_of({.path = "some/model.gguf"}), HasSubstr("no such folder or file"));
   std::ofstream(folder / "file") << "x";
   EXPECT_THAT(error_of({.path = (folder / "file").string()}), HasSubstr("it is a file"));
+  std::ofstream(folder / "file.gguf") << "x";
+  EXPECT_THAT(error_of({.path = (folder / "file.gguf").string()}), HasSubstr("not a GGUF file"));
 }
 
 TEST_F(ModelFolder, EmbeddedFilesAreLookedForAtHomeFirst) {

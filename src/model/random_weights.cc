@@ -3,7 +3,7 @@
 #include <cstring>
 #include <string>
 
-#include "base/check.h"
+#include "model/weight_checks.h"
 #include "model/weights.h"
 
 namespace batchscope {
@@ -40,11 +40,7 @@ class RandomWeights : public WeightSource {
   explicit RandomWeights(std::uint64_t seed) : seed_(seed) {}
 
   HostMatrix read(const WeightShape& tensor, const Slice& slice, std::vector<std::byte>& scratch) const override {
-    CHECK_THAT(slice.row_begin >= 0 && slice.row_count >= 0 && slice.row_count <= tensor.rows - slice.row_begin,
-               "rows [{}, +{}) of {} in {}", slice.row_begin, slice.row_count, tensor.rows, tensor.name);
-    CHECK_THAT(
-        slice.column_begin >= 0 && slice.column_count >= 0 && slice.column_count <= tensor.columns - slice.column_begin,
-        "columns [{}, +{}) of {} in {}", slice.column_begin, slice.column_count, tensor.columns, tensor.name);
+    check_slice(tensor, slice);
     const auto columns = static_cast<std::size_t>(slice.column_count);
     scratch.resize(static_cast<std::size_t>(slice.row_count) * columns * sizeof(float));
     const std::uint64_t key = key_of(tensor.name, seed_);

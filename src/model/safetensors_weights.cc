@@ -1,8 +1,6 @@
 // Weights of a folder of safetensors files, mapped and handed out slice by slice (open_safetensors of model/weights.h).
 #include <spdlog/spdlog.h>
 
-#include <cmath>
-#include <cstring>
 #include <map>
 #include <memory>
 #include <string>
@@ -15,6 +13,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "model/safetensors.h"
+#include "model/weight_checks.h"
 #include "model/weight_names.h"
 #include "model/weights.h"
 
@@ -38,37 +37,6 @@ DType dtype_of(const SafetensorsEntry& entry, const std::string& where) {
 
 std::string shown(const std::vector<std::int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
-// The first row and column at which the masked exponent bits are all set: infinite, or not a number.
-template <class Word>
-std::int64_t first_not_finite(const std::byte* row, std::int64_t columns, Word exponent) {
-  bool any = false;
-  for (std::int64_t i = 0; i < columns; ++i) {
-    Word word;
-    std::memcpy(&word, row + i * static_cast<std::int64_t>(sizeof(Word)), sizeof(Word));  // may be unaligned
-    any |= (word & exponent) == exponent;
-  }
-  for (std::int64_t i = 0; any && i < columns; ++i) {
-    Word word;
-    std::memcpy(&word, row + i * static_cast<std::int64_t>(sizeof(Word)), sizeof(Word));
-    if ((word & exponent) == exponent) return i;
-  }
-  return -1;
-}
-
-std::int64_t first_not_finite(const std::byte* row, std::int64_t columns, DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return first_not_finite<std::uint32_t>(row, columns, 0x7f800000u);
-    case DType::bf16:
-      return first_not_finite<std::uint16_t>(row, columns, 0x7f80u);
-    case DType::f16:
-      return first_not_finite<std::uint16_t>(row, columns, 0x7c00u);
-    case DType::i32:
-      break;
-  }
-  return -1;
-}
-
 class SafetensorsWeights : public WeightSource {
  public:
   SafetensorsWeights(const std::filesystem::path& folder, const ModelConfig& config) {
@@ -83,15 +51,11 @@ class SafetensorsWeights : public WeightSource {
     const auto found = located_.find(tensor.name);
     CHECK_THAT(found != located_.end(), "the model has no tensor {}", tensor.name);
     const Located& at = found->second;
-    CHECK_THAT(slice.row_begin >= 0 && slice.row_count >= 0 && slice.row_count <= at.shape.rows - slice.row_begin,
-               "rows [{}, +{}) of {} in {}", slice.row_begin, slice.row_count, at.shape.rows, tensor.name);
-    CHECK_THAT(slice.column_begin >= 0 && slice.column_count >= 0 &&
-                   slice.column_count <= at.shape.columns - slice.column_begin,
-               "columns [{}, +{}) of {} in {}", slice.column_begin, slice.column_count, at.shape.columns, tensor.name);
+    check_slice(at.shape, slice);
     const std::int64_t first = slice.row_begin * at.shape.columns + slice.column_begin;
     const HostMatrix view{at.data + first * size_of(at.dtype), at.dtype, slice.row_count, slice.column_count,
                           at.shape.columns};
-    check_finite(view, slice, at);
+    check_finite(view, slice, at.shard->file.path().string(), at.shape.name);
     return view;
   }
 
@@ -107,17 +71,6 @@ class SafetensorsWeights : public WeightSource {
   void add(const WeightShape& shape);
   void check_extra(const Shard& shard, const std::string& tensor, const SafetensorsEntry& entry,
                    const ModelConfig& config);
-
-  static void check_finite(const HostMatrix& view, const Slice& slice, const Located& at) {
-    for (std::int64_t row = 0; row < view.rows; ++row) {
-      const std::byte* begin = view.data + row * view.stride * size_of(view.dtype);
-      const std::int64_t column = first_not_finite(begin, view.columns, view.dtype);
-      if (column >= 0)
-        throw InputError("{}: tensor {}: the value in row {}, column {} is not finite; the weights are damaged",
-                         at.shard->file.path().string(), at.shape.name, slice.row_begin + row,
-                         slice.column_begin + column);
-    }
-  }
 
   std::map<std::string, std::unique_ptr<Shard>> shards_;  // by file name
   std::map<std::string, const Shard*> where_;             // tensor name -> its shard

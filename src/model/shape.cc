@@ -142,10 +142,12 @@ ModelConfig parse_model_shape(std::string_view shape) {
   const std::filesystem::path path(shape);
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) return read_huggingface_config(path);
-  if (std::filesystem::is_regular_file(path, ignored)) return read_huggingface_config_file(path);
+  if (std::filesystem::is_regular_file(path, ignored))
+    return is_gguf_path(path) ? read_gguf_config(path) : read_huggingface_config_file(path);
   if (shape.find('=') != std::string_view::npos) return from_words(shape);
   throw InputError(
-      "unknown shape '{}'; use llama-7b, llama-13b, llama-30b, llama-65b, a config.json or its folder, or sizes like "
+      "unknown shape '{}'; use llama-7b, llama-13b, llama-30b, llama-65b, a config.json or its folder, a GGUF file, or "
+      "sizes like "
       "layers=2,hidden=64,heads=4,intermediate=172,vocabulary=512",
       shape);
 }

@@ -43,6 +43,9 @@ class WeightSource {
 // every tensor of `config` is there with its shape and a dtype of F32, F16 or BF16, and that no offset leaves a file.
 std::unique_ptr<WeightSource> open_safetensors(const std::filesystem::path& folder, const ModelConfig& config);
 
+// A GGUF file (model/gguf_checkpoint.h), with the same checks. What the file has quantised comes in f32.
+std::unique_ptr<WeightSource> open_gguf(const std::filesystem::path& path, const ModelConfig& config);
+
 // Values drawn from a normal distribution (sigma 0.02; norm weights are near 1) by tensor name, index and seed alone,
 // so that every way to cut a tensor gives the same numbers.
 std::unique_ptr<WeightSource> random_weights(const ModelConfig& config, std::uint64_t seed);
