@@ -22,6 +22,10 @@ struct MergeOptions {
   std::string output;
 };
 
+std::string counted(std::int64_t count, const char* one, const char* many) {
+  return fmt::format("{} {}", count, count == 1 ? one : many);
+}
+
 void merge(const MergeOptions& options) {
   if (options.output == "-") throw InputError("-o: a .bscope file cannot go to standard output; name a file");
   check_destination(options.output, "-o");
@@ -31,8 +35,9 @@ void merge(const MergeOptions& options) {
   for (const std::string& note : merged.notes) warn(visible(note));
   const std::string repeated =
       merged.repeated_sessions == 0 ? "" : fmt::format(" ({} given more than once)", merged.repeated_sessions);
-  print(fmt::format("{}: {} sessions{}, {} studies, {} attempts, {} time series\n", options.output, merged.sessions,
-                    repeated, merged.studies, merged.attempts, merged.series));
+  print(fmt::format(
+      "{}: {}{}, {}, {}, {} time series\n", options.output, counted(merged.sessions, "session", "sessions"), repeated,
+      counted(merged.studies, "study", "studies"), counted(merged.attempts, "attempt", "attempts"), merged.series));
 }
 
 }  // namespace

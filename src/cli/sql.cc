@@ -2,7 +2,7 @@
 #include <memory>
 #include <string>
 
-#include "base/error.h"
+#include "base/file.h"
 #include "cli/command.h"
 #include "cli/output.h"
 #include "report/query_text.h"
@@ -19,15 +19,17 @@ void sql(const SqlOptions& options) {
   const RowFormat format = parse_row_format(options.format, "--format");
   check_destination(options.output, "-o");
   StoreQuery query(options.file, options.statement);
-  const bool to_terminal = options.output == "-";
-  std::string content;  // a file is written whole or not at all
-  const bool whole = write_rows(query, format, to_terminal && stdout_has_colour(), [&](std::string_view piece) {
-    if (to_terminal)
-      print(piece);
-    else
-      content += piece;
-  });
-  if (!to_terminal) write_output(options.output, content);
+  bool whole = true;
+  if (options.output == "-") {
+    whole = write_rows(query, format, stdout_has_colour(), print);
+  } else {
+    OutputFile file(options.output);
+    whole = write_rows(query, format, false, [&](std::string_view piece) {
+      file.write(piece);
+      return true;
+    });
+    file.commit();
+  }
   if (!whole)
     warn(fmt::format("there are more rows: a table ends after {}; use --format csv, or LIMIT", most_table_rows));
 }

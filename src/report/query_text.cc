@@ -79,19 +79,21 @@ std::vector<std::string> unique_names(const std::vector<std::string>& names) {
 // Collects small pieces into large ones.
 class Pieces {
  public:
-  explicit Pieces(const std::function<void(std::string_view)>& put) : put_(put) {}
+  explicit Pieces(const std::function<bool(std::string_view)>& put) : put_(put) {}
   void add(std::string_view text) {
     piece_ += text;
     if (piece_.size() >= piece_bytes) flush();
   }
   void flush() {
-    put_(piece_);
+    wanted_ = wanted_ && put_(piece_);
     piece_.clear();
   }
+  bool wanted() const { return wanted_; }
 
  private:
-  const std::function<void(std::string_view)>& put_;
+  const std::function<bool(std::string_view)>& put_;
   std::string piece_;
+  bool wanted_ = true;
 };
 
 bool write_table(StoreQuery& query, bool colour, Pieces& out) {
@@ -114,7 +116,7 @@ void write_csv(StoreQuery& query, Pieces& out) {
   std::vector<std::string> fields;
   for (const std::string& name : query.columns()) fields.push_back(csv_text(name));
   out.add(csv_line(fields));
-  for (std::vector<SqlValue> row; query.next(row);) {
+  for (std::vector<SqlValue> row; out.wanted() && query.next(row);) {
     fields.clear();
     for (const SqlValue& value : row) fields.push_back(std::visit(CsvValue(), value));
     // A line of one empty field would be no line to many readers.
@@ -125,7 +127,7 @@ void write_csv(StoreQuery& query, Pieces& out) {
 void write_json(StoreQuery& query, bool lines, Pieces& out) {
   const std::vector<std::string> names = unique_names(query.columns());
   std::string before = lines ? "" : "[";
-  for (std::vector<SqlValue> row; query.next(row);) {
+  for (std::vector<SqlValue> row; out.wanted() && query.next(row);) {
     nlohmann::ordered_json object = nlohmann::ordered_json::object();
     for (std::size_t i = 0; i < row.size(); ++i) object[names[i]] = std::visit(JsonValue(), row[i]);
     out.add(before + object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) +
@@ -145,7 +147,7 @@ RowFormat parse_row_format(std::string_view text, std::string_view what) {
   throw InputError("{}: '{}' is none of table, csv, json, jsonl", what, text);
 }
 
-bool write_rows(StoreQuery& query, RowFormat format, bool colour, const std::function<void(std::string_view)>& put) {
+bool write_rows(StoreQuery& query, RowFormat format, bool colour, const std::function<bool(std::string_view)>& put) {
   Pieces out(put);
   bool whole = true;
   switch (format) {

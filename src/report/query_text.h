@@ -15,9 +15,10 @@ RowFormat parse_row_format(std::string_view text, std::string_view what);
 
 constexpr std::int64_t most_table_rows = 10'000;
 
-// Runs the query and gives the text piece by piece. NULL is NULL in a table, an empty field in CSV (an empty text is
+// Runs the query and gives the text piece by piece, until `put` says false: more would be for nobody. NULL is NULL in a
+// table, an empty field in CSV (an empty text is
 // "" there), null in JSON; of blobs the length is told. A table escapes what a terminal would obey, shortens long
 // values and ends after most_table_rows: false then.
-bool write_rows(StoreQuery& query, RowFormat format, bool colour, const std::function<void(std::string_view)>& put);
+bool write_rows(StoreQuery& query, RowFormat format, bool colour, const std::function<bool(std::string_view)>& put);
 
 }  // namespace batchscope

@@ -19,7 +19,7 @@ class QueryText : public testing::Test {
   std::string rows(const std::string& sql, RowFormat format, bool whole = true) const {
     StoreQuery query(folder_ / "s.bscope", sql);
     std::string text;
-    EXPECT_EQ(write_rows(query, format, false, [&](std::string_view piece) { text += piece; }), whole);
+    EXPECT_EQ(write_rows(query, format, false, [&](std::string_view piece) { return text += piece, true; }), whole);
     return text;
   }
   TestFolder folder_;

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 
 #include "base/error.h"
 #include "store/schema.h"
@@ -91,9 +92,25 @@ SQLite::Database connect(const std::filesystem::path& path, int flags) {
   return database;
 }
 
+// A journal of several databases ends with the name of a file, which SQLite removes when it is done: a foreign journal
+// could have any file removed. Ours are of one database.
+void refuse_foreign_journal(const std::filesystem::path& path) {
+  constexpr std::string_view end_of_name("\xd9\xd5\x05\xf9\x20\xa1\x63\xd7", 8);
+  std::ifstream journal(path.string() + "-journal", std::ios::binary | std::ios::ate);
+  if (!journal || journal.tellg() < 8) return;
+  std::string end(8, '\0');
+  journal.seekg(-8, std::ios::end).read(end.data(), 8);
+  if (end == end_of_name)
+    throw InputError("{}: the journal beside it is not batchscope's: it names another file; move {}-journal away",
+                     path.string(), path.filename().string());
+}
+
 // What a killed writer had begun is taken back from its rollback journal, which only a connection that may write can
 // do.
-void roll_back(const std::filesystem::path& path) { connect(path, SQLite::OPEN_READWRITE); }
+void roll_back(const std::filesystem::path& path) {
+  refuse_foreign_journal(path);
+  connect(path, SQLite::OPEN_READWRITE);
+}
 
 // Where the memory that programs share for a log cannot be had, of a full disk too.
 bool lacks_shared_memory(const SQLite::Exception& error) {
@@ -110,6 +127,7 @@ bool lacks_shared_memory(const SQLite::Exception& error) {
 
 // Where no memory can be shared, on a full disk for example: alone, with the log's index in this process's own memory.
 SQLite::Database connect_alone(const std::filesystem::path& path) {
+  refuse_foreign_journal(path);
   SQLite::Database database(sqlite_name(path), SQLite::OPEN_READWRITE, busy_timeout_ms);
   sqlite3_db_config(database.getHandle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   database.exec("PRAGMA locking_mode = EXCLUSIVE");
@@ -221,6 +239,7 @@ SQLite::Database open_for_reading(const std::filesystem::path& path) {
 
 SQLite::Database open_for_writing(const std::filesystem::path& path, Journal& journal) {
   const bool is_new = check_file(path).st_size == 0;
+  refuse_foreign_journal(path);
   return guarded(path, Doing::opening, [&] {
     try {
       return open_with(path, is_new, journal);

@@ -124,7 +124,7 @@ void Merger::merge_sessions() {
     ++summary_.sessions;
   }
   for (MergeInput& input : inputs_) {
-    output_.copy(input, "environment", {{"session", &input.sessions}, {"key"}, {"value"}});
+    output_.copy(input, "environment", {{"session", &input.sessions}}, "key, value");
     for (const auto& [old_id, id] : input.sessions)
       output_.insert(input, "INSERT OR IGNORE INTO environment VALUES (?, 'merged_from', ?)", id,
                      input.path().filename().string());
@@ -163,7 +163,7 @@ void Merger::merge_cells(MergeInput& input) {
   input.each("SELECT id, study, key, spec_json, position, run_order FROM cells ORDER BY id",
              [&](SQLite::Statement& query) {
                store::Row row(query);
-               const std::int64_t old_id = row.integer(), study = input.studies.at(row.integer());
+               const std::int64_t old_id = row.integer(), study = input.successor(input.studies, row.integer());
                const std::string key = row.text(), spec_json = row.text();
                const auto [known, is_new] = cells_.try_emplace({study, key});
                const std::int64_t position = row.integer(), run_order = row.integer();
@@ -181,7 +181,7 @@ void Merger::merge_frontiers(MergeInput& input) {
   input.each("SELECT id, study, strategy, spec_json, largest_ran, largest_plan, reason FROM frontiers ORDER BY id",
              [&](SQLite::Statement& query) {
                store::Row row(query);
-               const std::int64_t id = row.integer(), study = input.studies.at(row.integer());
+               const std::int64_t id = row.integer(), study = input.successor(input.studies, row.integer());
                Frontier& frontier = frontiers_[{study, row.text()}];
                of_id[id] = &frontier;
                const std::string spec_json = row.text();
@@ -197,7 +197,9 @@ void Merger::merge_frontiers(MergeInput& input) {
   input.each("SELECT frontier, batch, status, reason FROM frontier_tries ORDER BY frontier, position",
              [&](SQLite::Statement& query) {
                store::Row row(query);
-               auto& tries = of_id.at(row.integer())->tries;
+               const auto found = of_id.find(row.integer());
+               if (found == of_id.end()) return;  // of no search that is there
+               auto& tries = found->second->tries;
                const std::int64_t batch = row.integer();
                const std::string status = row.text();
                const std::tuple tried(batch, status, row.text());
@@ -231,7 +233,7 @@ void Merger::merge_attempts() {
   for (MergeInput& input : inputs_)
     input.each("SELECT id, cell, session, started_unix_s FROM attempts ORDER BY id", [&](SQLite::Statement& query) {
       store::Row row(query);
-      const std::int64_t id = row.integer(), cell = input.cells.at(row.integer());
+      const std::int64_t id = row.integer(), cell = input.successor(input.cells, row.integer());
       if (input.sessions.contains(row.integer())) attempts.push_back({&input, id, cell, row.real()});
     });
   std::stable_sort(attempts.begin(), attempts.end(),
@@ -246,135 +248,49 @@ void Merger::merge_attempts() {
                   {"session", &input.sessions},
                   {"number", &numbers[&input], "id"},
                   {"status", nullptr, "iif(status = 'running', 'interrupted', status)"},
-                  {"valid"},
-                  {"reason", nullptr, "iif(status = 'running', 'the file was merged before the cell ended', reason)"},
-                  {"started_unix_s"},
-                  {"ended_unix_s"},
-                  {"begin_ns"},
-                  {"end_ns"},
-                  {"seconds"},
-                  {"load_seconds"},
-                  {"result_json"}},
+                  {"reason", nullptr, "iif(status = 'running', 'the file was merged before the cell ended', reason)"}},
+                 "valid, started_unix_s, ended_unix_s, begin_ns, end_ns, seconds, load_seconds, result_json",
                  &input.attempts);
 }
 
 void Merger::merge_details(MergeInput& input) {
-  const store::CopiedColumn attempt{"attempt", &input.attempts}, session{"session", &input.sessions};
-  output_.copy(input, "items",
-               {attempt,
-                {"position"},
-                {"id_json"},
-                {"gold"},
-                {"ll_json"},
-                {"tokens_json"},
-                {"truncated"},
-                {"pred"},
-                {"pred_norm"},
-                {"pred_bytes"},
-                {"pred_tokens"}});
-  output_.copy(input, "phases",
-               {session,
-                attempt,
-                {"name"},
-                {"track"},
-                {"begin_ns"},
-                {"end_ns"},
-                {"clock"},
-                {"clock_offset_ns"},
-                {"clock_error_ns"},
-                {"detail"}});
-  output_.copy(input, "ledger",
-               {attempt,
-                {"position"},
-                {"rank"},
-                {"collective"},
-                {"algorithm"},
-                {"phase"},
-                {"calls"},
-                {"payload_bytes"},
-                {"predicted_tx_bytes"},
-                {"predicted_rx_bytes"},
-                {"counted_tx_bytes"},
-                {"counted_rx_bytes"}});
-  output_.copy(input, "devices",
-               {attempt,
-                {"position"},
-                {"name"},
-                {"is_virtual"},
-                {"capacity_bytes"},
-                {"planned_bytes"},
-                {"peak_bytes"},
-                {"busy_compute"},
-                {"busy_communicate"},
-                {"busy_idle"},
-                {"energy_j"}});
-  output_.copy(input, "links",
-               {attempt,
-                {"device"},
-                {"position"},
-                {"kind"},
-                {"predicted_tx_bytes"},
-                {"predicted_rx_bytes"},
-                {"counted_tx_bytes"},
-                {"counted_rx_bytes"},
-                {"link_tx_bytes"},
-                {"link_rx_bytes"}});
+  const store::ChangedColumn attempt{"attempt", &input.attempts}, session{"session", &input.sessions};
+  output_.copy(input, "items", {attempt},
+               "position, id_json, gold, ll_json, tokens_json, truncated, pred, pred_norm, pred_bytes, pred_tokens");
+  output_.copy(input, "phases", {session, attempt},
+               "name, track, begin_ns, end_ns, clock, clock_offset_ns, clock_error_ns, detail");
+  output_.copy(input, "ledger", {attempt},
+               "position, rank, collective, algorithm, phase, calls, payload_bytes, predicted_tx_bytes, "
+               "predicted_rx_bytes, counted_tx_bytes, counted_rx_bytes");
+  output_.copy(input, "devices", {attempt},
+               "position, name, is_virtual, capacity_bytes, planned_bytes, peak_bytes, busy_compute, "
+               "busy_communicate, busy_idle, energy_j");
+  output_.copy(input, "links", {attempt},
+               "device, position, kind, predicted_tx_bytes, predicted_rx_bytes, counted_tx_bytes, counted_rx_bytes, "
+               "link_tx_bytes, link_rx_bytes");
 }
 
 // Chunks go over as they are, with the instants that they share.
 void Merger::merge_samples(MergeInput& input) {
-  const store::CopiedColumn session{"session", &input.sessions}, series{"series", &input.series};
-  output_.copy(input, "series",
-               {session,
-                {"name"},
-                {"unit"},
-                {"kind"},
-                {"device"},
-                {"source"},
-                {"is_virtual"},
-                {"is_integer"},
-                {"modulus"},
-                {"refresh_ns"},
-                {"help"}},
-               &input.series);
+  const store::ChangedColumn session{"session", &input.sessions}, series{"series", &input.series};
+  output_.copy(input, "series", {session},
+               "name, unit, kind, device, source, is_virtual, is_integer, modulus, refresh_ns, help", &input.series);
   store::IdMap wanted;  // to themselves
   input.each("SELECT ticks, series FROM chunks", [&](SQLite::Statement& query) {
     store::Row row(query);
     const std::int64_t ticks = row.integer();
     if (input.series.contains(row.integer())) wanted[ticks] = ticks;
   });
-  output_.copy(input, "ticks", {{"begin_ns"}, {"end_ns"}, {"count"}, {"data"}}, &input.ticks, &wanted);
+  output_.copy(input, "ticks", {}, "begin_ns, end_ns, count, data", &input.ticks, &wanted);
   if (input.ticks.size() != wanted.size())
     throw InputError("{} is damaged: a chunk names ticks that are not there; use a copy", input.path().string());
-  output_.copy(input, "chunks",
-               {series,
-                {"ticks", &input.ticks},
-                {"begin_ns"},
-                {"end_ns"},
-                {"count"},
-                {"absent"},
-                {"sum"},
-                {"min"},
-                {"max"},
-                {"first"},
-                {"last"}},
-               &input.chunks);
-  output_.copy(input, "chunk_data", {{"chunk", &input.chunks}, {"data"}});
-  output_.copy(input, "gaps", {series, {"begin_ns"}, {"end_ns"}, {"ticks"}, {"reason"}});
-  output_.copy(input, "samplers",
-               {session,
-                {"source"},
-                {"period_ns"},
-                {"ticks"},
-                {"missed"},
-                {"dropped"},
-                {"period_error_p50_ns"},
-                {"period_error_p99_ns"},
-                {"period_error_max_ns"},
-                {"call_p50_ns"},
-                {"call_p99_ns"},
-                {"call_max_ns"},
-                {"cpu_share"}});
+  output_.copy(input, "chunks", {series, {"ticks", &input.ticks}},
+               "begin_ns, end_ns, count, absent, sum, min, max, first, last", &input.chunks);
+  output_.copy(input, "chunk_data", {{"chunk", &input.chunks}}, "data");
+  output_.copy(input, "gaps", {series}, "begin_ns, end_ns, ticks, reason");
+  output_.copy(input, "samplers", {session},
+               "source, period_ns, ticks, missed, dropped, period_error_p50_ns, period_error_p99_ns, "
+               "period_error_max_ns, call_p50_ns, call_p99_ns, call_max_ns, cpu_share");
   summary_.series += static_cast<std::int64_t>(input.series.size());
 }
 

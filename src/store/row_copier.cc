@@ -51,6 +51,13 @@ MergeInput::MergeInput(const std::filesystem::path& path) : path_(path), databas
   });
 }
 
+std::int64_t MergeInput::successor(const IdMap& ids, std::int64_t id) const {
+  const auto found = ids.find(id);
+  if (found == ids.end())
+    throw InputError("{} is damaged: it names row {} that is not there; use a copy", path_.string(), id);
+  return found->second;
+}
+
 std::int64_t MergeOutput::insert(SQLite::Statement& statement, const MergeInput& from) {
   if (stop_) throw Interrupted();
   try {
@@ -63,30 +70,32 @@ std::int64_t MergeOutput::insert(SQLite::Statement& statement, const MergeInput&
   return database_.getLastInsertRowid();
 }
 
-void MergeOutput::copy(MergeInput& from, const std::string& table, const std::vector<CopiedColumn>& columns,
-                       IdMap* made, const IdMap* wanted) {
-  std::string names, marks, read;
-  for (const CopiedColumn& column : columns) {
-    const char* comma = names.empty() ? "" : ", ";
-    names.append(comma).append(column.name);
-    read.append(comma).append(column.expression != nullptr ? column.expression : column.name);
-    marks.append(comma).append("?");
+void MergeOutput::copy(MergeInput& from, const std::string& table, const std::vector<ChangedColumn>& changed,
+                       const std::string& unchanged, IdMap* made, const IdMap* wanted) {
+  std::string names, read;
+  for (const ChangedColumn& column : changed) {
+    names.append(column.name).append(", ");
+    read.append(column.expression != nullptr ? column.expression : column.name).append(", ");
   }
-  SQLite::Statement add(database_, "INSERT INTO " + table + " (" + names + ") VALUES (" + marks + ")");
-  from.each("SELECT " + read + (made != nullptr ? ", id" : "") + " FROM " + table, [&](SQLite::Statement& row) {
-    const auto old_id = [&] { return row.getColumn(static_cast<int>(columns.size())).getInt64(); };
-    if (wanted != nullptr && !wanted->contains(old_id())) return;
+  const auto count =
+      static_cast<int>(changed.size()) + static_cast<int>(std::count(unchanged.begin(), unchanged.end(), ',')) + 1;
+  std::string marks = "?";
+  for (int i = 1; i < count; ++i) marks += ", ?";
+  SQLite::Statement add(database_, "INSERT INTO " + table + " (" + names + unchanged + ") VALUES (" + marks + ")");
+  const std::string id = made != nullptr ? ", id" : "";
+  from.each("SELECT " + read + unchanged + id + " FROM " + table, [&](SQLite::Statement& row) {
+    if (wanted != nullptr && !wanted->contains(row.getColumn(count).getInt64())) return;
     add.reset();
-    for (std::size_t i = 0; i < columns.size(); ++i) {
-      const SQLite::Column value = row.getColumn(static_cast<int>(i));
-      const int at = static_cast<int>(i) + 1;
-      if (columns[i].ids == nullptr)
-        bind_value(add, at, value);
-      else if (!bind_id(add, at, value, *columns[i].ids))
+    for (int i = 0; i < count; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      const IdMap* ids = at < changed.size() ? changed[at].ids : nullptr;
+      if (ids == nullptr)
+        bind_value(add, i + 1, row.getColumn(i));
+      else if (!bind_id(add, i + 1, row.getColumn(i), *ids))
         return;
     }
-    const std::int64_t id = insert(add, from);
-    if (made != nullptr) (*made)[old_id()] = id;
+    const std::int64_t new_id = insert(add, from);
+    if (made != nullptr) (*made)[row.getColumn(count).getInt64()] = new_id;
   });
 }
 

@@ -30,6 +30,9 @@ class MergeInput {
     });
   }
 
+  // The id's successor; InputError when it has none, which an input that was checked cannot have.
+  std::int64_t successor(const IdMap& ids, std::int64_t id) const;
+
   // New ids of what is taken over from this file.
   IdMap sessions, studies, cells, attempts, series, ticks, chunks;
 
@@ -38,7 +41,8 @@ class MergeInput {
   SQLite::Database database_;
 };
 
-struct CopiedColumn {
+// A column that is not copied as it is.
+struct ChangedColumn {
   const char* name;
   const IdMap* ids = nullptr;        // a row whose id is not among them is left out; NULL stays NULL
   const char* expression = nullptr;  // what is read of the input, where it is not the column itself
@@ -60,10 +64,10 @@ class MergeOutput {
     (bind_one(statement, ++at, values), ...);
     return insert(statement, from);
   }
-  // Copies the table's rows, values as they are. Of a table with an `id`: `made` learns the new ids, and rows that are
-  // not among `wanted` are left out.
-  void copy(MergeInput& from, const std::string& table, const std::vector<CopiedColumn>& columns, IdMap* made = nullptr,
-            const IdMap* wanted = nullptr);
+  // Copies the table's rows: columns that change, and the names of those that do not. Of a table with an `id`: `made`
+  // learns the new ids, and rows that are not among `wanted` are left out.
+  void copy(MergeInput& from, const std::string& table, const std::vector<ChangedColumn>& changed,
+            const std::string& unchanged, IdMap* made = nullptr, const IdMap* wanted = nullptr);
 
  private:
   SQLite::Database& database_;

@@ -259,6 +259,16 @@ TEST(Store, ViewInPlaceOfATableIsRefused) {
   EXPECT_THAT(message_of([&] { StoreReader r(folder / "v.bscope"); }), HasSubstr("damaged"));
 }
 
+// Its end has SQLite remove the file that it names.
+TEST(Store, JournalThatNamesAnotherFileIsRefused) {
+  const TestFolder folder;
+  { StoreWriter writer(folder / "s.bscope", OpenMode::create); }
+  std::ofstream(folder / "s.bscope-journal", std::ios::binary)
+      << std::string(1024, 'x') << std::string_view("\xd9\xd5\x05\xf9\x20\xa1\x63\xd7", 8);
+  EXPECT_THAT(message_of([&] { StoreReader r(folder / "s.bscope"); }), HasSubstr("names another file"));
+  EXPECT_THAT(message_of([&] { StoreWriter w(folder / "s.bscope", OpenMode::append); }), HasSubstr("names another"));
+}
+
 // Every length of a truncated file opens with its rows, or is refused with a line; nothing else.
 TEST(Store, TruncatedFilesAreRefusedOrRead) {
   const TestFolder folder;
