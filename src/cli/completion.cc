@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::array<std::string_view, 2> shells{"bash", "zsh"};
 
-enum class Takes { nothing, anything, words, files, command };
+enum class Takes { nothing, anything, words, files, folder, command };
 
 // A flag, or an argument without one, as shells see it.
 struct Argument {
@@ -37,10 +37,19 @@ struct Verb {
   std::vector<Argument> flags{}, others{};
 };
 
+// ".bscope" of the type FILE.bscope; "" where it says none.
+std::string ending_of(std::string_view type) {
+  const std::size_t dot = type.find('.');
+  if (dot == std::string_view::npos) return "";
+  const std::size_t end = type.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-", dot + 1);
+  return std::string(end > dot + 1 ? type.substr(dot, std::min(end, type.size()) - dot) : "");
+}
+
 Argument describe(CLI::Option& option) {
   Argument argument{.help = option.get_description(),
                     .type = option.get_type_name(),
                     .values = values_of(option),
+                    .ending = ending_of(option.get_type_name()),
                     .is_optional = option.get_items_expected_min() == 0,
                     .is_repeatable = option.get_items_expected_max() > 1};
   for (const std::string& name : option.get_lnames()) argument.names.push_back("--" + name);
@@ -50,11 +59,10 @@ Argument describe(CLI::Option& option) {
     argument.takes = Takes::nothing;
   } else if (!argument.values.words.empty()) {
     argument.takes = Takes::words;
-  } else if (type.starts_with("FILE") || type == "PATH") {
+  } else if (type.starts_with("FILE") || type == "PATH" || !argument.ending.empty()) {
     argument.takes = Takes::files;
-    argument.ending = type.substr(4);
   } else {
-    argument.takes = type == "CMD" ? Takes::command : Takes::anything;
+    argument.takes = type == "CMD" ? Takes::command : type == "FOLDER" ? Takes::folder : Takes::anything;
   }
   return argument;
 }
@@ -110,6 +118,11 @@ _batchscope_files() {
   mapfile -t COMPREPLY < <(compgen -f -X "!*$1" -- "$word"; [[ -z $1 ]] || compgen -d -- "$word")
 }
 
+_batchscope_folder() {
+  compopt -o filenames 2>/dev/null
+  mapfile -t COMPREPLY < <(compgen -d -- "$word")
+}
+
 _batchscope_command() {
   if [[ $before == -- ]]; then COMPREPLY=($(compgen -c -- "$word")); else _batchscope_files ''; fi
 }
@@ -122,6 +135,8 @@ std::string bash_action(const Argument& argument) {
                          in_quotes(joined(argument.values.words, " ")));
     case Takes::files:
       return "_batchscope_files " + in_quotes(argument.ending);
+    case Takes::folder:
+      return "_batchscope_folder";
     case Takes::command:
       return "_batchscope_command";
     case Takes::nothing:
@@ -191,6 +206,8 @@ std::string zsh_action(const Argument& argument) {
                                      : fmt::format("({})", joined(argument.values.words, " "));
     case Takes::files:
       return argument.ending.empty() ? "_files" : fmt::format("_files -g \"*{}\"", argument.ending);
+    case Takes::folder:
+      return "_files -/";
     case Takes::command:
       return "_normal";
     case Takes::nothing:
@@ -222,8 +239,10 @@ std::string zsh_flag(const Argument& flag) {
 std::string zsh_verb(const Verb& verb) {
   std::string text = fmt::format("      {}) _arguments", verb.name);
   for (const Argument& flag : verb.flags) text += zsh_flag(flag);
-  for (const Argument& other : verb.others)
-    text += fmt::format(" \\\n        {}", in_quotes((other.takes == Takes::command ? "*:" : "") + zsh_value(other)));
+  for (const Argument& other : verb.others) {
+    const char* every = other.takes == Takes::command ? "*:" : other.is_repeatable ? "*" : "";
+    text += fmt::format(" \\\n        {}", in_quotes(every + zsh_value(other)));
+  }
   return text + " && result=0 ;;\n";
 }
 

@@ -114,6 +114,7 @@ TEST_F(CompletionTest, CompletesFilesOfTheRightKind) {
   EXPECT_THAT(complete({"study", ""}), UnorderedElementsAre("study.toml", "models"));
   EXPECT_THAT(complete({"eval", "--task", "q"}), ElementsAre("questions.jsonl"));
   EXPECT_THAT(complete({"eval", "--model", "mo"}), ElementsAre("models"));
+  EXPECT_THAT(complete({"report", "--figures", ""}), ElementsAre("models"));
   EXPECT_THAT(complete({"study", "study.toml", "-o", "d"}), ElementsAre("demo.bscope"));
   EXPECT_THAT(complete({"study", "study.toml", "--json", "--d"}), ElementsAre("--dry-run"));
   EXPECT_THAT(complete({"record", "--", "batchscope", "study"}), ElementsAre("study.toml"));

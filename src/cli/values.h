@@ -1,5 +1,5 @@
 // What the value of a flag may be, said where the flag is made; completion has it from there. Files need no more than
-// their type name: FILE, FILE.bscope, PATH.
+// their type name: FILE, FILE.bscope, FOLDER, PATH.
 #pragma once
 
 #include <CLI/CLI.hpp>
