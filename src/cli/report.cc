@@ -36,9 +36,9 @@ struct ReportOptions {
 
 // Before any work: the folder is there, or can be made, and takes files.
 void check_figures_folder(const std::string& folder) {
-  std::error_code error;
+  std::error_code error, ignored;
   std::filesystem::create_directories(folder, error);
-  if (!std::filesystem::is_directory(folder))
+  if (!std::filesystem::is_directory(folder, ignored))
     throw InputError("--figures {}: {}; name a folder", folder,
                      error ? "cannot be made: " + error.message() : std::string("is not a folder"));
   if (access(folder.c_str(), W_OK) != 0)

@@ -22,6 +22,7 @@ struct FigureAxis {
 struct FigurePoint {
   double x = 0, y = 0;
   std::optional<double> low, high;  // 95 % interval of y
+  std::string label{};              // beside its marker where there is room: "64"
   std::string note{};               // what is to be known of it: "batch 8", "truncated to 12 tokens", "not valid: …"
   bool hollow = false;              // its marker without filling: it is not what was asked for, or not to be trusted
 };
@@ -59,8 +60,8 @@ struct Figure {
 
 // {id, title, caption, kind: "lines" | "stacked_bars" | "intervals", x: {label, unit, logarithmic, from_zero,
 // categories}, y: {…}, series: [{name, style, stroke: "solid" | "dashed" | "dotted" | "none", hollow, points: [{x, y,
-// low, high, note, hollow}]}], limits: [{y, label}]}; units as the enumerators are called; absent low and high are
-// null.
+// low, high, label, note, hollow}]}], limits: [{y, label}]}; units as the enumerators are called; absent low and high
+// are null.
 nlohmann::json to_json(const Figure& figure);
 // One line a point: series,x,y,low,high,note; the header names units.
 std::string to_csv(const Figure& figure);

@@ -38,6 +38,7 @@ nlohmann::json series_json(const FigureSeries& series) {
                       {"y", point.y},
                       {"low", json_or_null(point.low)},
                       {"high", json_or_null(point.high)},
+                      {"label", point.label},
                       {"note", point.note},
                       {"hollow", point.hollow}});
   return {{"name", series.name},

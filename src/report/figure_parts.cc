@@ -20,16 +20,17 @@ std::vector<const CellSummary*> cells_by_batch(const StudyReport& report, std::s
   return cells;
 }
 
+std::string status_words(std::string status) {
+  std::replace(status.begin(), status.end(), '_', ' ');
+  return status;
+}
+
 std::string doubt_of(const CellSummary& cell) {
   const std::string why = cell.reason.empty() ? "" : ": " + cell.reason;
   if (cell.status == "truncated")
     return cell.spec.max_tokens_per_sequence ? fmt::format("truncated to {} tokens", *cell.spec.max_tokens_per_sequence)
                                              : "truncated" + why;
-  if (cell.status != "ok") {
-    std::string status = cell.status;
-    std::replace(status.begin(), status.end(), '_', ' ');
-    return status + why;
-  }
+  if (cell.status != "ok") return status_words(cell.status) + why;
   return cell.valid == false ? "not valid" + why : "";
 }
 

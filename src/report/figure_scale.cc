@@ -28,6 +28,13 @@ std::string superscript(std::string_view digits) {
   return text;
 }
 
+// "60000" -> "60 000", with a space that no line breaks at.
+std::string in_thousands(std::string text) {
+  const std::size_t point = std::min(text.find('.'), text.size());
+  if (point > 4 + (text.front() == '-' ? 1 : 0)) text.insert(point - 3, "\u00a0");
+  return text;
+}
+
 std::string binary_text(double bytes, const char* suffix) {
   constexpr std::array names{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   std::size_t step = 0;
@@ -66,7 +73,7 @@ double nice_step(double least, bool binary) {
 std::string number_text(double value, int digits) {
   if (value == 0) return "0";
   const double size = std::abs(value);
-  if (size >= 1e-3 && size < 1e6) return fmt::format("{:.{}g}", value, std::max(digits, 6));
+  if (size >= 1e-3 && size < 1e6) return in_thousands(fmt::format("{:.{}g}", value, std::max(digits, 6)));
   const std::string text = fmt::format("{:.{}e}", value, digits - 1);
   const std::size_t e = text.find('e');
   std::string mantissa = text.substr(0, e), exponent = text.substr(e + 1);
@@ -113,10 +120,22 @@ Scale::Scale(const FigureAxis& axis, const Extent& extent, int most) : axis_(axi
     low = std::min(low, 0.0);
     high = std::max(high, 0.0);
   }
-  if (logarithmic_)
+  if (has_categories())
+    make_categories(static_cast<std::size_t>(most));
+  else if (logarithmic_)
     make_logarithmic(low, high, most);
   else
     make_linear(low, high, most);
+}
+
+// Names of whole values; where there are too many, of every second or third.
+void Scale::make_categories(std::size_t most) {
+  const std::size_t count = axis_.categories.size();
+  logarithmic_ = false;
+  begin_ = -0.5;
+  end_ = static_cast<double>(count) - 0.5;
+  for (std::size_t i = 0; i < count; i += (count + most - 1) / most)
+    ticks_.push_back({static_cast<double>(i), axis_.categories[i]});
 }
 
 void Scale::make_linear(double low, double high, int most) {
@@ -132,7 +151,7 @@ void Scale::make_linear(double low, double high, int most) {
   double last = std::ceil(high / step - 1e-6);
   // Room above a marker, but not above the whole.
   const bool is_whole_share = axis_.unit == FigureUnit::share && std::abs(high - 1) < 1e-6;
-  if (last * step - high < 0.02 * (last - first) * step && !is_whole_share) ++last;
+  if (last <= first || (last * step - high < 0.02 * (last - first) * step && !is_whole_share)) ++last;
   begin_ = first * step;
   end_ = last * step;
   for (double i = first; i <= last; ++i) tick_at(i * step, step);
@@ -146,7 +165,8 @@ void Scale::make_logarithmic(double low, double high, int most) {
   end_ += room;
   if (is_binary(axis_.unit)) {
     const double step = std::max(1.0, std::ceil((end_ - begin_) / most));
-    for (double e = std::ceil(begin_ / step) * step; e <= end_; e += step) tick_at(std::exp2(e), 0);
+    for (double e = std::ceil(begin_ / step) * step; e <= end_; e += step)
+      if (e >= 0 || is_bytes(axis_.unit) || end_ < 0) tick_at(std::exp2(e), 0);  // there is no half of a sequence
     return;
   }
   const double decades = (end_ - begin_) / std::log2(10);

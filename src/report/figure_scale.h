@@ -45,8 +45,10 @@ class Scale {
     std::string label;
   };
   const std::vector<Tick>& ticks() const { return ticks_; }
+  bool has_categories() const { return !axis_.categories.empty(); }
 
  private:
+  void make_categories(std::size_t most);
   void make_linear(double low, double high, int most);
   void make_logarithmic(double low, double high, int most);
   void tick_at(double value, double step);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <string>
 #include <utility>
@@ -107,7 +108,7 @@ Figure traffic_figure(const StudyReport& report, bool tx) {
 Figure utilisation_figure(const StudyReport& report) {
   Figure figure{.id = "traffic_utilisation",
                 .title = "Traffic against utilisation",
-                .caption = "A point a batch, joined in order of batch; mean of the devices.",
+                .caption = "A point a batch, joined in their order; numbers are batches. Mean of the devices.",
                 .x = {.label = "sent, bytes per second", .unit = FigureUnit::bytes_per_s},
                 .y = {.label = "share of time spent computing", .unit = FigureUnit::share}};
   for (std::size_t strategy = 0; strategy < report.strategies.size(); ++strategy) {
@@ -117,7 +118,8 @@ Figure utilisation_figure(const StudyReport& report) {
       const auto y = mean_over_devices(
           *cell, [](const DeviceRecord& device) -> std::optional<double> { return device.busy_compute; });
       if (!x || !y) continue;
-      FigurePoint point{.x = *x, .y = *y, .note = fmt::format("batch {}", cell->spec.run.batch)};
+      const std::int64_t batch = cell->spec.run.batch;
+      FigurePoint point{.x = *x, .y = *y, .label = std::to_string(batch), .note = fmt::format("batch {}", batch)};
       add_doubt(point, *cell, Trust::timing);
       series.points.push_back(std::move(point));
     }
@@ -197,6 +199,21 @@ void choose_scale(Figure& figure) {
   figure.y.logarithmic = figure.y.logarithmic || (figure.y.unit != FigureUnit::share && low > 0 && high > 50 * low);
 }
 
+// "Without a marker: 3 cells out of memory, 1 failed."
+std::string missing_caption(const StudyReport& report) {
+  std::map<std::string, std::int64_t> count;
+  for (const CellSummary& cell : report.cells)
+    if (!has_figures(cell)) ++count[cell.status];
+  std::string text;
+  for (const auto& [status, cells] : count)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", cells, status_words(status));
+  return text.empty() ? "" : fmt::format("Cells without a marker: {}.", text);
+}
+
+void add_sentence(std::string& caption, const std::string& sentence) {
+  caption += (caption.empty() || sentence.empty() ? "" : " ") + sentence;
+}
+
 bool any_hollow(const Figure& figure) {
   return std::any_of(figure.series.begin(), figure.series.end(), [](const FigureSeries& series) {
     return !series.hollow && std::any_of(series.points.begin(), series.points.end(),
@@ -212,14 +229,12 @@ std::vector<Figure> study_figures(const StudyReport& report) {
       traffic_figure(report, false), utilisation_figure(report), memory_figure(report),  accuracy_figure(report)};
   for (Figure& figure : over_batch) {
     choose_scale(figure);
-    if (any_hollow(figure)) figure.caption += (figure.caption.empty() ? "" : " ") + std::string(hollow_caption);
+    if (any_hollow(figure)) add_sentence(figure.caption, hollow_caption);
+    if (figure.id != "memory") add_sentence(figure.caption, missing_caption(report));
   }
-  std::vector<Figure> figures;
-  for (std::vector<Figure>* part : {&over_batch})
-    for (Figure& figure : *part)
-      if (!figure.series.empty()) figures.push_back(std::move(figure));
-  for (Figure& figure : compared_figures(report))
-    if (!figure.series.empty()) figures.push_back(std::move(figure));
+  std::vector<Figure> figures = std::move(over_batch), compared = compared_figures(report);
+  figures.insert(figures.end(), std::move_iterator(compared.begin()), std::move_iterator(compared.end()));
+  std::erase_if(figures, [](const Figure& figure) { return figure.series.empty(); });
   for (Figure& figure : figures)
     if (report.has_virtual_devices) figure.title += " (virtual devices)";
   return figures;

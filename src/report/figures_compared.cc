@@ -126,7 +126,11 @@ Figure frontier_figure(const StudyReport& report) {
     const auto add = [&](FigureSeries& series, const std::optional<std::int64_t>& batch) {
       if (!batch) return;
       const std::string note = *batch == 0 ? "not even the smallest fits" : strategy.frontier->reason;
-      series.points.push_back({.x = row, .y = static_cast<double>(*batch), .note = note, .hollow = *batch == 0});
+      series.points.push_back({.x = row,
+                               .y = static_cast<double>(*batch),
+                               .label = std::to_string(*batch),
+                               .note = note,
+                               .hollow = *batch == 0});
     };
     add(ran, strategy.frontier->largest_ran);
     add(planned, strategy.frontier->largest_plan);

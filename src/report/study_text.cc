@@ -134,10 +134,9 @@ Cell memory_cell(const CellSummary& cell) {
 
 // What a cell that ran out of memory would have needed.
 Cell memory_wanted(const CellSummary& cell) {
-  std::int64_t most = 0;
-  for (const DeviceRecord& device : cell.devices) most = std::max(most, device.planned_bytes.value_or(0));
-  if (cell.status != "out_of_memory" || most == 0) return status_cell(cell);
-  return {fmt::format("needs {}", format_bytes(static_cast<double>(most))), Colour::yellow};
+  const auto planned = planned_bytes(cell);
+  if (cell.status != "out_of_memory" || planned.value_or(0) <= 0) return status_cell(cell);
+  return {fmt::format("needs {}", format_bytes(*planned)), Colour::yellow};
 }
 
 Section memory_section(const StudyReport& report, const Pivot& pivot) {

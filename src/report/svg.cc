@@ -20,7 +20,8 @@ Figure cleaned(Figure figure) {
     for (std::string& category : axis->categories) category = clean_text(category);
   for (FigureSeries& series : figure.series) {
     series.name = clean_text(series.name);
-    for (FigurePoint& point : series.points) point.note = clean_text(point.note);
+    for (FigurePoint& point : series.points)
+      for (std::string* text : {&point.label, &point.note}) *text = clean_text(*text);
   }
   for (FigureLimit& limit : figure.limits) limit.label = clean_text(limit.label);
   return figure;
@@ -36,7 +37,7 @@ std::string to_svg(const Figure& figure) {
     canvas.text(SvgCanvas::margin, y + title_size, line, {.size = title_size, .bold = true});
     y += title_size + 5;
   }
-  y = clean.kind == FigureKind::lines ? draw_lines(canvas, clean, y + 8) : draw_rows(canvas, clean, y + 8);
+  y = clean.kind == FigureKind::lines ? draw_lines(canvas, clean, y + 12) : draw_rows(canvas, clean, y + 12);
   y = draw_legend(canvas, clean, y + 10);
   for (const std::string& line : wrap_text(clean.caption, caption_size, SvgCanvas::width - 2 * SvgCanvas::margin)) {
     canvas.text(SvgCanvas::margin, y + caption_size + 4, line, {.size = caption_size, .colour = "#444444"});

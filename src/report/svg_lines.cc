@@ -3,6 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "report/svg_frame.h"
 #include "report/svg_marks.h"
@@ -14,6 +19,7 @@ namespace {
 
 constexpr double plot_height = 300;
 constexpr double widest_label = 120;
+constexpr std::size_t most_labelled = 12;
 
 bool is_drawn(const FigurePoint& point) { return std::isfinite(point.x) && std::isfinite(point.y); }
 
@@ -48,11 +54,15 @@ void draw_left_axis(SvgCanvas& canvas, const PlotArea& area, const PlacedScale& 
               {.size = label_size, .anchor = "middle", .upwards = true});
 }
 
-// Draws the series of one figure; intervals of neighbours are set apart by a few px.
+// Draws the series of one figure. Where they would cover each other they are set apart by a few px.
 class Lines {
  public:
   Lines(SvgCanvas& canvas, const Figure& figure, const PlacedScale& x, const PlacedScale& y)
-      : canvas_(canvas), figure_(figure), x_(x), y_(y), shift_(shift()) {}
+      : canvas_(canvas), figure_(figure), x_(x), y_(y) {
+    for (const FigureSeries& series : figure.series)
+      if (std::find(names_.begin(), names_.end(), series.name) == names_.end()) names_.push_back(series.name);
+    shift_ = cover_each_other() ? shift() : 0;
+  }
 
   void draw() const {
     for (std::size_t i = 0; i < figure_.series.size(); ++i) draw_line(i);
@@ -60,26 +70,42 @@ class Lines {
     for (std::size_t i = 0; i < figure_.series.size(); ++i) draw_markers(i);
   }
 
+  // Every few px of every line.
+  std::vector<Place> drawn() const;
+  void draw_labels(std::vector<TextBox> taken) const;
+
  private:
-  // Between neighbouring series.
-  double shift() const {
-    std::vector<double> places;
-    bool any = false;
+  // Intervals, or more than a third of the points on those of other names.
+  bool cover_each_other() const {
+    std::map<std::pair<long, long>, std::string> name_at;
+    std::size_t points = 0, covered = 0;
     for (const FigureSeries& series : figure_.series)
       for (const FigurePoint& point : series.points) {
-        if (is_drawn(point)) places.push_back(x_.at(point.x));
-        any = any || point.low;
+        if (!is_drawn(point)) continue;
+        if (point.low) return true;
+        ++points;
+        const std::pair at(std::lround(x_.at(point.x)), std::lround(y_.at(point.y) / 2));
+        covered += name_at.emplace(at, series.name).first->second != series.name ? 1 : 0;
       }
-    if (!any || figure_.series.size() < 2) return 0;
+    return 3 * covered > points;
+  }
+
+  // Between neighbouring names.
+  double shift() const {
+    std::vector<double> places;
+    for (const FigureSeries& series : figure_.series)
+      for (const FigurePoint& point : series.points)
+        if (is_drawn(point)) places.push_back(x_.at(point.x));
     std::sort(places.begin(), places.end());
     double gap = 60;
     for (std::size_t i = 1; i < places.size(); ++i)
       if (places[i] - places[i - 1] > 0.5) gap = std::min(gap, places[i] - places[i - 1]);
-    return std::min(5.0, gap / 2 / static_cast<double>(figure_.series.size()));
+    return std::min(6.0, std::min(gap / 2, 40.0) / static_cast<double>(names_.size()));
   }
 
   double x_of(std::size_t series, const FigurePoint& point) const {
-    const double place = static_cast<double>(series) - static_cast<double>(figure_.series.size() - 1) / 2;
+    const auto name = std::find(names_.begin(), names_.end(), figure_.series[series].name) - names_.begin();
+    const double place = static_cast<double>(name) - static_cast<double>(names_.size() - 1) / 2;
     return std::clamp(x_.at(point.x) + shift_ * place, x_.from, x_.to);
   }
 
@@ -130,8 +156,48 @@ class Lines {
   const Figure& figure_;
   const PlacedScale& x_;
   const PlacedScale& y_;
-  double shift_;
+  std::vector<std::string> names_;
+  double shift_ = 0;
 };
+
+std::vector<Place> Lines::drawn() const {
+  std::vector<Place> places;
+  for (std::size_t i = 0; i < figure_.series.size(); ++i) {
+    std::optional<Place> last;
+    for (const FigurePoint& point : figure_.series[i].points) {
+      if (!is_drawn(point)) continue;
+      const Place here{x_of(i, point), y_.at(point.y)};
+      const double steps = last ? std::ceil(std::hypot(here.x - last->x, here.y - last->y) / 6) : 0;
+      for (double step = 1; step < steps; ++step)
+        places.push_back({last->x + (here.x - last->x) * step / steps, last->y + (here.y - last->y) * step / steps});
+      places.push_back(here);
+      last = here;
+    }
+  }
+  return places;
+}
+
+// Beside the marker, where neither another label nor another marker is; those at a line's ends first. Among many lines
+// nobody could tell whose they are.
+void Lines::draw_labels(std::vector<TextBox> taken) const {
+  if (names_.size() > most_labelled) return;
+  struct Label {
+    Place at;
+    const std::string* text;
+  };
+  std::vector<Label> ends, others;
+  for (std::size_t i = 0; i < figure_.series.size(); ++i)
+    for (const FigurePoint& point : figure_.series[i].points) {
+      if (!is_drawn(point)) continue;
+      const Place at{x_of(i, point), y_.at(point.y)};
+      taken.push_back(marker_box(at));
+      const bool is_end = &point == &figure_.series[i].points.front() || &point == &figure_.series[i].points.back();
+      if (!point.label.empty()) (is_end ? ends : others).push_back({at, &point.label});
+    }
+  ends.insert(ends.end(), others.begin(), others.end());
+  const PlotArea area{.left = x_.from, .right = x_.to, .top = y_.to, .bottom = y_.from};
+  for (const Label& label : ends) draw_point_label(canvas_, area, label.at, *label.text, taken);
+}
 
 }  // namespace
 
@@ -147,8 +213,9 @@ double draw_lines(SvgCanvas& canvas, const Figure& figure, double top) {
   const PlacedScale x = horizontal_scale(figure.x, extent_of_x(figure), area.left, area.right);
   draw_left_axis(canvas, area, y, figure.y.label);
   const double end = draw_bottom_axis(canvas, area, x, figure.x.label);
-  Lines(canvas, figure, x, y).draw();
-  draw_horizontal_limits(canvas, area, y, figure.limits);
+  const Lines lines(canvas, figure, x, y);
+  lines.draw();
+  lines.draw_labels(draw_horizontal_limits(canvas, area, y, figure.limits, lines.drawn()));
   return end;
 }
 

@@ -40,10 +40,9 @@ const char* bar_colour_of(std::size_t style) {
 // Nine markers and seven colours: 63 pairs.
 std::string marker_path(std::size_t style, double x, double y) {
   switch (style % 9) {
-    case 0: {
-      const std::string r = px(radius), d = px(2 * radius);
-      return fmt::format("M{} {}a{} {} 0 1 0 {} 0a{} {} 0 1 0 -{} 0Z", px(x - radius), px(y), r, r, d, r, r, d);
-    }
+    case 0:
+      return fmt::format("M{0} {1}A{2} {2} 0 1 0 {3} {1}A{2} {2} 0 1 0 {0} {1}Z", px(x - radius), px(y), px(radius),
+                         px(x + radius));
     case 1:
       return polygon(x, y, 4, 0.125, 1.3);  // square
     case 2:

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <map>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "report/svg_frame.h"
 #include "report/svg_marks.h"
@@ -15,6 +17,7 @@ namespace batchscope {
 namespace {
 
 constexpr double widest_label = 320;
+constexpr double lane_height = 11;  // of a series within a row
 
 // Names of the rows, and the row of an x: x itself where there are categories, else its place among all x.
 class Rows {
@@ -115,7 +118,7 @@ void draw_interval(SvgCanvas& canvas, const PlacedScale& scale, const FigureSeri
 double draw_intervals(SvgCanvas& canvas, const Figure& figure, double top) {
   const Rows rows(figure);
   const auto lanes = static_cast<double>(std::max<std::size_t>(figure.series.size(), 1));
-  const RowsArea area = area_of(figure, rows, top, std::max(22.0, 11 * lanes + 6));
+  const RowsArea area = area_of(figure, rows, top, std::max(22.0, lane_height * lanes + 6));
   Extent extent(figure.y.logarithmic);
   for (const FigureSeries& series : figure.series)
     for (const FigurePoint& point : series.points) {
@@ -129,11 +132,19 @@ double draw_intervals(SvgCanvas& canvas, const Figure& figure, double top) {
     canvas.rectangle(area.plot.left, area.top_of(row), area.plot.width(), area.row_height, "fill=\"#f5f5f5\"");
   const double end = draw_bottom_axis(canvas, area.plot, scale, figure.y.label);
   draw_vertical_limits(canvas, area.plot, scale, figure.limits);
+  std::vector<std::pair<Place, const FigurePoint*>> drawn;
   for (std::size_t i = 0; i < figure.series.size(); ++i)
-    for (const FigurePoint& point : figure.series[i].points)
-      if (const auto row = rows.row(point))
-        draw_interval(canvas, scale, figure.series[i], point,
-                      area.top_of(*row) + area.row_height / 2 + 11 * (static_cast<double>(i) - (lanes - 1) / 2));
+    for (const FigurePoint& point : figure.series[i].points) {
+      const auto row = rows.row(point);
+      if (!row) continue;
+      const double lane = static_cast<double>(i) - (lanes - 1) / 2;
+      const double y = area.top_of(*row) + area.row_height / 2 + lane_height * lane;
+      draw_interval(canvas, scale, figure.series[i], point, y);
+      drawn.push_back({{scale.at(point.y), y}, &point});
+    }
+  std::vector<TextBox> taken;
+  for (const auto& [at, point] : drawn) taken.push_back(marker_box(at));
+  for (const auto& [at, point] : drawn) draw_point_label(canvas, area.plot, at, point->label, taken);
   draw_row_names(canvas, area, rows);
   return end;
 }
