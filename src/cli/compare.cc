@@ -1,9 +1,9 @@
 // `batchscope compare`: whether a second run of a study is worse than the first.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
-#include <cmath>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -21,8 +21,8 @@ namespace {
 
 struct CompareOptions {
   std::vector<std::string> files;
-  std::vector<std::string> thresholds;
-  bool disturbed = false;
+  std::string thresholds = "5%";
+  bool disturbed = false, json_first = false;
   JsonOption json;
 };
 
@@ -55,15 +55,24 @@ void set_threshold(std::string_view text, Thresholds& thresholds) {
   throw InputError("--threshold: '{}' is not compared by a threshold; use time, accuracy, memory or traffic", name);
 }
 
+// --json may have swallowed a file that was meant for the comparison: `compare A --json B`, `compare --json A B`.
+void settle_files(CompareOptions& options) {
+  std::string swallowed = options.files.size() < 2 ? "" : options.files.back();
+  options.json.settle(swallowed);
+  if (options.files.size() == 1 && !swallowed.empty())
+    options.files.insert(options.json_first ? options.files.begin() : options.files.end(), swallowed);
+}
+
 bool compare_files(CompareOptions& options) {
-  std::string spare;  // `compare A --json B`: B is what is compared
-  options.json.settle(options.files.size() == 1 ? spare : options.files.emplace_back());
-  if (!spare.empty()) options.files.push_back(spare);
-  std::erase(options.files, "");
+  settle_files(options);
   if (options.files.size() != 2)
     throw InputError("compare: name two .bscope files, for example: compare before.bscope after.bscope");
   Thresholds thresholds{.judge_disturbed = options.disturbed};
-  for (const std::string& threshold : options.thresholds) set_threshold(threshold, thresholds);
+  for (std::size_t begin = 0; begin <= options.thresholds.size();) {
+    const std::size_t end = std::min(options.thresholds.find(',', begin), options.thresholds.size());
+    set_threshold(std::string_view(options.thresholds).substr(begin, end - begin), thresholds);
+    begin = end + 1;
+  }
   const ComparedStudy a = read_compared_study(StoreReader(options.files[0]));
   const ComparedStudy b = read_compared_study(StoreReader(options.files[1]));
   const Comparison comparison = compare(a, b, thresholds);
@@ -83,15 +92,17 @@ void add_compare(CLI::App& app, int& exit_code) {
       ->add_option("--threshold", options->thresholds,
                    "how much worse is a regression: 5% of the time, or a list: time=5%,accuracy=1% (points),"
                    "memory=1%,traffic=1%, which are the defaults")
-      ->type_name("SHARE")
-      ->delimiter(',');
+      ->type_name("SHARE,…")
+      ->capture_default_str();
   command->add_flag("--disturbed", options->disturbed, "judge times that other programs disturbed, too");
   options->json.add(*command, "the same numbers, unrounded, as JSON");
   command->footer(
       "Exit codes: 0 no regression, 1 a regression, 2 bad input.\n"
       "Time and accuracy are tested: 5 % false alarms at most, for everything together.\n"
       "Example:\n  batchscope compare before.bscope after.bscope --threshold 5%");
-  command->callback([options, &exit_code] {
+  command->callback([options, command, &exit_code] {
+    const auto& order = command->parse_order();
+    options->json_first = !order.empty() && order.front() == command->get_option("--json");
     exit_code = static_cast<int>(compare_files(*options) ? ExitCode::ok : ExitCode::answer_is_no);
   });
 }

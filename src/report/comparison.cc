@@ -86,6 +86,11 @@ double geometric_mean(const SecondsOfRepeats& seconds) {
   return std::exp(sum / static_cast<double>(seconds.size()));
 }
 
+std::string left_out_text(const Sample& a, const Sample& b) {
+  return fmt::format("disturbed repeats are left out: {} of {} in A, {} of {} in B", a.disturbed, a.runs, b.disturbed,
+                     b.runs);
+}
+
 std::string disturbed_text(const Sample& a, const Sample& b) {
   return fmt::format(
       "other programs disturbed it (--disturbed judges it all the same): {} of {} repeats in A, {} of {} in B; {}",
@@ -274,6 +279,7 @@ std::optional<CellTimes> Comparer::compare_times_of(CellComparison& cell) const 
                         : fmt::format("one repeat has no interval; give both studies repeats = 5: {} in A, {} in B",
                                       a.all.size(), b.all.size());
   } else {
+    if (a.disturbed + b.disturbed > 0) cell.time.why = left_out_text(a, b);
     return times;
   }
   cell.time.judgement = Judgement::not_judged;

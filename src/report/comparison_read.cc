@@ -44,9 +44,11 @@ ComparedStudy read_compared_study(const StoreReader& reader) {
       .file = reader.path().string(), .report = read_study_report(reader), .sheets = {}, .sheet_of_cell = {}};
   for (const CellSummary& cell : study.report.cells) {
     auto& sheets = study.sheet_of_cell.emplace_back();
-    for (const CellRun& run : cell.runs)
+    for (const CellRun& run : cell.runs) {
+      if (run.status != "ok" && run.status != "truncated") continue;
       if (const auto items = reader.items(run.attempt); !items.empty())
         sheets.emplace(run.repeat, add_sheet(study, sheet_of(items)));
+    }
   }
   return study;
 }

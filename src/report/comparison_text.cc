@@ -130,12 +130,19 @@ Section time_section(const Comparison& comparison) {
   for (const CellComparison& cell : comparison.cells) add(cell.label, cell.time);
   add("all together", comparison.overall);
   if (table.empty()) return {.id = "time", .title = {}, .table = {}, .notes = {}};
-  return {.id = "time",
-          .title = "Time: seconds, geometric mean of the repeats",
-          .table = table,
-          .notes = {fmt::format("Intervals allow for {:.1f} % (standard deviation) between runs, beside what repeats "
-                                "show.",
-                                comparison.run_noise * 100)}};
+  Section section{.id = "time",
+                  .title = "Time: seconds, geometric mean of the repeats",
+                  .table = table,
+                  .notes = {fmt::format("Intervals allow for {:.1f} % (standard deviation) between runs, beside what "
+                                        "repeats show.",
+                                        comparison.run_noise * 100)}};
+  const auto thinned = std::count_if(comparison.cells.begin(), comparison.cells.end(), [](const CellComparison& cell) {
+    return cell.time.judgement != Judgement::not_judged && !cell.time.why.empty();
+  });
+  if (thinned > 0)
+    section.notes.push_back(fmt::format("{} of {} cells without the repeats that other programs disturbed.", thinned,
+                                        comparison.cells.size()));
+  return section;
 }
 
 Section accuracy_section(const Comparison& comparison) {
