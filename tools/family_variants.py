@@ -67,6 +67,8 @@ VARIANTS = {
     "llama-linear-old": ("llama", {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.5}},
                          old_spelling),
     "llama-dynamic": ("llama", {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, None),
+    "llama-dynamic-beyond": ("llama", {"max_position_embeddings": 40, "rope_parameters": {
+        "rope_type": "dynamic", "rope_theta": 1e4, "factor": 8.0}}, None),
     "llama-llama3": ("llama", {"rope_parameters": LLAMA3}, None),
     "llama-llama3-old": ("llama", {"rope_parameters": {**LLAMA3, "factor": 32.0}}, old_spelling),
     "llama-llama3-both": ("llama", {"rope_parameters": LLAMA3, "head_dim": 20}, both_spellings),
@@ -148,8 +150,11 @@ def reference_scores(model, tokenizer, task):
         for choice in item["choices"]:
             whole = encode(item["context"] + " " + choice)
             tokens.append(len(whole))
+            cut = max(len(whole) - model.config.max_position_embeddings - 1, 0)  # on the left, as lm-eval does
+            scored = min(len(whole) - context, len(whole) - cut - 1)
+            whole = whole[cut:]
             logits = model(torch.tensor([whole[:-1]])).logits[0].log_softmax(-1)
-            sums.append(sum(logits[i - 1, whole[i]].item() for i in range(context, len(whole))))
+            sums.append(sum(logits[i - 1, whole[i]].item() for i in range(len(whole) - scored, len(whole))))
         scores.append({"tokens": tokens, "ll": sums})
     return scores
 
@@ -171,7 +176,7 @@ def run(command):
 def scores_of(program, folder, task, flags):
     items = folder / "items.jsonl"
     run([program, "eval", "--model", folder, "--task", task, "--device", "cpu:6", "--batch", "8", "--items", items,
-         *flags.split()])
+         "--when-too-long", "truncate", *flags.split()])
     return [json.loads(line) for line in items.read_text().splitlines()]
 
 

@@ -1,12 +1,19 @@
 // A model's sizes: what they add up to and how they must fit one another (model/config.h).
 #include "model/config.h"
 
+#include <algorithm>
 #include <cmath>
 #include <iterator>
 
 #include "base/error.h"
 
 namespace batchscope {
+
+std::int64_t ModelConfig::longest_input() const {
+  if (rope_scaling.kind != RopeScaling::Kind::dynamic) return max_positions;
+  const double stretched = static_cast<double>(max_positions) * std::max(rope_scaling.factor, 1.0);
+  return static_cast<std::int64_t>(std::min(stretched, static_cast<double>(ModelLimits::positions)));
+}
 
 std::int64_t ModelConfig::parameters() const {
   const std::int64_t attention = hidden * head_dim * (2 * heads + 2 * kv_heads);  // query and output, key and value

@@ -60,6 +60,8 @@ struct ModelConfig {
   std::int64_t window(std::int64_t layer) const {
     return windows.empty() ? 0 : windows[static_cast<std::size_t>(layer)];
   }
+  // max_positions, or as far as dynamic scaling stretches them.
+  std::int64_t longest_input() const;
   std::int64_t parameters() const;  // elements of all weights (a tied table counts once)
 };
 

@@ -166,6 +166,13 @@ INSTANTIATE_TEST_SUITE_P(
                  2}),
     [](const auto& tested) { return std::string(tested.param.name); });
 
+TEST(RopeScaling, DynamicStretchesTheLongestInput) {
+  const json dynamic = {{"max_position_embeddings", 100}, {"rope_scaling", {{"type", "dynamic"}, {"factor", 2.5}}}};
+  const json linear = {{"max_position_embeddings", 100}, {"rope_scaling", {{"type", "linear"}, {"factor", 2.5}}}};
+  EXPECT_EQ(parse(llama(dynamic)).longest_input(), 250);
+  EXPECT_EQ(parse(llama(linear)).longest_input(), 100);
+}
+
 RopeScaling yarn(const json& fields, const json& more = json::object()) {
   json group = {{"rope_type", "yarn"}, {"factor", 4.0}};
   group.update(fields);
