@@ -161,8 +161,10 @@ def reference_scores(model, tokenizer, task):
 
 @torch.no_grad()
 def reference_tokens(model, prompt):
+    # transformers' cache for a window of 1 keeps all keys where it means to keep none: without it the tokens are right.
+    cached = getattr(model.config, "sliding_window", None) != 1
     out = model.generate(torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
-                         max_new_tokens=NEW_TOKENS, do_sample=False)
+                         max_new_tokens=NEW_TOKENS, do_sample=False, use_cache=cached)
     return out[0].tolist()
 
 
