@@ -34,9 +34,9 @@ std::vector<GenerateRequest> make_requests(const std::vector<std::string>& promp
     if (request.prompt.empty())
       throw InputError("--prompt '{}': it has no token, and this tokenizer adds none; give some text", prompt);
     const std::int64_t length = std::ssize(request.prompt) + new_tokens;
-    if (length > config.max_positions)
+    if (length > config.longest_input())
       throw InputError("--new-tokens {}: with the prompt's {} that is {} tokens, but {} was made for {}; ask for fewer",
-                       new_tokens, request.prompt.size(), length, config.name, config.max_positions);
+                       new_tokens, request.prompt.size(), length, config.name, config.longest_input());
     requests.push_back(std::move(request));
   }
   return requests;

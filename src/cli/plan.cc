@@ -52,9 +52,9 @@ Subject task_subject(const CellSpec& spec) {
 Subject sequence_subject(const CellSpec& spec, std::int64_t length, std::optional<std::int64_t> new_tokens) {
   const ModelConfig config = read_config(spec.model);
   spec.placement.layout.check(config);
-  if (length + new_tokens.value_or(0) > config.max_positions)
+  if (length + new_tokens.value_or(0) > config.longest_input())
     throw InputError("--sequence-length {}: with what is generated that is more than the {} tokens {} was made for",
-                     length, config.max_positions, config.name);
+                     length, config.longest_input(), config.name);
   const std::int64_t most =
       std::clamp<std::int64_t>(most_tokens / (length + new_tokens.value_or(0)), 1, most_sequences);
   if (spec.run.batch > most)

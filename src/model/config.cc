@@ -1,11 +1,19 @@
 // A model's sizes: what they add up to and how they must fit one another (model/config.h).
 #include "model/config.h"
 
+#include <algorithm>
+#include <cmath>
 #include <iterator>
 
 #include "base/error.h"
 
 namespace batchscope {
+
+std::int64_t ModelConfig::longest_input() const {
+  if (rope_scaling.kind != RopeScaling::Kind::dynamic) return max_positions;
+  const double stretched = static_cast<double>(max_positions) * std::max(rope_scaling.factor, 1.0);
+  return static_cast<std::int64_t>(std::min(stretched, static_cast<double>(ModelLimits::positions)));
+}
 
 std::int64_t ModelConfig::parameters() const {
   const std::int64_t attention = hidden * head_dim * (2 * heads + 2 * kv_heads);  // query and output, key and value
@@ -16,6 +24,42 @@ std::int64_t ModelConfig::parameters() const {
   const std::int64_t tables = (tied_embeddings ? 1 : 2) * vocabulary * hidden;
   return layers * (attention + mlp + norms + biases) + hidden + tables;
 }
+
+namespace {
+
+void check_rope(const ModelConfig& config, std::string_view where) {
+  using Kind = RopeScaling::Kind;
+  const RopeScaling& scaling = config.rope_scaling;
+  const auto positive = [&](std::string_view what, double value) {
+    if (!(value > 0) || !std::isfinite(value)) throw InputError("{}: {} is {}, it must be above 0", where, what, value);
+  };
+  positive("the rotary theta", config.rope_theta);
+  positive("the rotary scaling factor", scaling.factor);
+  positive("the attention factor", scaling.attention_factor);
+  for (const float divisor : scaling.divisors) positive("a divisor of rotary frequencies", divisor);
+  const auto divisors = std::ssize(scaling.divisors);
+  if (divisors != 0 && divisors != config.head_dim / 2)
+    throw InputError("{}: {} divisors of rotary frequencies, but heads of {} have {} frequencies", where, divisors,
+                     config.head_dim, config.head_dim / 2);
+  if (scaling.kind == Kind::dynamic && config.head_dim <= 2)
+    throw InputError("{}: dynamic rotary scaling is not defined for heads of {}", where, config.head_dim);
+  if (scaling.kind != Kind::llama3 && scaling.kind != Kind::yarn) return;
+  if (scaling.original_positions < 1)
+    throw InputError("{}: rotary scaling needs the original number of positions", where);
+  if (scaling.kind == Kind::llama3) {
+    positive("the low frequency factor", scaling.low_frequency_factor);
+    if (!(scaling.high_frequency_factor > scaling.low_frequency_factor))
+      throw InputError("{}: the high frequency factor {} is not above the low one {}", where,
+                       scaling.high_frequency_factor, scaling.low_frequency_factor);
+    return;
+  }
+  positive("yarn's beta_fast", scaling.beta_fast);
+  positive("yarn's beta_slow", scaling.beta_slow);
+  if (!(config.rope_theta > 1))
+    throw InputError("{}: yarn is not defined for a rotary theta of {}", where, config.rope_theta);
+}
+
+}  // namespace
 
 void check_sizes(const ModelConfig& config, std::string_view where) {
   const auto in_range = [&](std::string_view what, std::int64_t value, std::int64_t high) {
@@ -40,10 +84,7 @@ void check_sizes(const ModelConfig& config, std::string_view where) {
                      config.layers);
   for (const std::int64_t window : config.windows)
     if (window != 0) in_range("the attention window", window, ModelLimits::positions);
-  const auto divisors = std::ssize(config.rope_scaling.divisors);
-  if (divisors != 0 && divisors != config.head_dim / 2)
-    throw InputError("{}: {} divisors of rotary frequencies, but heads of {} have {} frequencies", where, divisors,
-                     config.head_dim, config.head_dim / 2);
+  check_rope(config, where);
 }
 
 }  // namespace batchscope

@@ -60,6 +60,8 @@ struct ModelConfig {
   std::int64_t window(std::int64_t layer) const {
     return windows.empty() ? 0 : windows[static_cast<std::size_t>(layer)];
   }
+  // max_positions, or as far as dynamic scaling stretches them.
+  std::int64_t longest_input() const;
   std::int64_t parameters() const;  // elements of all weights (a tied table counts once)
 };
 
@@ -91,9 +93,10 @@ ModelConfig read_gguf_config(const std::filesystem::path& path);
 inline bool is_gguf_path(const std::filesystem::path& path) { return path.extension() == ".gguf"; }
 
 // A shape without weights, for plan and --random-weights: a known name ("llama-7b", "llama-13b", "llama-30b",
-// "llama-65b"), a path to a config.json or its folder or to a GGUF file, or
-// "layers=2,hidden=64,heads=4,kv_heads=2,head_dim=16, intermediate=172,vocabulary=512" (kv_heads, head_dim may be left
-// out; max_positions, rope_theta, rms_norm_eps, tied and dtype may be added).
+// "llama-65b"), a path to a config.json or its folder or to a GGUF file, or "layers=2,hidden=64,heads=4,kv_heads=2,
+// head_dim=16,intermediate=172,vocabulary=512" (kv_heads, head_dim may be left out; may be added: max_positions,
+// rope_theta, rms_norm_eps, tied, dtype, qkv_bias, attention_out_bias, mlp_bias, qk_norm, window and max_window_layers,
+// which says how many layers come before the windowed ones).
 ModelConfig parse_model_shape(std::string_view shape);
 
 }  // namespace batchscope

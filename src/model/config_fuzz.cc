@@ -7,13 +7,16 @@
 
 #include "base/error.h"
 #include "model/config.h"
+#include "model/rope_frequencies.h"
 
 namespace {
 
 // Whatever was accepted must be safe to compute with.
 void use(const batchscope::ModelConfig& config) {
   batchscope::check_sizes(config, "accepted");
-  if (config.parameters() <= 0) std::abort();
+  if (config.parameters() <= 0 || config.longest_input() < config.max_positions) std::abort();
+  const auto frequencies = batchscope::inverse_frequencies(config, config.longest_input());
+  if (static_cast<std::int64_t>(frequencies.size()) != config.head_dim / 2) std::abort();
 }
 
 }  // namespace

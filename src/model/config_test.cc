@@ -87,9 +87,10 @@ TEST(HuggingFaceConfig, FieldsAreHonoured) {
 }
 
 TEST(HuggingFaceConfig, OtherArchitecturesAreRefusedByName) {
-  EXPECT_THAT(error_of(with("architectures", {"MistralForCausalLM"})),
-              HasSubstr("not supported yet: \"MistralForCausalLM\"; supported: LlamaForCausalLM"));
+  EXPECT_THAT(error_of(with("architectures", {"Qwen3MoeForCausalLM"})),
+              HasSubstr("not supported yet: \"Qwen3MoeForCausalLM\"; supported: LlamaForCausalLM, Mistral"));
   EXPECT_THAT(error_of(with("model_type", "qwen2")), AllOf(HasSubstr("model_type"), HasSubstr("qwen2")));
+  EXPECT_THAT(error_of(with("model_type", "gemma3")), AllOf(HasSubstr("model_type"), HasSubstr("gemma3")));
   json nameless = plain();
   nameless.erase("architectures");
   EXPECT_EQ(parse(nameless).architecture, "LlamaForCausalLM");
@@ -99,11 +100,8 @@ TEST(HuggingFaceConfig, OtherArchitecturesAreRefusedByName) {
 
 TEST(HuggingFaceConfig, FieldsThatChangeNumbersAreRefusedByName) {
   const json refused = {{"hidden_act", "gelu"},
-                        {"attention_bias", true},
-                        {"mlp_bias", true},
                         {"qkv_bias", true},
-                        {"rope_scaling", {{"type", "linear"}, {"factor", 2.0}}},
-                        {"rope_parameters", {{"rope_type", "llama3"}, {"factor", 8.0}}},
+                        {"per_layer_config", {{"0", {{"head_dim", 8}}}}},
                         {"sliding_window", 24},
                         {"use_sliding_window", true},
                         {"layer_types", {"full_attention", "sliding_attention"}},
@@ -139,7 +137,9 @@ TEST(HuggingFaceConfig, TheSameFieldsMayBeNeutral) {
                         {"num_experts", 0},
                         {"logits_scaling", 1},
                         {"pruned_heads", json::object()},
-                        {"layer_types", {"full_attention"}},
+                        {"layer_types", json::array({"full_attention", "attention", "full_attention", "full_attention",
+                                                     "full_attention"})},
+                        {"max_window_layers", 3},
                         {"use_cache", true},
                         {"attention_dropout", 0.1},
                         {"a_key_nobody_knows", 1}};
@@ -171,6 +171,8 @@ TEST(HuggingFaceConfig, TheLargestSizesDoNotOverflow) {
   config.head_dim = ModelLimits::attention_width / config.heads;
   config.vocabulary = ModelLimits::vocabulary;
   config.max_positions = ModelLimits::positions;
+  config.rope_theta = 10000;
+  config.qkv_bias = config.attention_out_bias = config.mlp_bias = config.qk_norm = true;
   EXPECT_NO_THROW(check_sizes(config, "shape"));
   EXPECT_GT(config.parameters(), std::int64_t{1} << 55);
   EXPECT_LT(config.parameters(), std::int64_t{1} << 59);  // times four bytes and a few copies stays inside int64
@@ -193,9 +195,9 @@ TEST(HuggingFaceConfig, TheFamilysFilesAreReadOrRefused) {
   NEEDS_SHARED_DATA(models, "models");
   EXPECT_EQ(read_huggingface_config(models / "stories260K-hf").kv_heads, 4);
   EXPECT_EQ(read_huggingface_config(models / "variants/llama-13heads-sharded").heads, 13);
-  EXPECT_THROW(read_huggingface_config(models / "variants/llama3-rope-gqa"), InputError);
-  EXPECT_THROW(read_huggingface_config(models / "variants/mistral-window"), InputError);
-  EXPECT_THROW(read_huggingface_config(models / "variants/qwen2-bias-tied"), InputError);
+  EXPECT_EQ(read_huggingface_config(models / "variants/llama3-rope-gqa").rope_scaling.kind, RopeScaling::Kind::llama3);
+  EXPECT_EQ(read_huggingface_config(models / "variants/mistral-window").window(2), 24);
+  EXPECT_TRUE(read_huggingface_config(models / "variants/qwen2-bias-tied").qkv_bias);
   EXPECT_THROW(read_huggingface_config(models / "absent"), InputError);
 }
 
@@ -220,6 +222,12 @@ TEST(ModelShape, SizesMayBeWrittenOut) {
   EXPECT_EQ(config.head_dim, 32);
   EXPECT_TRUE(config.tied_embeddings);
   EXPECT_EQ(parse_model_shape("layers=2,hidden=64,heads=4,intermediate=172,vocabulary=512").head_dim, 16);
+  const ModelConfig more = parse_model_shape(
+      "layers=3,hidden=64,heads=4,intermediate=172,vocabulary=512,qkv_bias=true,mlp_bias=true,qk_norm=true,window=8,"
+      "max_window_layers=1");
+  EXPECT_TRUE(more.qkv_bias && more.mlp_bias && more.qk_norm);
+  EXPECT_FALSE(more.attention_out_bias);
+  EXPECT_EQ(more.windows, (std::vector<std::int64_t>{0, 8, 8}));
 }
 
 TEST(ModelShape, MistakesAreNamed) {
@@ -238,13 +246,18 @@ TEST(ModelShape, MistakesAreNamed) {
   EXPECT_THAT(error("layers=0,hidden=64,heads=4,intermediate=1,vocabulary=2"), HasSubstr("layers"));
   EXPECT_THAT(error("layers=1,hidden=64,heads=5,intermediate=1,vocabulary=2"), HasSubstr("give head_dim"));
   EXPECT_THAT(error("layers"), HasSubstr("unknown shape"));
+  EXPECT_THAT(error("layers=1,hidden=64,heads=4,intermediate=1,vocabulary=2,qk_norm=1"), HasSubstr("neither true"));
+  EXPECT_THAT(error("layers=1,hidden=64,heads=4,intermediate=1,vocabulary=2,window=0"), HasSubstr("window"));
   EXPECT_THAT(error("layers=1,"), HasSubstr("missing"));
   EXPECT_THAT(error(""), HasSubstr("unknown shape"));
 }
 
 TEST(WeightShapes, AddUpToTheParameters) {
   for (const char* shape : {"llama-7b", "layers=3,hidden=40,heads=5,kv_heads=1,head_dim=6,intermediate=7,vocabulary=9",
-                            "layers=1,hidden=4,heads=2,intermediate=3,vocabulary=5,tied=true"}) {
+                            "layers=1,hidden=4,heads=2,intermediate=3,vocabulary=5,tied=true",
+                            "layers=2,hidden=12,heads=2,kv_heads=1,intermediate=3,vocabulary=5,qkv_bias=true",
+                            "layers=2,hidden=12,heads=2,head_dim=4,intermediate=3,vocabulary=5,attention_out_bias=true",
+                            "layers=2,hidden=12,heads=3,intermediate=5,vocabulary=5,mlp_bias=true,qk_norm=true"}) {
     const ModelConfig config = parse_model_shape(shape);
     std::int64_t sum = 0;
     for (const WeightShape& weight : weight_shapes(config)) sum += weight.rows * weight.columns;

@@ -212,11 +212,16 @@ TEST_F(Checkpoint, ExtraTensorsThatMatterAreRefused) {
   EXPECT_THAT(error(), HasSubstr("q_proj.bias"));
 }
 
-TEST_F(Checkpoint, ATiedModelNeedsNoProjectionAndIgnoresOne) {
+TEST_F(Checkpoint, ATiedModelNeedsNoProjectionAndTakesTheSameOneOnly) {
   config.tied_embeddings = true;
   EXPECT_EQ(error(), "no error");
   add("lm_head.weight", {2, 2}, {0, 0, 0, 0});
-  EXPECT_THAT(error(), HasSubstr("lm_head.weight"));
+  EXPECT_THAT(error(), HasSubstr("lm_head.weight has shape"));
+  tensors["lm_head.weight"] = tensors.at("model.embed_tokens.weight");
+  EXPECT_EQ(error(), "no error");
+  add("lm_head.weight", {config.vocabulary, config.hidden},
+      std::vector<float>(static_cast<std::size_t>(config.vocabulary * config.hidden), 0.125f));
+  EXPECT_THAT(error(), HasSubstr("set tie_word_embeddings to false"));
   tensors.erase("lm_head.weight");
   EXPECT_EQ(error(), "no error");
   config.tied_embeddings = false;

@@ -44,6 +44,7 @@ class SafetensorsWeights : public WeightSource {
     for (const WeightShape& shape : weight_shapes(config)) add(shape);
     for (const auto& [name, shard] : shards_)
       for (const auto& [tensor, entry] : shard->tensors) check_extra(*shard, tensor, entry, config);
+    if (config.tied_embeddings) check_tied();
     if (!unknown_.empty()) spdlog::warn("{}: tensors that the model does not use: {}", folder.string(), unknown_);
   }
 
@@ -69,6 +70,7 @@ class SafetensorsWeights : public WeightSource {
 
   void open_shards(const std::filesystem::path& folder);
   void add(const WeightShape& shape);
+  void check_tied() const;
   void check_extra(const Shard& shard, const std::string& tensor, const SafetensorsEntry& entry,
                    const ModelConfig& config);
 
@@ -119,6 +121,23 @@ void SafetensorsWeights::add(const WeightShape& shape) {
                      shown(expected));
   located_.emplace(shape.name,
                    Located{&shard, shard.file.bytes().data() + entry.offset, dtype_of(entry, where), shape});
+}
+
+// What config.json ties may be there twice, if it is the same: transformers does not tie what differs.
+void SafetensorsWeights::check_tied() const {
+  const auto projection = where_.find("lm_head.weight");
+  if (projection == where_.end()) return;
+  const SafetensorsEntry& entry = projection->second->tensors.at("lm_head.weight");
+  const Located& embedding = located_.at("model.embed_tokens.weight");
+  const std::string where = fmt::format("{}: tensor lm_head.weight", projection->second->file.path().string());
+  const auto bytes =
+      static_cast<std::size_t>(embedding.shape.rows * embedding.shape.columns * size_of(embedding.dtype));
+  if (dtype_of(entry, where) != embedding.dtype ||
+      std::memcmp(projection->second->file.bytes().data() + entry.offset, embedding.data, bytes) != 0)
+    throw InputError(
+        "{} is not model.embed_tokens.weight, though config.json ties them; if it is the model's, set "
+        "tie_word_embeddings to false",
+        where);
 }
 
 void SafetensorsWeights::check_extra(const Shard& shard, const std::string& tensor, const SafetensorsEntry& entry,

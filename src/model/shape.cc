@@ -7,6 +7,7 @@
 #include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "base/units.h"
@@ -26,8 +27,15 @@ constexpr std::array named_shapes{
     NamedShape{"llama-7b", 32, 4096, 32, 11008, 1e-6}, NamedShape{"llama-13b", 40, 5120, 40, 13824, 1e-6},
     NamedShape{"llama-30b", 60, 6656, 52, 17920, 1e-6}, NamedShape{"llama-65b", 80, 8192, 64, 22016, 1e-5}};
 
-constexpr std::array keys{"layers",     "hidden",        "heads",      "kv_heads",     "head_dim", "intermediate",
-                          "vocabulary", "max_positions", "rope_theta", "rms_norm_eps", "tied",     "dtype"};
+constexpr std::array keys{"layers",     "hidden",
+                          "heads",      "kv_heads",
+                          "head_dim",   "intermediate",
+                          "vocabulary", "max_positions",
+                          "rope_theta", "rms_norm_eps",
+                          "tied",       "dtype",
+                          "qkv_bias",   "attention_out_bias",
+                          "mlp_bias",   "qk_norm",
+                          "window",     "max_window_layers"};
 
 ModelConfig with_defaults(std::string_view name) {
   ModelConfig config;
@@ -81,6 +89,11 @@ class Words {
       throw InputError("{}: '{}' is not a number above 0", name(key), text);
     return value;
   }
+  bool flag(std::string_view key) const {
+    const std::string value = text(key, "false");
+    if (value != "true" && value != "false") throw InputError("{}: '{}' is neither true nor false", name(key), value);
+    return value == "true";
+  }
   std::string text(std::string_view key, std::string fallback) const {
     const auto found = values_.find(key);
     return found == values_.end() ? fallback : found->second;
@@ -106,6 +119,15 @@ class Words {
   std::map<std::string, std::string, std::less<>> values_;
 };
 
+std::vector<std::int64_t> windows(const Words& words, std::int64_t layers) {
+  if (words.text("window", "").empty()) return {};
+  const std::string full = words.text("max_window_layers", "0");
+  const std::int64_t before = parse_integer(full, 0, ModelLimits::layers, words.name("max_window_layers"));
+  std::vector<std::int64_t> windows(static_cast<std::size_t>(layers), words.size("window", ModelLimits::positions));
+  std::fill_n(windows.begin(), std::min(before, layers), 0);
+  return windows;
+}
+
 ModelConfig from_words(std::string_view shape) {
   const Words words(shape);
   ModelConfig config = with_defaults(shape);
@@ -119,10 +141,12 @@ ModelConfig from_words(std::string_view shape) {
   config.rope_theta = words.number("rope_theta", config.rope_theta);
   config.rms_norm_epsilon = words.number("rms_norm_eps", config.rms_norm_epsilon);
   config.dtype = parse_dtype(words.text("dtype", "f32"), words.name("dtype"));
-  const std::string tied = words.text("tied", "false");
-  if (tied != "true" && tied != "false")
-    throw InputError("{}: '{}' is neither true nor false", words.name("tied"), tied);
-  config.tied_embeddings = tied == "true";
+  config.tied_embeddings = words.flag("tied");
+  config.qkv_bias = words.flag("qkv_bias");
+  config.attention_out_bias = words.flag("attention_out_bias");
+  config.mlp_bias = words.flag("mlp_bias");
+  config.qk_norm = words.flag("qk_norm");
+  config.windows = windows(words, config.layers);
   const std::string head_dim = words.text("head_dim", "");
   if (head_dim.empty() && config.hidden % config.heads != 0)
     throw InputError("shape '{}': hidden {} is not a multiple of {} heads; give head_dim", shape, config.hidden,

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <random>
 
@@ -17,6 +18,15 @@ namespace {
 
 const char* const grouped_heads = "layers=5,hidden=64,heads=8,kv_heads=4,head_dim=8,intermediate=172,vocabulary=512";
 const char* const thirteen_heads = "layers=5,hidden=104,heads=13,head_dim=8,intermediate=280,vocabulary=512";
+
+// What members of the family add: biases and QK norm; windows shorter than the sequences, in all layers but the first.
+const char* const biased =
+    "layers=5,hidden=64,heads=8,kv_heads=2,head_dim=8,intermediate=172,vocabulary=512,qkv_bias=true,"
+    "attention_out_bias=true,mlp_bias=true,qk_norm=true";
+const char* const windowed =
+    "layers=5,hidden=64,heads=8,kv_heads=1,head_dim=10,intermediate=172,vocabulary=512,tied=true,qkv_bias=true,window="
+    "7,"
+    "max_window_layers=1";
 
 const char* const layouts[] = {"tp1", "mp2", "mp5",     "pp2",     "tp2",     "tp3",        "tp4",
                                "tp8", "dp2", "dp2.tp2", "mp2.tp2", "pp3.tp2", "dp2.pp2.tp2"};
@@ -103,13 +113,24 @@ TEST_P(EveryLayout, HasTheSameScoresAndIsPlannedExactly) {
   }
 }
 
+template <class Tested>
+std::string name_of(const Tested& tested) {
+  const char* const shape = std::get<0>(tested.param);
+  std::string name = shape == grouped_heads    ? "grouped_"
+                     : shape == thirteen_heads ? "thirteen_"
+                     : shape == biased         ? "biased_"
+                                               : "windowed_";
+  for (const char c : std::string(std::get<1>(tested.param))) name += c == '.' ? '_' : c;
+  return name;
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, EveryLayout,
                          testing::Combine(testing::Values(grouped_heads, thirteen_heads), testing::ValuesIn(layouts)),
-                         [](const auto& tested) {
-                           std::string name = std::get<0>(tested.param) == grouped_heads ? "grouped_" : "thirteen_";
-                           for (const char c : std::string(std::get<1>(tested.param))) name += c == '.' ? '_' : c;
-                           return name;
-                         });
+                         [](const auto& tested) { return name_of(tested); });
+INSTANTIATE_TEST_SUITE_P(Members, EveryLayout,
+                         testing::Combine(testing::Values(biased, windowed),
+                                          testing::Values("tp1", "mp2", "tp2", "tp3", "pp3.tp2", "dp2.tp2")),
+                         [](const auto& tested) { return name_of(tested); });
 
 class MemoryLimit : public testing::TestWithParam<const char*> {};
 
@@ -164,21 +185,64 @@ TEST(Engine, ComputesInBf16) {
   }
 }
 
-TEST(Engine, GeneratesTheSameInEveryLayout) {
-  const ModelSource model{.random_shape = grouped_heads, .seed = 5};
+class EveryMember : public testing::TestWithParam<const char*> {};
+
+TEST_P(EveryMember, GeneratesTheSameInEveryLayout) {
+  const ModelSource model{.random_shape = GetParam(), .seed = 5};
+  const ModelConfig config = read_config(model);
   const std::vector<GenerateRequest> requests{{{1, 5, 9}, 20}, {{1, 7}, 12}, {{1, 2, 3, 4, 5, 6}, 1}};
   std::vector<std::vector<std::int32_t>> reference;
   for (const char* layout : {"tp1", "mp2", "pp2", "tp3", "dp2.tp2", "mp2.tp2"}) {
     LocalEngine engine;
     engine.load(model, placement_of(layout));
     for (const char* fusion : {"off", "on"}) {
-      const auto run = engine.generate(requests, {.fusion = parse_fusion(fusion), .batch = 2}, nullptr);
+      const RunSettings settings{.fusion = parse_fusion(fusion), .batch = 2};
+      const auto run = engine.generate(requests, settings, nullptr);
       if (reference.empty()) reference = run.tokens;
       EXPECT_EQ(run.tokens, reference) << layout << ", fusion " << fusion;
     }
   }
   ASSERT_EQ(reference.size(), requests.size());
   EXPECT_EQ(reference[2].size(), 7u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Engine, EveryMember, testing::Values(grouped_heads, biased, windowed), [](const auto& tested) {
+  return tested.param == grouped_heads ? "grouped" : tested.param == biased ? "biased" : "windowed";
+});
+
+// A model whose RoPE stretches with each sequence, made for `positions` tokens; the config.json alone matters.
+std::filesystem::path dynamic_model(std::int64_t positions) {
+  const auto path = std::filesystem::path(testing::TempDir()) / fmt::format("dynamic_{}", positions);
+  std::filesystem::create_directories(path);
+  std::ofstream(path / "config.json") << nlohmann::json{{"architectures", {"LlamaForCausalLM"}},
+                                                        {"hidden_size", 64},
+                                                        {"intermediate_size", 172},
+                                                        {"num_hidden_layers", 2},
+                                                        {"num_attention_heads", 4},
+                                                        {"vocab_size", 512},
+                                                        {"max_position_embeddings", positions},
+                                                        {"rope_scaling", {{"type", "dynamic"}, {"factor", 2.0}}}};
+  return path;
+}
+
+// Beyond its positions a sequence's angles follow from its own length, whatever else is in the batch; within them there
+// is no scaling.
+TEST(Engine, DynamicRopeFollowsEachSequencesLength) {
+  const auto requests = some_requests(few_questions, 512);
+  const auto scores = [&](std::int64_t positions, std::int64_t batch, Packing packing, const char* fusion) {
+    const ModelSource model{.random_shape = dynamic_model(positions).string(), .seed = 3};
+    LocalEngine engine;
+    engine.load(model, placement_of("tp2"));
+    const RunSettings settings{.fusion = parse_fusion(fusion), .batch = batch, .packing = packing};
+    const ScoreReport run = engine.score(requests, settings, nullptr);
+    expect_as_planned(run, plan_score(read_config(model), placement_of("tp2"), settings, requests));
+    return run.log_likelihoods;
+  };
+  const auto alone = scores(8, 1, Packing::padded, "off");
+  EXPECT_LT(largest_difference(scores(8, 7, Packing::packed, "on"), alone), 2e-4);
+  EXPECT_GT(largest_difference(scores(100, 1, Packing::padded, "off"), alone), 1e-3);
+  EXPECT_LT(largest_difference(scores(100, 7, Packing::prefix, "on"), scores(100, 1, Packing::padded, "off")), 2e-4);
+  EXPECT_THROW(scores(8, 7, Packing::prefix, "on"), InputError);
 }
 
 TEST(Engine, RefusesWhatItCannotDo) {
@@ -194,14 +258,15 @@ TEST(Engine, RefusesWhatItCannotDo) {
   EXPECT_THROW(engine.load(model, placement), InputError);
 }
 
-// lm-evaluation-harness's own scores of a real model.
-void expect_golden(const std::string& model_name, const std::string& golden_name, const std::string& layout) {
+// lm-evaluation-harness's own scores of a model's first questions.
+void expect_golden(const std::string& model_name, const std::string& golden_name, const std::string& layout,
+                   std::int64_t questions_asked = 40) {
   NEEDS_SHARED_DATA(model_folder, "models/" + model_name);
   NEEDS_SHARED_DATA(golden, "golden/" + golden_name);
   NEEDS_SHARED_DATA(task, "hellaswag/hellaswag_val_raw1000.jsonl");
   const ModelSource model{.path = model_folder.string()};
   const ModelConfig config = read_config(model);
-  const auto questions = read_questions(task, 40);
+  const auto questions = read_questions(task, questions_asked);
   const auto asked = make_requests(questions, *open_tokenizer(model, config), config.max_positions);
   LocalEngine engine;
   engine.load(model, placement_of(layout));
@@ -228,6 +293,11 @@ void expect_golden(const std::string& model_name, const std::string& golden_name
 }
 
 TEST(Golden, Stories260K) { expect_golden("stories260K-hf", "stories260K.raw1000.jsonl", "tp3"); }
+TEST(Golden, Llama3RopeInBf16) { expect_golden("variants/llama3-rope-gqa", "llama3-rope-gqa.raw60.jsonl", "tp3", 20); }
+TEST(Golden, MistralsWindow) { expect_golden("variants/mistral-window", "mistral-window.raw60.jsonl", "pp2", 20); }
+TEST(Golden, Qwen2sBiasAndTiedEmbeddings) {
+  expect_golden("variants/qwen2-bias-tied", "qwen2-bias-tied.raw60.jsonl", "tp2", 20);
+}
 TEST(Golden, ThirteenHeadsInShards) {
   expect_golden("variants/llama-13heads-sharded", "llama-13heads-sharded.raw60.jsonl", "mp2.tp2");
 }
