@@ -1,7 +1,6 @@
 // The page of a study (report/study_page.h).
 #include "report/study_page.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
