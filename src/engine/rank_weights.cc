@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
 #include <string>
 #include <utility>
@@ -142,7 +143,19 @@ void RankWeights::load(const WeightSource& source) {
   device_.upload(HostMatrix{reinterpret_cast<const std::byte*>(frequencies.data()), DType::f32, 1, count, count},
                  inverse_frequencies);
   std::vector<std::byte> scratch;
-  for (const Part& part : parts_) device_.upload(source.read(part.source, part.slice, scratch), part.to);
+  for (const Part& part : parts_) load_part(source, part, scratch);
+}
+
+// A few rows at a time: what a source has to convert stays in the cache until it is uploaded.
+void RankWeights::load_part(const WeightSource& source, const Part& part, std::vector<std::byte>& scratch) {
+  constexpr std::int64_t elements = 1 << 17;  // half a MiB of f32
+  const std::int64_t step = std::max<std::int64_t>(1, elements / std::max<std::int64_t>(part.to.columns, 1));
+  for (std::int64_t begin = 0; begin < part.to.rows; begin += step) {
+    Slice slice = part.slice;
+    slice.row_begin += begin;
+    slice.row_count = std::min(step, part.to.rows - begin);
+    device_.upload(source.read(part.source, slice, scratch), part.to.row_range(begin, slice.row_count));
+  }
 }
 
 }  // namespace batchscope

@@ -54,6 +54,7 @@ class RankWeights {
   void add_attention(std::int64_t layer, LayerWeights& w);
   void add_mlp(std::int64_t layer, LayerWeights& w);
   void add_embedding_and_projection();
+  void load_part(const WeightSource& source, const Part& part, std::vector<std::byte>& scratch);
 
   const ModelConfig config_;
   const Layout::Place place_;

@@ -30,6 +30,19 @@ float load(DType dtype, const std::byte* address) {
   return 0;
 }
 
+template <class From, class To>
+void convert(const std::byte* from, const Tensor& to, std::int64_t row) {
+  constexpr auto size = static_cast<std::int64_t>(sizeof(From));
+  To* out = to.row<To>(row);
+  for (std::int64_t column = 0; column < to.columns; ++column)
+    out[column] = static_cast<To>(load<From>(from + column * size));
+}
+
+template <class From>
+void convert(const std::byte* from, const Tensor& to, std::int64_t row) {
+  return to.dtype == DType::f32 ? convert<From, float>(from, to, row) : convert<From, BFloat16>(from, to, row);
+}
+
 void convert_row(const HostMatrix& from, std::int64_t row, const Tensor& to) {
   const std::byte* source = from.data + row * from.stride * size_of(from.dtype);
   if (from.dtype == to.dtype) {
@@ -37,10 +50,15 @@ void convert_row(const HostMatrix& from, std::int64_t row, const Tensor& to) {
                 static_cast<std::size_t>(to.columns * size_of(to.dtype)));
     return;
   }
-  for (std::int64_t column = 0; column < to.columns; ++column) {
-    const float value = load(from.dtype, source + column * size_of(from.dtype));
-    if (to.dtype == DType::f32) to.row<float>(row)[column] = value;
-    if (to.dtype == DType::bf16) to.row<BFloat16>(row)[column] = BFloat16(value);
+  switch (from.dtype) {
+    case DType::f32:
+      return convert<float>(source, to, row);
+    case DType::bf16:
+      return convert<BFloat16>(source, to, row);
+    case DType::f16:
+      return convert<Float16>(source, to, row);
+    case DType::i32:
+      return convert<std::int32_t>(source, to, row);
   }
 }
 
