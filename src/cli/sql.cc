@@ -1,4 +1,6 @@
 // `batchscope sql`: a SELECT over a .bscope file.
+#include <fmt/format.h>
+
 #include <memory>
 #include <string>
 
