@@ -12,7 +12,7 @@ function(batchscope_embed target header)
     DEPENDS ${inputs} ${CMAKE_SOURCE_DIR}/cmake/embed_files.cmake
     VERBATIM COMMENT "")
   target_sources(${target} PRIVATE ${folder}/${header}.cc ${folder}/${header}.h)
-  target_include_directories(${target} PRIVATE ${CMAKE_BINARY_DIR}/generated)
+  target_include_directories(${target} PUBLIC ${CMAKE_BINARY_DIR}/generated)
 endfunction()
 
 # batchscope_find_script(VARIABLE PACKAGE names…): a script or style sheet of a Debian package.

@@ -11,9 +11,10 @@
 
 #include "base/error.h"
 #include "cli/command.h"
+#include "cli/html_option.h"
 #include "cli/json_option.h"
 #include "cli/output.h"
-#include "report/comparison.h"
+#include "report/comparison_page.h"
 #include "store/store.h"
 
 namespace batchscope::cli {
@@ -24,6 +25,7 @@ struct CompareOptions {
   std::string thresholds = "5%";
   bool disturbed = false, json_first = false;
   JsonOption json;
+  HtmlOption html;
 };
 
 // "5%": 0.05.
@@ -67,6 +69,7 @@ bool compare_files(CompareOptions& options) {
   settle_files(options);
   if (options.files.size() != 2)
     throw InputError("compare: name two .bscope files, for example: compare before.bscope after.bscope");
+  for (const std::string& file : options.files) options.html.settle(options.json, file);
   Thresholds thresholds{.judge_disturbed = options.disturbed};
   for (std::size_t begin = 0; begin <= options.thresholds.size();) {
     const std::size_t end = std::min(options.thresholds.find(',', begin), options.thresholds.size());
@@ -76,7 +79,9 @@ bool compare_files(CompareOptions& options) {
   const ComparedStudy a = read_compared_study(StoreReader(options.files[0]));
   const ComparedStudy b = read_compared_study(StoreReader(options.files[1]));
   const Comparison comparison = compare(a, b, thresholds);
-  options.json.put([&] { return to_text(comparison, stdout_has_colour()); }, [&] { return to_json(comparison); });
+  options.html.put([&] { return comparison_page(comparison); });
+  options.json.put([&] { return options.html.text_or_nothing(to_text(comparison, stdout_has_colour())); },
+                   [&] { return to_json(comparison); });
   return comparison.regressions().empty();
 }
 
@@ -86,16 +91,17 @@ void add_compare(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<CompareOptions>();
   CLI::App* command = app.add_subcommand("compare", "whether a second run of a study or cell is worse");
   command->add_option("files", options->files, "the run before, A, and the run after, B")
-      ->type_name("A.bscope B.bscope")
+      ->type_name("FILE.bscope")
       ->expected(0, 2);
   command
       ->add_option("--threshold", options->thresholds,
                    "how much worse is a regression: 5% of the time, or a list: time=5%,accuracy=1% (points),"
                    "memory=1%,traffic=1%, which are the defaults")
-      ->type_name("SHARE,…")
+      ->type_name("SHARE")
       ->capture_default_str();
   command->add_flag("--disturbed", options->disturbed, "judge times that other programs disturbed, too");
   options->json.add(*command, "the same numbers, unrounded, as JSON");
+  options->html.add(*command);
   command->footer(
       "Exit codes: 0 no regression, 1 a regression, 2 bad input.\n"
       "Time and accuracy are tested: 5 % false alarms at most, for everything together.\n"
