@@ -216,7 +216,7 @@ TEST_F(Checkpoint, ATiedModelNeedsNoProjectionAndTakesTheSameOneOnly) {
   config.tied_embeddings = true;
   EXPECT_EQ(error(), "no error");
   add("lm_head.weight", {2, 2}, {0, 0, 0, 0});
-  EXPECT_THAT(error(), HasSubstr("lm_head.weight has shape"));
+  EXPECT_THAT(error(), HasSubstr("lm_head.weight\" has shape"));
   tensors["lm_head.weight"] = tensors.at("model.embed_tokens.weight");
   EXPECT_EQ(error(), "no error");
   add("lm_head.weight", {config.vocabulary, config.hidden},
