@@ -176,11 +176,13 @@ bool run(const std::filesystem::path& file, double hours) {
   const double warm_s = seconds_of([&] { report(file); });
   const std::int64_t values = commits * static_cast<std::int64_t>(ticks_a_commit * devices * counters.size());
   const bool ok = static_cast<double>(bytes) <= bytes_allowed && cold_s <= seconds_allowed;
+  nlohmann::json machine = environment_json();
+  machine.erase("host");
   const nlohmann::ordered_json json{
       {"what", "a recording of simulated GPUs, written through the store and reported"},
       {"command", fmt::format("long_series FILE {}", hours)},
       {"date", today()},
-      {"machine", environment_json()},
+      {"machine", machine},
       {"devices", devices},
       {"counters_a_device", counters.size()},
       {"readings_per_s", 1 / to_seconds(period)},
