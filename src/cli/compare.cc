@@ -95,8 +95,8 @@ void add_compare(CLI::App& app, int& exit_code) {
       ->expected(0, 2);
   command
       ->add_option("--threshold", options->thresholds,
-                   "how much worse is a regression: 5% of the time, or a list: time=5%,accuracy=1% (points),"
-                   "memory=1%,traffic=1%, which are the defaults")
+                   "how much worse is a regression: 5% of the time, or a list; these are the defaults: "
+                   "time=5%,accuracy=1%,memory=1%,traffic=1% (accuracy in points)")
       ->type_name("SHARE")
       ->capture_default_str();
   command->add_flag("--disturbed", options->disturbed, "judge times that other programs disturbed, too");

@@ -63,7 +63,9 @@ TEST(StudyPage, HasEveryTableOfTheTerminal) {
   const std::string html = page_of(folder / "s.bscope");
   for (const Section& section : study_sections(read_study_report(StoreReader(folder / "s.bscope")))) {
     EXPECT_THAT(html, HasSubstr("id=\"table-" + section.id + "\""));
-    if (section.table) EXPECT_THAT(html, HasSubstr(html_table(*section.table, section.title)));
+    if (section.table) {
+      EXPECT_THAT(html, HasSubstr(html_table(*section.table, section.title)));
+    }
     for (const std::string& note : section.notes) EXPECT_THAT(html, HasSubstr(html_text(note)));
   }
   EXPECT_THAT(html, HasSubstr("VIRTUAL"));
