@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 namespace batchscope {
@@ -27,7 +28,8 @@ double dynamic_theta(const ModelConfig& config, std::int64_t length) {
   const double factor = config.rope_scaling.factor;
   const double stretch = factor * static_cast<double>(length) / static_cast<double>(config.max_positions);
   const auto dim = static_cast<double>(config.head_dim);
-  return config.rope_theta * std::pow(stretch - (factor - 1), dim / (dim - 2));
+  constexpr double largest = std::numeric_limits<float>::max();
+  return std::min(config.rope_theta * std::pow(stretch - (factor - 1), dim / (dim - 2)), largest);
 }
 
 // A frequency that turns often within the original positions is kept, a slow one is divided, between them a blend.
