@@ -1,43 +1,52 @@
 // Checks of slices and their values (model/weight_checks.h).
 #include "model/weight_checks.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/target_clones.h"
 
 namespace batchscope {
 namespace {
 
-// The first row and column at which the masked exponent bits are all set: infinite, or not a number.
+constexpr std::uint32_t f32_exponent = 0x7f800000u;
+constexpr std::uint16_t bf16_exponent = 0x7f80u, f16_exponent = 0x7c00u;
+
 template <class Word>
-std::int64_t first_not_finite(const std::byte* row, std::int64_t columns, Word exponent) {
-  bool any = false;
-  for (std::int64_t i = 0; i < columns; ++i) {
-    Word word;
-    std::memcpy(&word, row + i * static_cast<std::int64_t>(sizeof(Word)), sizeof(Word));  // may be unaligned
-    any |= (word & exponent) == exponent;
-  }
-  for (std::int64_t i = 0; any && i < columns; ++i) {
-    Word word;
-    std::memcpy(&word, row + i * static_cast<std::int64_t>(sizeof(Word)), sizeof(Word));
-    if ((word & exponent) == exponent) return i;
-  }
-  return -1;
+[[gnu::always_inline]] inline Word word_at(const std::byte* row, std::int64_t column) {
+  Word word;
+  std::memcpy(&word, row + column * static_cast<std::int64_t>(sizeof(Word)), sizeof(Word));  // may be unaligned
+  return word;
 }
 
-std::int64_t first_not_finite(const std::byte* row, std::int64_t columns, DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return first_not_finite<std::uint32_t>(row, columns, 0x7f800000u);
-    case DType::bf16:
-      return first_not_finite<std::uint16_t>(row, columns, 0x7f80u);
-    case DType::f16:
-      return first_not_finite<std::uint16_t>(row, columns, 0x7c00u);
-    case DType::i32:
-      break;
-  }
-  return -1;
+// Whether any value has all bits of its exponent set: infinite, or not a number.
+template <class Word>
+[[gnu::always_inline]] inline bool any_not_finite(const std::byte* row, std::int64_t columns, Word exponent) {
+  Word most = 0;
+  for (std::int64_t i = 0; i < columns; ++i)
+    most = std::max<Word>(most, static_cast<Word>(word_at<Word>(row, i) & exponent));
+  return most == exponent;
+}
+
+BATCHSCOPE_TARGET_CLONES
+bool any_not_finite(const std::byte* row, std::int64_t columns, DType dtype) {
+  if (dtype == DType::f32) return any_not_finite(row, columns, f32_exponent);
+  return any_not_finite(row, columns, dtype == DType::bf16 ? bf16_exponent : f16_exponent);
+}
+
+template <class Word>
+std::int64_t first_not_finite(const std::byte* row, Word exponent) {
+  std::int64_t column = 0;
+  while ((word_at<Word>(row, column) & exponent) != exponent) ++column;
+  return column;
+}
+
+// Of a row in which there is one.
+std::int64_t first_not_finite(const std::byte* row, DType dtype) {
+  if (dtype == DType::f32) return first_not_finite(row, f32_exponent);
+  return first_not_finite(row, dtype == DType::bf16 ? bf16_exponent : f16_exponent);
 }
 
 }  // namespace
@@ -53,10 +62,9 @@ void check_slice(const WeightShape& tensor, const Slice& slice) {
 void check_finite(const HostMatrix& view, const Slice& slice, std::string_view file, std::string_view tensor) {
   for (std::int64_t row = 0; row < view.rows; ++row) {
     const std::byte* begin = view.data + row * view.stride * size_of(view.dtype);
-    const std::int64_t column = first_not_finite(begin, view.columns, view.dtype);
-    if (column >= 0)
+    if (any_not_finite(begin, view.columns, view.dtype))
       throw InputError("{}: tensor {}: the value in row {}, column {} is not finite; the weights are damaged", file,
-                       tensor, slice.row_begin + row, slice.column_begin + column);
+                       tensor, slice.row_begin + row, slice.column_begin + first_not_finite(begin, view.dtype));
   }
 }
 
