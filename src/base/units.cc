@@ -103,7 +103,7 @@ std::string format_bytes(double bytes) {
 std::string format_duration(Nanoseconds time) {
   const double seconds = to_seconds(time);
   if (seconds >= 3600)
-    return fmt::format("{:.0f} h {:02.0f} min", std::floor(seconds / 3600), std::fmod(seconds, 3600) / 60);
+    return fmt::format("{:.0f} h {:02.0f} min", std::floor(seconds / 3600), std::floor(std::fmod(seconds, 3600) / 60));
   if (seconds >= 60)
     return fmt::format("{:.0f} min {:02.0f} s", std::floor(seconds / 60), std::floor(std::fmod(seconds, 60)));
   if (seconds >= 1) return fmt::format("{:.2f} s", seconds);

@@ -40,6 +40,7 @@ TEST(Units, PrintsShortForms) {
   EXPECT_EQ(format_bytes(1 << 20), "1.0 MiB");
   EXPECT_EQ(format_count(-1234567), "-1 234 567");
   EXPECT_EQ(format_duration(Nanoseconds(125'000'000'000)), "2 min 05 s");
+  EXPECT_EQ(format_duration(Nanoseconds(28'799'900'000'000)), "7 h 59 min");
 }
 
 TEST(Units, NearestFindsTheTypo) {

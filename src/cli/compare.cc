@@ -21,7 +21,7 @@ namespace batchscope::cli {
 namespace {
 
 struct CompareOptions {
-  std::vector<std::string> files;
+  std::vector<std::string> files, studies;
   std::string thresholds = "5%";
   bool disturbed = false, json_first = false;
   JsonOption json;
@@ -76,8 +76,13 @@ bool compare_files(CompareOptions& options) {
     set_threshold(std::string_view(options.thresholds).substr(begin, end - begin), thresholds);
     begin = end + 1;
   }
-  const ComparedStudy a = read_compared_study(StoreReader(options.files[0]));
-  const ComparedStudy b = read_compared_study(StoreReader(options.files[1]));
+  if (options.studies.size() > 2) throw InputError("--study: two at most, that of A and that of B");
+  const auto study = [&](std::size_t side) {
+    return options.studies.empty() ? std::nullopt
+                                   : std::optional(options.studies[std::min(side, options.studies.size() - 1)]);
+  };
+  const ComparedStudy a = read_compared_study(StoreReader(options.files[0]), study(0));
+  const ComparedStudy b = read_compared_study(StoreReader(options.files[1]), study(1));
   const Comparison comparison = compare(a, b, thresholds);
   options.html.put([&] { return comparison_page(comparison); });
   options.json.put([&] { return options.html.text_or_nothing(to_text(comparison, stdout_has_colour())); },
@@ -99,6 +104,12 @@ void add_compare(CLI::App& app, int& exit_code) {
                    "time=5%,accuracy=1%,memory=1%,traffic=1% (accuracy in points)")
       ->type_name("SHARE")
       ->capture_default_str();
+  command
+      ->add_option("--study", options->studies,
+                   "of files that hold several, the study to compare; given twice: of A, and of B")
+      ->type_name("NAME")
+      ->expected(1)
+      ->take_all();
   command->add_flag("--disturbed", options->disturbed, "judge times that other programs disturbed, too");
   options->json.add(*command, "the same numbers, unrounded, as JSON");
   options->html.add(*command);

@@ -58,6 +58,20 @@ TEST_F(CompareTest, AblationsAreComparedByExitCode) {
   EXPECT_EQ(run({"compare", "--threshold", "memory=100%", a, memory}).code, 0);
 }
 
+TEST_F(CompareTest, StudiesOfAMergedFileAreChosenByName) {
+  const std::string a = in_folder("a.bscope"), b = in_folder("b.bscope"), both = in_folder("both.bscope");
+  ASSERT_EQ(ablate({"-o", a}).code, 0);
+  ASSERT_EQ(ablate({"-o", b, "--packing", "prefix"}).code, 0);
+  ASSERT_EQ(run({"merge", a, b, "-o", both}).code, 0);
+  const Ended unnamed = run({"compare", both, a});
+  EXPECT_EQ(unnamed.code, 2);
+  EXPECT_THAT(unnamed.errors, AllOf(HasSubstr("--study"), HasSubstr("ablate (2)")));
+  EXPECT_EQ(run({"compare", both, a, "--study", "ablate"}).code, 0);
+  const Ended other = run({"compare", both, both, "--study", "ablate", "--study", "ablate (2)", "--json"});
+  EXPECT_EQ(nlohmann::json::parse(other.output).at("settings").at(0).at("what"), "packing") << other.errors;
+  EXPECT_EQ(run({"compare", both, a, "--study", "ablate (3)"}).code, 2);
+}
+
 TEST_F(CompareTest, JsonMayStandAnywhere) {
   const std::string a = in_folder("a.bscope");
   ASSERT_EQ(run({"eval", "--limit", "2", "-o", a}).code, 0);

@@ -31,7 +31,8 @@ struct ComparedStudy {
   std::vector<AnswerSheet> sheets;                                 // all different
   std::vector<std::map<std::int64_t, std::size_t>> sheet_of_cell;  // of each cell: repeat to sheet, of runs with items
 };
-ComparedStudy read_compared_study(const StoreReader& reader);
+// `study`: its name, where the file holds several.
+ComparedStudy read_compared_study(const StoreReader& reader, const std::optional<std::string>& study = {});
 // The index of the sheet among those of the study; equal ones share it.
 std::size_t add_sheet(ComparedStudy& study, AnswerSheet sheet);
 

@@ -39,9 +39,9 @@ std::size_t add_sheet(ComparedStudy& study, AnswerSheet sheet) {
   return study.sheets.size() - 1;
 }
 
-ComparedStudy read_compared_study(const StoreReader& reader) {
+ComparedStudy read_compared_study(const StoreReader& reader, const std::optional<std::string>& name) {
   ComparedStudy study{
-      .file = reader.path().string(), .report = read_study_report(reader), .sheets = {}, .sheet_of_cell = {}};
+      .file = reader.path().string(), .report = read_study_report(reader, name), .sheets = {}, .sheet_of_cell = {}};
   for (const CellSummary& cell : study.report.cells) {
     auto& sheets = study.sheet_of_cell.emplace_back();
     for (const CellRun& run : cell.runs) {
