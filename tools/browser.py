@@ -76,6 +76,10 @@ class Browser:
         """The value that the script returns; a promise is waited for."""
         return self._send("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
+    def click(self, function, *arguments):
+        """Calls the function as if a person had: pages may save more than one file only then."""
+        self.cdp("Runtime.evaluate", expression=f"({function})({', '.join(map(json.dumps, arguments))})", userGesture=True)
+
     def window(self, width, height, dark=False):
         self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
                  mobile=width < 600)
@@ -123,6 +127,8 @@ def screenshots(page, folder):
                     browser.run("document.getElementById(arguments[0]).scrollIntoView();"
                                 "return new Promise(done => setTimeout(done, 400))", part)
                     browser.screenshot(folder / f"{name}-{part}.png")
+        browser.open(page)
+        print("load: {:.0f} ms".format(browser.run("return performance.getEntriesByType('navigation')[0].loadEventEnd")))
         for line in browser.console():
             print("console:", line)
         browser.pdf(folder / "page.pdf")

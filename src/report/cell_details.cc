@@ -40,7 +40,7 @@ std::string summary_line(const StudyReport& report, const CellSummary& cell) {
 
 std::string titled(const char* title, const TextTable& table, const std::string& note = "") {
   if (table.empty()) return "";
-  return fmt::format("<h4>{}</h4>\n{}", title, html_table(table, title)) +
+  return fmt::format("<h4>{}</h4>\n{}", title, html_table(table, title, false)) +
          (note.empty() ? "" : fmt::format("<p class=\"note\">{}</p>\n", html_text(note)));
 }
 
@@ -50,7 +50,7 @@ std::string facts_html(const char* title, const Facts& facts) {
   if (facts.empty()) return "";
   std::string out = fmt::format("<h4>{}</h4>\n<dl class=\"pairs\">", title);
   for (const auto& [name, value] : facts)
-    out += fmt::format("<div><dt>{}</dt><dd>{}</dd></div>", html_text(name), html_text(value));
+    out += fmt::format("<div><dt>{}</dt><dd>{}</dd></div>", html_text(name), html_prose(value));
   return out + "</dl>\n";
 }
 

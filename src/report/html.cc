@@ -59,6 +59,12 @@ std::string html_text(std::string_view text) {
   return out;
 }
 
+std::string html_prose(std::string_view text) {
+  std::string out = html_text(text);
+  for (std::size_t at = out.find(" %"); at != out.npos; at = out.find(" %", at)) out.replace(at, 1, "\u00a0");
+  return out;
+}
+
 std::string exact_number(const std::optional<double>& value) {
   return value && std::isfinite(*value) ? fmt::format("{}", *value) : "";
 }
@@ -76,7 +82,7 @@ std::string html_cell(const TextTable::Cell& cell, bool is_text, bool is_header)
   return fmt::format("<{}{}>{}</{}>", tag, attributes, html_text(cell.text), tag);
 }
 
-std::string html_table(const TextTable& table, std::string_view label) {
+std::string html_table(const TextTable& table, std::string_view label, bool with_values) {
   std::vector<bool> is_text;
   std::string out = fmt::format(
       "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{}\"><table class=\"data\">\n<thead><tr>",
@@ -89,8 +95,11 @@ std::string html_table(const TextTable& table, std::string_view label) {
   out += "</tr></thead>\n<tbody>\n";
   for (const auto& row : table.rows()) {
     out += "<tr>";
-    for (std::size_t column = 0; column < row.size(); ++column)
-      out += html_cell(row[column], is_text[column], column == 0);
+    for (std::size_t column = 0; column < row.size(); ++column) {
+      TextTable::Cell cell = row[column];
+      if (!with_values) cell.value.reset();
+      out += html_cell(cell, is_text[column], column == 0);
+    }
     out += "</tr>\n";
   }
   return out + "</tbody></table></div>\n";

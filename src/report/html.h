@@ -13,11 +13,15 @@ namespace batchscope {
 // As text, or as an attribute's value in double quotes; control characters become U+FFFD.
 std::string html_text(std::string_view text);
 
+// The same for running text: a number and its % stay on one line.
+std::string html_prose(std::string_view text);
+
 // `<td …>` of a table, in one line. `th` of a row when `is_header`.
 std::string html_cell(const TextTable::Cell& cell, bool is_text, bool is_header = false);
 
-// A whole table in a box that scrolls by itself; `label` names the box to those who do not see it.
-std::string html_table(const TextTable& table, std::string_view label);
+// A whole table in a box that scrolls by itself; `label` names the box to those who do not see it. Without values it
+// cannot be sorted by them, and is smaller.
+std::string html_table(const TextTable& table, std::string_view label, bool with_values = true);
 
 // Data for the page's script: JSON in which nothing can end the element.
 std::string script_json(std::string_view id, const nlohmann::json& data);

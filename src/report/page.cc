@@ -77,7 +77,7 @@ std::string headline(const Page& page) {
     out += "<dl class=\"facts\">\n";
     for (const PageFact& fact : page.facts)
       out += fmt::format("<div{}><dt>{}</dt><dd><b>{}</b> {}</dd></div>\n", fact.is_bad ? " class=\"bad\"" : "",
-                         html_text(fact.label), html_text(fact.value), html_text(fact.detail));
+                         html_text(fact.label), html_prose(fact.value), html_prose(fact.detail));
     out += "</dl>\n";
   }
   return out + paragraphs(page.warnings, "warning") + "</section>\n";

@@ -123,8 +123,8 @@ void add_values(nlohmann::json& json, const std::vector<Bucket>& buckets, const 
     high = std::max(high, bucket.max);
     is_thinned = is_thinned || bucket.min < bucket.max;
   }
-  json["low"] = low;
-  json["high"] = high;
+  json.push_back(low);
+  json.push_back(high);
   if (is_whole && low == high) return;
   const auto code_of = [&](double value) {
     const double share = high > low ? (value - low) / (high - low) : 0;
@@ -138,10 +138,10 @@ void add_values(nlohmann::json& json, const std::vector<Bucket>& buckets, const 
     min.add(bucket.has_value() ? code_of(bucket.min) : nothing);
     max.add(bucket.has_value() ? code_of(bucket.max) : nothing);
   }
-  json["mean"] = mean.text();
+  json.push_back(mean.text());
   if (!is_thinned) return;
-  json["min"] = min.text();
-  json["max"] = max.text();
+  json.push_back(min.text());
+  json.push_back(max.text());
 }
 
 // Values between begin and end; those of a part that reaches beyond count in full.
@@ -153,7 +153,7 @@ std::int64_t readings_within(const std::vector<SeriesBucket>& parts, Nanoseconds
 }
 
 nlohmann::json series_json(const StoreReader& reader, std::span<const SeriesRecord> series, Nanoseconds begin,
-                           Nanoseconds end, std::int64_t most_buckets, std::int64_t& grid_buckets) {
+                           Nanoseconds end, std::int64_t most_buckets, std::int64_t& grid_buckets, SeriesNames& names) {
   constexpr std::size_t most_parts = 1 << 16;  // below that, each reading by itself
   std::vector<std::pair<const SeriesRecord*, std::vector<SeriesBucket>>> present;
   std::int64_t most_readings = 8;
@@ -172,8 +172,7 @@ nlohmann::json series_json(const StoreReader& reader, std::span<const SeriesReco
     const std::vector<GapRecord> gaps = reader.gaps(record->id);
     const std::vector<Bucket> buckets = record->kind == "cumulative" ? rates(parts, gaps, grid) : levels(parts, grid);
     if (std::none_of(buckets.begin(), buckets.end(), [](const Bucket& bucket) { return bucket.has_value(); })) continue;
-    nlohmann::json json = {{"name", record->name}, {"device", record->device},      {"unit", record->unit},
-                           {"kind", record->kind}, {"virtual", record->is_virtual}, {"help", record->help}};
+    nlohmann::json json = {names.index_of(*record)};
     add_values(json, buckets, gaps, grid);
     all.push_back(std::move(json));
   }
@@ -236,8 +235,20 @@ nlohmann::json tracks_json(std::span<const Phase> phases, Nanoseconds begin, Nan
 
 }  // namespace
 
+std::size_t SeriesNames::index_of(const SeriesRecord& series) {
+  const auto [found, is_new] = index_of_.emplace(series.id, json_.size());
+  if (is_new)
+    json_.push_back({{"name", series.name},
+                     {"device", series.device},
+                     {"unit", series.unit},
+                     {"kind", series.kind},
+                     {"virtual", series.is_virtual},
+                     {"help", series.help}});
+  return found->second;
+}
+
 SeriesBudget series_budget(std::int64_t intervals, std::int64_t series) {
-  constexpr std::int64_t series_characters = 5'000'000, phases = 20'000, characters_a_bucket = 6;
+  constexpr std::int64_t series_characters = 3'600'000, phases = 20'000, characters_a_bucket = 6;
   const std::int64_t places = std::max<std::int64_t>(intervals * series, 1);
   return {.buckets = std::clamp<std::int64_t>(series_characters / characters_a_bucket / places, 24, 600),
           .phases = std::clamp<std::int64_t>(phases / std::max<std::int64_t>(intervals, 1), 40, 2000)};
@@ -245,9 +256,9 @@ SeriesBudget series_budget(std::int64_t intervals, std::int64_t series) {
 
 nlohmann::json interval_json(const StoreReader& reader, std::span<const SeriesRecord> series,
                              std::span<const Phase> phases, Nanoseconds begin, Nanoseconds end,
-                             const SeriesBudget& budget) {
+                             const SeriesBudget& budget, SeriesNames& names) {
   std::int64_t buckets = 0;
-  nlohmann::json values = series_json(reader, series, begin, end, budget.buckets, buckets);
+  nlohmann::json values = series_json(reader, series, begin, end, budget.buckets, buckets, names);
   return {{"seconds", to_seconds(end - begin)},
           {"buckets", buckets},
           {"tracks", tracks_json(phases, begin, end, budget.phases)},

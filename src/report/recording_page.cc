@@ -54,7 +54,7 @@ Section counters_section(const RecordingSummary& summary) {
 }
 
 // One stack of charts a session, from its first reading to its last.
-std::string session_series_html(const StoreReader& reader, const SessionRecord& session) {
+std::string session_series_html(const StoreReader& reader, const SessionRecord& session, SeriesNames& names) {
   const std::vector<SeriesRecord> series = reader.series(session.id);
   std::optional<Nanoseconds> begin, end;
   for (const SeriesRecord& one : series) {
@@ -69,7 +69,7 @@ std::string session_series_html(const StoreReader& reader, const SessionRecord& 
   const std::string id = fmt::format("series-session-{}", session.id);
   return fmt::format("<h3>Session {}: {}</h3>\n<div class=\"series at-once\" data-series=\"{}\"></div>\n", session.id,
                      html_text(session.verb), id) +
-         script_json(id, interval_json(reader, series, phases, *begin, *end, budget));
+         script_json(id, interval_json(reader, series, phases, *begin, *end, budget, names));
 }
 
 }  // namespace
@@ -83,8 +83,12 @@ Page recording_page(const RecordingSummary& summary, const StoreReader& reader) 
                   [](const CounterSummary& counter) { return counter.counter.is_virtual; }))
     page.badges.push_back("VIRTUAL DEVICES");
   PagePart series{.id = "series", .title = "Over time"};
-  for (const SessionRecord& session : sessions) series.html += session_series_html(reader, session);
-  if (!series.html.empty()) page.parts.push_back(std::move(series));
+  SeriesNames names;
+  for (const SessionRecord& session : sessions) series.html += session_series_html(reader, session, names);
+  if (!series.html.empty()) {
+    series.html += script_json("series-names", names.json());
+    page.parts.push_back(std::move(series));
+  }
   page.parts.push_back({.id = "counters", .title = "Counters", .sections = {counters_section(summary)}});
   page.parts.push_back(origin_part(reader));
   return page;

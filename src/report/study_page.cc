@@ -162,7 +162,7 @@ PageFact validity_fact(const StudyReport& report) {
 
 // Items that some cell answers otherwise than the reference; those that most cells change first.
 std::string changed_items_html(const StudyReport& report) {
-  constexpr std::size_t most = 200;
+  constexpr std::size_t most = 100;
   struct Change {
     const ChangedItem* item;
     std::size_t cells = 0;
@@ -219,9 +219,11 @@ class CellSeries {
                                                                                                      : nullptr;
   }
 
+  std::string names_html() const { return script_json("series-names", names_.json()); }
+
   std::string html(std::size_t cell, const AttemptRecord& attempt, const std::vector<Phase>& phases) {
-    return script_json("series-" + cell_anchor(cell),
-                       interval_json(reader_, series_within(attempt), phases, attempt.begin, *attempt.end, budget_));
+    return script_json("series-" + cell_anchor(cell), interval_json(reader_, series_within(attempt), phases,
+                                                                    attempt.begin, *attempt.end, budget_, names_));
   }
 
  private:
@@ -250,6 +252,7 @@ class CellSeries {
   std::map<std::int64_t, AttemptRecord> attempts_;
   std::map<std::int64_t, std::vector<Known>> sessions_;
   SeriesBudget budget_;
+  SeriesNames names_;
 };
 
 PagePart cells_part(const StudyReport& report, const StoreReader& reader) {
@@ -268,7 +271,8 @@ PagePart cells_part(const StudyReport& report, const StoreReader& reader) {
     }
     part.html += cell_details_html(report, cell, phases, items);
   }
-  part.html += "</div>\n<noscript><p class=\"note\">Time series are drawn by JavaScript.</p></noscript>\n" + data;
+  part.html += "</div>\n<noscript><p class=\"note\">Time series are drawn by JavaScript.</p></noscript>\n" + data +
+               series.names_html();
   return part;
 }
 

@@ -70,8 +70,10 @@ page.cells = (function () {
                                       page.make('button', {type: 'button', title: 'Close (Escape)', autofocus: true, onclick: () => dialog.close()}, 'Close'))),
                   page.make('div', {class: 'dialog-content'}));
     dialog.addEventListener('close', () => {
+      const link = document.querySelector(`table.cells a[href="#${opened.id}"]`);
       close_cell(dialog);
       history.replaceState(null, '', location.pathname + location.search + '#cells');
+      if (link !== null) link.focus();
     });
     dialog.addEventListener('click', (event) => {
       if (event.target === dialog) dialog.close();

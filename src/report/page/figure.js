@@ -34,8 +34,14 @@ page.figures = (function () {
     return ticks;
   }
 
-  function shortened(text, most) {
-    return text.length > most ? text.slice(0, most - 1) + '…' : text;
+  const is_narrow = () => window.innerWidth < 640;
+
+  // A category's name in one line, or in two where the window is narrow.
+  function name_lines(name) {
+    const most = is_narrow() ? 22 : 44;
+    const shortened = (text) => (text.length > most ? text.slice(0, most - 1) + '…' : text);
+    const at = name.slice(0, most).lastIndexOf(' ');
+    return is_narrow() && name.length > most && at > 0 ? [name.slice(0, at), shortened(name.slice(at + 1))] : shortened(name);
   }
 
   function axis_options(axis, scale, values) {
@@ -53,7 +59,8 @@ page.figures = (function () {
       options.afterBuildTicks = (built) => {
         built.ticks = axis.categories.map((name, value) => ({value: value}));
       };
-      options.ticks.callback = (value) => shortened(axis.categories[value] ?? '', 30);
+      options.ticks.callback = (value) => name_lines(axis.categories[value] ?? '');
+      options.ticks.autoSkipPadding = 0;
       options.grid.display = false;
     } else if (axis.logarithmic && finite.every((value) => value > 0)) {
       Object.assign(options, {min: low / 1.15, max: high * 1.15});
@@ -226,10 +233,15 @@ page.figures = (function () {
     };
   }
 
+  // Bars from left to right, where their names would not stand beside each other.
+  function stands_sideways(figure) {
+    return figure.x.categories.length > 8 || figure.x.categories.some((name) => name.length > 8);
+  }
+
   function bar_config(figure) {
     const values = values_of(figure);
     const scale = scale_of(figure.y, values);
-    const sideways = figure.x.categories.length > 8;
+    const sideways = stands_sideways(figure);
     const datasets = figure.series.map((series) => ({
       label: series.name,
       backgroundColor: page.theme.bar_colour(series.style),
@@ -265,8 +277,8 @@ page.figures = (function () {
   function height_of(figure) {
     if (figure.kind === 'lines') return 0;
     const rows = figure.x.categories.length;
-    if (figure.kind === 'stacked_bars' && rows <= 8) return 0;
-    return Math.max(160, 60 + Math.min(rows * 20, 12000 / (window.devicePixelRatio || 1)));
+    if (figure.kind === 'stacked_bars' && !stands_sideways(figure)) return 0;
+    return Math.max(110, 60 + Math.min(rows * (is_narrow() ? 32 : 20), 12000 / (window.devicePixelRatio || 1)));
   }
 
   function legend_mark(series, figure) {

@@ -246,9 +246,18 @@ page.series = (function () {
     chart.graph = new Dygraph(plot, chart.rows, options_of(chart, looks, view));
   }
 
+  // The interval with its series' names, which stand in the page once.
+  function read(id) {
+    const data = page.data(id);
+    if (data === null) return null;
+    const names = page.data('series-names');
+    data.series = data.series.map(([of, low, high, mean, min, max]) => ({...names[of], low, high, mean, min, max}));
+    return data;
+  }
+
   // Draws the interval in `box`; returns what ends it.
   function open(box) {
-    const data = page.data(box.dataset.series);
+    const data = read(box.dataset.series);
     if (data === null || data.series.length === 0) {
       if (data !== null) box.replaceChildren(page.make('p', {class: 'note'}, 'No time series of this cell: nothing was sampled while it ran.'));
       return () => box.replaceChildren();

@@ -1,7 +1,7 @@
 // Tables: sorting by a button in each header, a filter, the rows as CSV.
 
 page.tables = (function () {
-  const many_rows = 9;  // below, all rows are seen at once
+  const many_rows = 9;  // fewer are seen at once
 
   // What a cell sorts and exports as: its unrounded value where it has one.
   function value_of(cell) {
@@ -112,7 +112,7 @@ page.tables = (function () {
     const box = table.closest('.scroll');
     const name = box.getAttribute('aria-label');
     add_download(table, box, name);
-    if (table.tBodies[0].rows.length > many_rows) add_filter(table, box, name);
+    if (table.tBodies[0].rows.length > (table.classList.contains('cells') ? 1 : many_rows)) add_filter(table, box, name);
     if (table.tBodies[0].rows.length > 1) make_sortable(table);
   }
 
