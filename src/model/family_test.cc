@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -56,6 +57,24 @@ TEST(Family, EachMemberHasItsOwnDefaults) {
   absent["num_attention_heads"] = null["num_attention_heads"] = 16;
   EXPECT_EQ(parse(absent).kv_heads, 8);
   EXPECT_EQ(parse(null).kv_heads, 16);
+}
+
+// Sizes as the published files have them, and the number of weights that the publishers give.
+TEST(Family, PublishedModelsHaveTheirNumberOfWeights) {
+  const auto parameters = [](json config, const std::vector<std::int64_t>& sizes, bool tied = false) {
+    const std::array keys{"hidden_size",         "intermediate_size",   "num_hidden_layers",
+                          "num_attention_heads", "num_key_value_heads", "vocab_size"};
+    for (std::size_t i = 0; i < keys.size(); ++i) config[keys[i]] = sizes[i];
+    config["tie_word_embeddings"] = tied;
+    return parse(config).parameters();
+  };
+  EXPECT_EQ(parameters(llama(), {4096, 14336, 32, 32, 8, 128256}), 8'030'261'248);       // Llama 3.1 8B
+  EXPECT_EQ(parameters(llama(), {2048, 8192, 16, 32, 8, 128256}, true), 1'235'814'400);  // Llama 3.2 1B
+  EXPECT_EQ(parameters(mistral(), {4096, 14336, 32, 32, 8, 32000}), 7'241'732'096);      // Mistral 7B
+  EXPECT_EQ(parameters(qwen2(), {896, 4864, 24, 14, 2, 151936}, true), 494'032'768);     // Qwen2.5 0.5B
+  EXPECT_EQ(parameters(qwen2(), {3584, 18944, 28, 28, 4, 152064}), 7'615'616'512);       // Qwen2.5 7B
+  EXPECT_EQ(parameters(qwen3(), {4096, 12288, 36, 32, 8, 151936}), 8'190'735'360);       // Qwen3 8B
+  EXPECT_EQ(parameters(qwen3(), {1024, 3072, 28, 16, 8, 151936}, true), 596'049'920);    // Qwen3 0.6B
 }
 
 TEST(Family, BiasesAndNorms) {
