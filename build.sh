@@ -8,8 +8,8 @@ shift || true
 
 packages=(g++ cmake ninja-build pkg-config git ca-certificates ccache mold
   libdnnl-dev ocl-icd-opencl-dev libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libtomlplusplus-dev libsqlite3-dev
-  libsqlitecpp-dev libzstd-dev libprotozero-dev libsentencepiece-dev libicu-dev libgtest-dev libgmock-dev librapidcheck-dev
-  libjs-chart.js libjs-dygraphs python3)
+  libsqlitecpp-dev libzstd-dev libprotozero-dev libsentencepiece-dev libpcre2-dev libicu-dev libgtest-dev libgmock-dev
+  librapidcheck-dev libjs-chart.js libjs-dygraphs python3)
 
 say() { echo "build.sh: $*" >&2; }
 

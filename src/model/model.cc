@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "model/gguf_tokenizer.h"
 
 namespace batchscope {
 namespace {
@@ -52,10 +53,7 @@ std::unique_ptr<WeightSource> open_weights(const ModelSource& source, const Mode
 
 std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const ModelConfig& config) {
   const fs::path path = path_of(source);
-  if (is_gguf_path(path))
-    throw InputError("model {}: the tokenizer inside a GGUF file is not supported yet; use a Hugging Face folder",
-                     quote(source.path));
-  auto tokenizer = open_tokenizer(path);
+  auto tokenizer = is_gguf_path(path) ? make_gguf_tokenizer(Gguf(path)) : open_tokenizer(path);
   if (tokenizer->vocabulary() > config.vocabulary)
     throw InputError("{}: the tokenizer has {} pieces, the model {} rows in its embedding; they do not belong together",
                      path.string(), tokenizer->vocabulary(), config.vocabulary);

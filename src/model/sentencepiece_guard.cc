@@ -4,60 +4,13 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <functional>
-#include <optional>
 #include <utility>
 #include <vector>
 
+#include "model/protocol_buffer.h"
+
 namespace batchscope {
 namespace {
-
-// A field of a protocol buffer: a number, or bytes.
-struct Field {
-  std::uint64_t id = 0;
-  std::uint64_t number = 0;
-  std::string_view bytes;
-};
-
-std::optional<std::uint64_t> take_varint(std::string_view& rest) {
-  std::uint64_t value = 0;
-  for (int shift = 0; shift < 70 && !rest.empty(); shift += 7) {
-    const auto byte = static_cast<unsigned char>(rest.front());
-    rest.remove_prefix(1);
-    if (shift < 64) value |= std::uint64_t{byte & 0x7fu} << shift;
-    if (byte < 0x80) return value;
-  }
-  return std::nullopt;
-}
-
-// Calls `visit` for each field; false when the bytes are no message or `visit` says so. Groups, long out of use, are
-// refused: nothing may hide in them.
-bool each_field(std::string_view rest, const std::function<bool(const Field&)>& visit) {
-  while (!rest.empty()) {
-    const auto tag = take_varint(rest);
-    if (!tag || *tag > 0xffffffffu) return false;
-    Field field{.id = *tag >> 3, .number = 0, .bytes = {}};
-    std::optional<std::uint64_t> size = 0;
-    if ((*tag & 7) == 0) {
-      const auto number = take_varint(rest);
-      if (!number) return false;
-      field.number = *number;
-    } else if ((*tag & 7) == 1) {
-      size = 8;
-    } else if ((*tag & 7) == 5) {
-      size = 4;
-    } else if ((*tag & 7) == 2) {
-      size = take_varint(rest);
-    } else {
-      return false;
-    }
-    if (!size || *size > rest.size()) return false;
-    field.bytes = rest.substr(0, *size);
-    rest.remove_prefix(*size);
-    if (!visit(field)) return false;
-  }
-  return true;
-}
 
 // The normaliser's table: four bytes of length, a double array (a trie in 32-bit units), and the texts it leads to.
 class CharacterMap {
@@ -127,11 +80,11 @@ bool is_safe_sentencepiece_model(std::string_view model) {
   constexpr std::uint64_t character_map = 2;                                 // of a normalizer
   constexpr std::size_t most_nested = 64;
   std::vector<std::string_view> symbols;
-  const bool sound = each_field(model, [&](const Field& field) {
+  const bool sound = each_field(model, [&](const MessageField& field) {
     if (field.id == pieces) {
       std::string_view text;
       std::uint64_t type = 0;
-      const bool read = each_field(field.bytes, [&](const Field& part) {
+      const bool read = each_field(field.bytes, [&](const MessageField& part) {
         if (part.id == piece_text) text = part.bytes;
         if (part.id == piece_type) type = part.number;
         return true;
@@ -140,8 +93,9 @@ bool is_safe_sentencepiece_model(std::string_view model) {
       return read;
     }
     if (field.id != normalizer && field.id != denormalizer) return true;
-    return each_field(field.bytes,
-                      [](const Field& part) { return part.id != character_map || CharacterMap::is_safe(part.bytes); });
+    return each_field(field.bytes, [](const MessageField& part) {
+      return part.id != character_map || CharacterMap::is_safe(part.bytes);
+    });
   });
   return sound && longest_chain(std::move(symbols)) <= most_nested;
 }

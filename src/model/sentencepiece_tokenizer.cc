@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "model/sentencepiece_guard.h"
+#include "model/unicode_text.h"
 
 namespace batchscope {
 namespace {
@@ -34,11 +35,6 @@ bool loads(SentencePieceProcessor& processor, const std::string& model) {
 void load(SentencePieceProcessor& processor, const std::string& model, std::string_view origin) {
   if (!loads(processor, model))
     throw InputError("{}: not a SentencePiece model; download it again, or use a folder that has one", origin);
-}
-
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
-    text.replace(at, from.size(), to);
 }
 
 bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }

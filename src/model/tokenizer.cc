@@ -1,96 +1,167 @@
-// Which tokenizer a folder has, and tokenizer_config.json (model/tokenizer.h).
+// Which tokenizer a folder has (model/tokenizer.h).
 #include "model/tokenizer.h"
 
+#include <algorithm>
 #include <array>
-#include <charconv>
 #include <system_error>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "model/pipeline_tokenizer.h"
+#include "model/sentencepiece_model.h"
 #include "model/sentencepiece_tokenizer.h"
+#include "model/tokenizer_config.h"
+#include "model/tokenizer_families.h"
+#include "model/tokenizer_json.h"
 
 namespace batchscope {
 namespace {
 
-using nlohmann::json;
+namespace fs = std::filesystem;
 
-constexpr std::int64_t largest_id = (1 << 24) - 1;
-
-AddedToken parse_added_token(const JsonObject& token) {
-  AddedToken result;
-  result.content = token.text("content");
-  result.special = token.boolean("special", true);
-  result.strip_left = token.boolean("lstrip", false);
-  result.strip_right = token.boolean("rstrip", false);
-  if (token.boolean("single_word", false)) token.refuse("single_word", "false (true is not supported yet)");
-  return result;
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
 }
 
-// "bos_token": a text, an object with its content, or null; absent keeps what LlamaTokenizer has.
-void read_named_token(const JsonObject& file, std::string_view key, std::optional<std::string>& token) {
-  const auto found = file.value().find(key);
-  if (found == file.value().end()) return;
-  if (found->is_object()) {
-    token = parse_added_token(file.object(key)).content;
-  } else if (found->is_null()) {
-    token.reset();
-  } else {
-    token = file.text(key);
-  }
-  if (token && token->empty()) file.refuse(key, "a text that is not empty, or null");
+TokenizerConfig read_config(const fs::path& folder) {
+  TokenizerConfig config;
+  const auto read = [&](const char* name, const auto& parse) {
+    const fs::path path = folder / name;
+    if (is_there(path)) parse(read_file(path), path.string());
+  };
+  read("tokenizer_config.json",
+       [&](const std::string& text, const std::string& name) { config = parse_tokenizer_config(text, name); });
+  if (config.lists_added) return config;
+  read("special_tokens_map.json",
+       [&](const std::string& text, const std::string& name) { add_special_tokens_map(text, name, config); });
+  read("added_tokens.json",
+       [&](const std::string& text, const std::string& name) { add_added_tokens(text, name, config); });
+  return config;
 }
 
-void read_added_tokens(const JsonObject& file, TokenizerSettings& settings) {
-  if (!file.has("added_tokens_decoder")) return;
-  const JsonObject tokens = file.object("added_tokens_decoder");
-  for (const auto& [key, value] : tokens.value().items()) {
-    std::int32_t id = 0;
-    const auto [stop, error] = std::from_chars(key.data(), key.data() + key.size(), id);
-    if (error != std::errc() || stop != key.data() + key.size() || id < 0 || id > largest_id)
-      throw InputError("{}: expected a token id from 0 to {} as the key", tokens.name(key), largest_id);
-    AddedToken token = parse_added_token(tokens.object(key));
-    if (token.content.empty()) tokens.refuse(key, "a token whose content is not empty");
-    token.id = id;
-    settings.added.push_back(std::move(token));
+// Named tokens that a class has when its configuration does not name them.
+void default_tokens(TokenizerConfig& config, const std::vector<std::pair<const char*, const char*>>& tokens) {
+  for (const auto& [name, content] : tokens) config.named.emplace(name, AddedToken{.content = content});
+}
+
+// The tokens that the configuration adds. A named one that the vocabulary lacks stays away: transformers would give it
+// an id for which the model has no row.
+void add_configured(const TokenizerConfig& config, PipelineModel& model) {
+  const auto is_known = [&](const std::string& content) {
+    return model.bpe.vocabulary.contains(content) ||
+           std::any_of(model.added.begin(), model.added.end(),
+                       [&](const AddedToken& token) { return token.content == content; });
+  };
+  for (const AddedToken& token : config.added) model.added.push_back(token);
+  for (const auto& [name, token] : config.named)
+    if (token && is_known(token->content)) model.added.push_back(*token);
+  for (const AddedToken& token : config.extra)
+    if (is_known(token.content)) model.added.push_back(token);
+}
+
+constexpr std::array generic_classes{"", "PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer"};
+
+[[noreturn]] void refuse_class(const fs::path& folder, const TokenizerConfig& config, std::string_view supported) {
+  throw InputError("{}: tokenizer_class: not supported yet: {}; supported: {}",
+                   (folder / "tokenizer_config.json").string(), quote(config.tokenizer_class), supported);
+}
+
+// tokenizer.json: what it says, unless the class has its own way; texts begin and end as it says in any case.
+std::unique_ptr<Tokenizer> open_json(const fs::path& folder, TokenizerConfig config) {
+  const fs::path path = folder / "tokenizer.json";
+  const std::string content = read_file(path);
+  PipelineModel model = parse_tokenizer_json(content, path.string());
+  if (!config.lists_added) {
+    config.added.insert(config.added.end(), model.added.begin(), model.added.end());
+    std::stable_sort(config.added.begin(), config.added.end(),
+                     [](const AddedToken& a, const AddedToken& b) { return *a.id < *b.id; });
   }
+  const std::string& name = config.tokenizer_class;
+  const bool is_byte_level = content.find("\"ByteLevel\"") != std::string::npos;
+  if (name == "LlamaTokenizer" && !is_byte_level) {
+    model.added.clear();
+    make_llama(model, {config.legacy.value_or(false), config.add_prefix_space.value_or(true)});
+    default_tokens(config, {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}});
+  } else if (name == "GPT2Tokenizer" || name == "Qwen2Tokenizer") {
+    model.added.clear();
+    (name == "GPT2Tokenizer" ? make_gpt2 : make_qwen2)(model, config.add_prefix_space.value_or(false));
+    default_tokens(config, {{"eos_token", "<|endoftext|>"}, {"unk_token", "<|endoftext|>"}});
+  } else if (name != "LlamaTokenizer" &&
+             std::find(generic_classes.begin(), generic_classes.end(), name) == generic_classes.end()) {
+    refuse_class(folder, config, "LlamaTokenizer, GPT2Tokenizer, Qwen2Tokenizer, PreTrainedTokenizerFast");
+  }
+  resolve_named_tokens(config);
+  add_configured(config, model);
+  return make_pipeline_tokenizer(std::move(model), path.string());
+}
+
+TokenizerSettings sentencepiece_settings(const TokenizerConfig& config, const fs::path& folder) {
+  const std::string config_name = (folder / "tokenizer_config.json").string();
+  TokenizerSettings settings;
+  settings.add_bos = config.add_bos.value_or(true);
+  settings.add_eos = config.add_eos.value_or(false);
+  settings.legacy = config.legacy.value_or(false);
+  settings.bos = config.token("bos_token", "<s>");
+  settings.eos = config.token("eos_token", "</s>");
+  settings.unknown = config.token("unk_token", "<unk>");
+  settings.added = config.added;
+  if (settings.add_bos && !settings.bos)
+    throw InputError("{}: bos_token: expected a text, as add_bos_token is true", config_name);
+  if (settings.add_eos && !settings.eos)
+    throw InputError("{}: eos_token: expected a text, as add_eos_token is true", config_name);
+  return settings;
+}
+
+// LlamaTokenizer on a SentencePiece model that encodes by BPE.
+PipelineModel sentencepiece_bpe(SentencePieceModel pieces, const TokenizerSettings& settings, TokenizerConfig config,
+                                std::string_view origin) {
+  PipelineModel model;
+  for (std::size_t i = 0; i < pieces.pieces.size(); ++i) {
+    model.bpe.vocabulary[pieces.pieces[i]] = static_cast<std::int32_t>(i);
+    const bool control = pieces.types[i] == PieceType::control;
+    if (control || pieces.types[i] == PieceType::user_defined)
+      config.extra.push_back({.content = pieces.pieces[i], .special = control});
+  }
+  model.bpe.merges = merges_of_pieces(pieces.pieces, {}, origin);
+  make_llama(model, {settings.legacy, config.add_prefix_space.value_or(true)});
+  default_tokens(config, {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}});
+  resolve_named_tokens(config);
+  add_configured(config, model);
+  const auto add = [&](const std::string& token, const char* where, std::vector<std::int32_t>& ids) {
+    const auto found = model.bpe.vocabulary.find(token);
+    if (found == model.bpe.vocabulary.end())
+      throw InputError("{}: has no piece {} to {} texts with", origin, quote(token), where);
+    ids.push_back(found->second);
+  };
+  if (settings.add_bos) add(*settings.bos, "begin", model.before);
+  if (settings.add_eos) add(*settings.eos, "end", model.behind);
+  return model;
+}
+
+std::unique_ptr<Tokenizer> open_sentencepiece(const fs::path& folder, const TokenizerConfig& config) {
+  const fs::path path = folder / "tokenizer.model";
+  if (!config.tokenizer_class.empty() && config.tokenizer_class != "LlamaTokenizer")
+    refuse_class(folder, config, "LlamaTokenizer, or others with a tokenizer.json");
+  const std::string content = read_file(path);
+  SentencePieceModel model = parse_sentencepiece_model(content, path.string());
+  const TokenizerSettings settings = sentencepiece_settings(config, folder);
+  if (model.kind == SentencePieceKind::bpe)
+    return make_pipeline_tokenizer(sentencepiece_bpe(std::move(model), settings, config, path.string()), path.string());
+  if (!config.add_prefix_space.value_or(true))
+    throw InputError("{}: add_prefix_space: expected true, found false (not supported for this tokenizer.model)",
+                     (folder / "tokenizer_config.json").string());
+  return make_sentencepiece_tokenizer(content, path.string(), settings);
 }
 
 }  // namespace
 
-TokenizerSettings parse_tokenizer_config(std::string_view text, std::string_view origin) {
-  const json content = parse_json(text, origin);
-  const JsonObject file(content, std::string(origin));
-  constexpr std::array classes{"LlamaTokenizer", "LlamaTokenizerFast"};
-  const std::string type = file.text("tokenizer_class", classes.front());
-  if (type != classes[0] && type != classes[1])
-    throw InputError("{}: not supported yet: {}; supported: LlamaTokenizer", file.name("tokenizer_class"), quote(type));
-  if (!file.boolean("add_prefix_space", true)) file.refuse("add_prefix_space", "true (not supported yet)");
-  TokenizerSettings settings;
-  settings.add_bos = file.boolean("add_bos_token", true);
-  settings.add_eos = file.boolean("add_eos_token", false);
-  settings.legacy = file.boolean("legacy", true);
-  read_named_token(file, "bos_token", settings.bos);
-  read_named_token(file, "eos_token", settings.eos);
-  read_named_token(file, "unk_token", settings.unknown);
-  if (settings.add_bos && !settings.bos) file.refuse("bos_token", "a text, as add_bos_token is true");
-  if (settings.add_eos && !settings.eos) file.refuse("eos_token", "a text, as add_eos_token is true");
-  read_added_tokens(file, settings);
-  return settings;
-}
-
-std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& folder) {
-  std::error_code ignored;
-  const auto model = folder / "tokenizer.model";
-  const auto config = folder / "tokenizer_config.json";
-  if (!std::filesystem::exists(model, ignored)) {
-    const bool other = std::filesystem::exists(folder / "tokenizer.json", ignored);
-    throw InputError("{}: no tokenizer.model in it{}; use a model folder with a SentencePiece model", folder.string(),
-                     other ? ", and tokenizer.json is not supported yet" : "");
-  }
-  TokenizerSettings settings;
-  if (std::filesystem::exists(config, ignored)) settings = parse_tokenizer_config(read_file(config), config.string());
-  return make_sentencepiece_tokenizer(read_file(model), model.string(), settings);
+std::unique_ptr<Tokenizer> open_tokenizer(const fs::path& folder) {
+  if (is_there(folder / "tokenizer.json")) return open_json(folder, read_config(folder));
+  if (is_there(folder / "tokenizer.model")) return open_sentencepiece(folder, read_config(folder));
+  throw InputError("{}: neither tokenizer.json nor tokenizer.model in it; use a folder that has one of them",
+                   folder.string());
 }
 
 }  // namespace batchscope

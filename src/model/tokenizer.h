@@ -14,14 +14,16 @@ namespace batchscope {
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
-  // With the special tokens that the file adds by default (LLaMA: BOS in front). Thread-safe.
+  // With the special tokens that the file adds by default (LLaMA: BOS in front). Bytes that are no UTF-8 count as
+  // U+FFFD. Thread-safe.
   virtual std::vector<std::int32_t> encode(std::string_view text) const = 0;
   // Without special tokens.
   virtual std::string decode(std::span<const std::int32_t> tokens) const = 0;
   virtual std::int64_t vocabulary() const = 0;
 };
 
-// The tokenizer of a model folder: tokenizer.model (SentencePiece) with tokenizer_config.json's BOS and EOS settings.
+// The tokenizer of a model folder: tokenizer.json, or without one tokenizer.model (SentencePiece), with what
+// tokenizer_config.json says. The ids are those of transformers 5.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& folder);
 
 }  // namespace batchscope

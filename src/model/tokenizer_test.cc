@@ -1,183 +1,238 @@
-// Tokenizers: the ids of transformers' LlamaTokenizer, and texts that nobody expects.
+// Tokenizers of folders: the ids that transformers 5 gives for the same files, and what is said of other files.
 #include "model/tokenizer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <thread>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/shared_data.h"
-#include "model/sentencepiece_tokenizer.h"
+#include "model/tokenizer_config.h"
 
 namespace batchscope {
 namespace {
 
+using nlohmann::json;
 using testing::HasSubstr;
 using Ids = std::vector<std::int32_t>;
 
-std::unique_ptr<Tokenizer> open(const std::filesystem::path& model, const TokenizerSettings& settings = {}) {
-  return make_sentencepiece_tokenizer(read_file(model), "tokenizer.model", settings);
+const std::filesystem::path testdata = std::filesystem::path(BATCHSCOPE_SOURCE_DIR) / "src/model/testdata/tokenizers";
+
+std::vector<json> read_lines(const std::filesystem::path& path) {
+  std::vector<json> lines;
+  std::istringstream file(read_file(path));
+  for (std::string line; std::getline(file, line);) lines.push_back(json::parse(line));
+  return lines;
 }
 
-// What LlamaTokenizer of transformers 4.46 (legacy true, legacy false) gives for LLaMA's own tokenizer.model.
-struct Golden {
-  std::string_view text;
-  Ids legacy, current;
-};
-const std::vector<Golden>& golden() {
-  static const std::vector<Golden> all = {
-      {"", {1}, {1}},
-      {"Hello world", {1, 15043, 3186}, {1, 15043, 3186}},
-      {"  two  spaces ", {1, 259, 1023, 29871, 8162, 29871}, {1, 259, 1023, 29871, 8162, 29871}},
-      {" lead", {1, 29871, 3275}, {1, 29871, 3275}},
-      {"trail ", {1, 26203, 29871}, {1, 26203, 29871}},
-      {"a</s>b", {1, 263, 2, 289}, {1, 263, 2, 29890}},
-      {"<s>a <s> b", {1, 1, 263, 29871, 1, 29871, 289}, {1, 1, 29874, 29871, 1, 289}},
-      {"</s>", {1, 2}, {1, 2}},
-      {"x<unk>y", {1, 921, 0, 343}, {1, 921, 0, 29891}},
-      {"tab\011new\012line\015\012",
-       {1, 4434, 12, 1482, 13, 1220, 30004, 13},
-       {1, 4434, 12, 1482, 13, 1220, 30004, 13}},
-      {std::string_view("\000\001", 2), {1, 29871, 3, 4}, {1, 29871, 3, 4}},
-      {"\346\227\245\346\234\254\350\252\236 \360\237\231\202 \303\261",
-       {1, 29871, 30325, 30346, 30968, 29871, 243, 162, 156, 133, 29871, 30046},
-       {1, 29871, 30325, 30346, 30968, 29871, 243, 162, 156, 133, 29871, 30046}},
-      {"\342\226\201under \342\226\201score", {1, 29871, 1090, 29871, 8158}, {1, 29871, 1090, 29871, 8158}},
-      {"<s> </s>", {1, 1, 259, 2}, {1, 1, 29871, 2}},
-      {" </s> hi", {1, 259, 2, 29871, 7251}, {1, 259, 2, 7251}},
-      {"a<s", {1, 263, 29966, 29879}, {1, 263, 29966, 29879}},
-      {"<s>", {1, 1}, {1, 1}},
+// Byte-level and SentencePiece-style BPE, trained on the tiny world (tools/tokenizer_testdata.py).
+TEST(TokenizerFolder, GivesTheIdsOfTransformers) {
+  const auto texts = read_lines(testdata / "texts.jsonl");
+  int folders = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(testdata)) {
+    if (!entry.is_directory()) continue;
+    ++folders;
+    const auto tokenizer = open_tokenizer(entry.path());
+    const auto expected = read_lines(entry.path() / "expected.jsonl");
+    ASSERT_EQ(expected.size(), texts.size());
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      const auto ids = tokenizer->encode(texts[i].get<std::string>());
+      EXPECT_EQ(ids, expected[i][0].get<Ids>()) << entry.path() << " " << texts[i];
+      EXPECT_EQ(tokenizer->decode(ids), expected[i][1].get<std::string>()) << entry.path() << " " << texts[i];
+    }
+  }
+  EXPECT_EQ(folders, 9);
+}
+
+TEST(TokenizerFolder, SeveralThreadsMayEncode) {
+  const auto texts = read_lines(testdata / "texts.jsonl");
+  const auto tokenizer = open_tokenizer(testdata / "cases");
+  const auto encode_all = [&] {
+    std::vector<Ids> ids;
+    for (const json& text : texts) ids.push_back(tokenizer->encode(text.get<std::string>()));
+    return ids;
   };
-  return all;
-}
-
-TEST(Tokenizer, GivesTheIdsOfLlamaTokenizer) {
-  NEEDS_SHARED_DATA(model, "models/llama-tokenizer/tokenizer.model");
-  const auto legacy = open(model);
-  TokenizerSettings settings;
-  settings.legacy = false;
-  const auto current = open(model, settings);
-  for (const Golden& each : golden()) {
-    EXPECT_EQ(legacy->encode(each.text), each.legacy) << each.text;
-    EXPECT_EQ(current->encode(each.text), each.current) << each.text;
-  }
-  EXPECT_EQ(legacy->vocabulary(), 32000);
-}
-
-TEST(Tokenizer, DecodesWithoutSpecialTokens) {
-  NEEDS_SHARED_DATA(model, "models/llama-tokenizer/tokenizer.model");
-  const auto tokenizer = open(model);
-  EXPECT_EQ(tokenizer->decode(Ids{1, 15043, 3186, 2}), "Hello world");
-  EXPECT_EQ(tokenizer->decode(Ids{}), "");
-  EXPECT_EQ(tokenizer->decode(Ids{1}), "");
-  for (const char* text :
-       {"Hello world", "tab\tnew\nline", "\346\227\245\346\234\254 \360\237\231\202", "a  b", " lead"})
-    EXPECT_EQ(tokenizer->decode(tokenizer->encode(text)), text);
-  EXPECT_EQ(tokenizer->decode(Ids{15043, 32000, -1, 3186}), "Hello\357\277\275\357\277\275world");
-}
-
-TEST(Tokenizer, SettingsDecideOnBeginAndEnd) {
-  NEEDS_SHARED_DATA(model, "models/stories260K-hf/tokenizer.model");
-  TokenizerSettings settings;
-  settings.add_bos = false;
-  settings.add_eos = true;
-  EXPECT_EQ(open(model, settings)->encode(""), Ids{2});
-  settings.bos = "<not a piece>";
-  EXPECT_NO_THROW(open(model, settings));
-  settings.add_bos = true;
-  EXPECT_THROW(open(model, settings), InputError);
-}
-
-TEST(Tokenizer, AddedTokensHaveTheirOwnIds) {
-  NEEDS_SHARED_DATA(model, "models/stories260K-hf/tokenizer.model");
-  TokenizerSettings settings;
-  settings.added = {{.content = "<pad>", .id = 512},
-                    {.content = "<pad>>", .id = 513, .strip_left = true, .strip_right = true}};
-  const auto tokenizer = open(model, settings);
-  const auto plain = open(model);
-  EXPECT_EQ(tokenizer->vocabulary(), 514);
-  EXPECT_EQ(tokenizer->encode("<pad>"), (Ids{1, 512}));
-  Ids expected = plain->encode("a");
-  expected.push_back(513);  // the longest one wins, and takes the space on both sides
-  const Ids rest = plain->encode("b");
-  expected.insert(expected.end(), rest.begin() + 1, rest.end());
-  EXPECT_EQ(tokenizer->encode("a <pad>>  b"), expected);
-}
-
-TEST(Tokenizer, SurvivesHostileTexts) {
-  NEEDS_SHARED_DATA(model, "models/stories260K-hf/tokenizer.model");
-  const auto tokenizer = open(model);
-  std::string every_byte;
-  for (int i = 0; i < 256; ++i) every_byte += static_cast<char>(i);
-  for (const std::string& text : {every_byte, std::string("\xff\xfe\xed\xa0\x80\xf4\x90\x80\x80"), std::string(3, '\0'),
-                                  std::string(1 << 20, 'x'), std::string(1 << 18, ' ')}) {
-    const Ids ids = tokenizer->encode(text);
-    ASSERT_GT(ids.size(), 1u);
-    for (const std::int32_t id : ids) ASSERT_TRUE(id >= 0 && id < 512);
-    EXPECT_NO_THROW(tokenizer->decode(ids));
-  }
-  EXPECT_THROW(tokenizer->encode(std::string((64 << 20) + 1, 'x')), InputError);
-}
-
-TEST(Tokenizer, SeveralThreadsMayEncode) {
-  NEEDS_SHARED_DATA(model, "models/stories260K-hf/tokenizer.model");
-  const auto tokenizer = open(model);
-  const Ids expected = tokenizer->encode("Once upon a time");
+  const auto expected = encode_all();
   std::vector<std::thread> threads;
-  for (int i = 0; i < 4; ++i)
-    threads.emplace_back([&] {
-      for (int n = 0; n < 200; ++n) ASSERT_EQ(tokenizer->encode("Once upon a time"), expected);
-    });
+  for (int i = 0; i < 4; ++i) threads.emplace_back([&] { EXPECT_EQ(encode_all(), expected); });
   for (std::thread& thread : threads) thread.join();
 }
 
-TEST(TokenizerConfig, IsHonouredOrRefused) {
-  const TokenizerSettings settings = parse_tokenizer_config(
-      R"({"add_bos_token": false, "add_eos_token": true, "legacy": false, "bos_token": {"content": "<b>"},
-          "unk_token": null, "model_max_length": 1e30,
-          "added_tokens_decoder": {"7": {"content": "<x>", "special": false, "lstrip": true}}})",
-      "c");
-  EXPECT_FALSE(settings.add_bos);
-  EXPECT_TRUE(settings.add_eos);
-  EXPECT_FALSE(settings.legacy);
-  EXPECT_EQ(settings.bos, "<b>");
-  EXPECT_EQ(settings.eos, "</s>");
-  EXPECT_EQ(settings.unknown, std::nullopt);
-  ASSERT_EQ(settings.added.size(), 1u);
-  EXPECT_EQ(settings.added[0].id, 7);
-  EXPECT_FALSE(settings.added[0].special);
-  EXPECT_TRUE(settings.added[0].strip_left);
-  for (const char* bad :
-       {R"({"tokenizer_class": "GemmaTokenizer"})", R"({"add_prefix_space": false})", R"({"bos_token": null})",
-        R"({"bos_token": 1})", R"({"eos_token": ""})", R"({"added_tokens_decoder": {"x": {"content": "a"}}})",
-        R"({"added_tokens_decoder": {"-1": {"content": "a"}}})", R"({"added_tokens_decoder": {"1": {"content": ""}}})",
-        R"({"added_tokens_decoder": {"1": {"content": "a", "single_word": true}}})", "[]", "{"})
-    EXPECT_THROW(parse_tokenizer_config(bad, "c"), InputError) << bad;
+TEST(TokenizerFolder, IllFormedTextCountsAsReplacementCharacters) {
+  const auto tokenizer = open_tokenizer(testdata / "llama3");
+  // Python's errors="replace" makes one U+FFFD of each longest beginning of a character.
+  EXPECT_EQ(tokenizer->encode("a\xff\xf0\x9f\x98z\xc0\xaf"), tokenizer->encode("a\ufffd\ufffdz\ufffd\ufffd"));
+  EXPECT_EQ(tokenizer->encode("\xed\xa0\x80"), tokenizer->encode("\ufffd\ufffd\ufffd"));
+  EXPECT_EQ(tokenizer->encode("x\xe2\x82"), tokenizer->encode("x\ufffd"));
 }
 
-TEST(TokenizerFolder, SaysWhatItLacks) {
-  const auto folder = std::filesystem::path(testing::TempDir()) / "tokenizer_folder_test";
-  std::filesystem::create_directories(folder);
-  const auto error = [&]() -> std::string {
+// A word of many letters, and many spaces: quadratic work would take minutes.
+TEST(TokenizerFolder, LongWordsTakeNoLonger) {
+  for (const char* name : {"gpt2", "llama3", "llama", "metaspace"}) {
+    const auto tokenizer = open_tokenizer(testdata / name);
+    for (const std::string& text : {std::string(1 << 18, 'a'), std::string(1 << 18, ' ') + "x"})
+      EXPECT_LE(tokenizer->encode(text).size(), text.size() + 3) << name;
+  }
+  EXPECT_THROW(open_tokenizer(testdata / "gpt2")->encode(std::string((64 << 20) + 1, 'x')), InputError);
+}
+
+TEST(TokenizerFolder, IdsOutsideTheVocabularyDecodeVisibly) {
+  const auto tokenizer = open_tokenizer(testdata / "llama");
+  const auto last = static_cast<std::int32_t>(tokenizer->vocabulary());
+  EXPECT_EQ(tokenizer->decode(Ids{last, -1}), "\ufffd\ufffd");
+  EXPECT_EQ(tokenizer->decode(Ids{}), "");
+}
+
+class Folder : public testing::Test {
+ protected:
+  Folder() : folder(std::filesystem::path(testing::TempDir()) / "tokenizer_folder_test") {
+    std::filesystem::remove_all(folder);
+    std::filesystem::create_directories(folder);
+  }
+  ~Folder() override { std::filesystem::remove_all(folder); }
+
+  void write(const char* name, const std::string& content) const { std::ofstream(folder / name) << content; }
+  std::string error() const {
     try {
       open_tokenizer(folder);
     } catch (const InputError& e) {
       return e.what();
     }
     return "no error";
-  };
-  EXPECT_THAT(error(), HasSubstr("no tokenizer.model"));
-  std::ofstream(folder / "tokenizer.json") << "{}";
-  EXPECT_THAT(error(), HasSubstr("tokenizer.json is not supported yet"));
+  }
+
+  const std::filesystem::path folder;
+};
+
+TEST_F(Folder, SaysWhatItLacks) {
+  EXPECT_THAT(error(), HasSubstr("neither tokenizer.json nor tokenizer.model"));
   for (const char* content : {"", "no model", "\x0a\x03\x0a\x01x"}) {
-    std::ofstream(folder / "tokenizer.model") << content;
+    write("tokenizer.model", content);
     EXPECT_THAT(error(), HasSubstr("not a SentencePiece model")) << content;
   }
-  std::filesystem::remove_all(folder);
+  write("tokenizer.json", "{}");  // this one goes first
+  EXPECT_THAT(error(), HasSubstr("tokenizer.json: model: expected an object"));
+}
+
+TEST_F(Folder, ClassesDecide) {
+  std::filesystem::copy_file(testdata / "llama" / "tokenizer.json", folder / "tokenizer.json");
+  const auto encode = [&](const char* config, const char* text) {
+    write("tokenizer_config.json", config);
+    return open_tokenizer(folder)->encode(text);
+  };
+  const auto generic = encode(R"({"tokenizer_class": "PreTrainedTokenizerFast"})", " a</s>b");
+  const auto legacy = encode(R"({"tokenizer_class": "LlamaTokenizerFast", "legacy": true})", " a</s>b");
+  const auto current = encode(R"({"tokenizer_class": "LlamaTokenizer"})", " a</s>b");
+  EXPECT_NE(generic, legacy);  // LlamaTokenizer puts no second mark before a space
+  EXPECT_NE(legacy, current);  // … and the newer one none behind a special token
+  // The post-processor of tokenizer.json decides on begin and end, whatever add_bos_token says.
+  EXPECT_EQ(
+      encode(R"({"tokenizer_class": "LlamaTokenizer", "add_bos_token": false, "add_eos_token": true})", " a</s>b"),
+      current);
+  write("tokenizer_config.json", R"({"tokenizer_class": "GemmaTokenizer"})");
+  EXPECT_THAT(error(), HasSubstr("tokenizer_class: not supported yet: \"GemmaTokenizer\""));
+}
+
+TEST_F(Folder, AddedTokensMayStandInEitherConfiguration) {
+  std::filesystem::copy_file(testdata / "gpt2" / "tokenizer.json", folder / "tokenizer.json");
+  const auto plain = open_tokenizer(folder);
+  const auto next = static_cast<std::int32_t>(plain->vocabulary());
+  write("added_tokens.json", R"({"<new>": 1000, "<newer>": 1001})");
+  write("special_tokens_map.json", R"({"pad_token": "<newer>", "mask_token": "<nowhere>"})");
+  const auto older = open_tokenizer(folder);
+  EXPECT_EQ(older->encode("<newer><new>"), (Ids{next + 1, next}));
+  EXPECT_EQ(older->decode(Ids{next + 1, next}), "<new>");  // a named token is special
+  EXPECT_EQ(older->vocabulary(), next + 2);                // "<nowhere>" has no id
+  write("tokenizer_config.json", R"({"added_tokens_decoder": {"7": {"content": "<x>", "lstrip": true}}})");
+  const auto newer = open_tokenizer(folder);  // the other two files are not read then
+  EXPECT_EQ(newer->encode("   <x>"), Ids{next});
+  EXPECT_EQ(newer->vocabulary(), next + 1);
+}
+
+// What AutoTokenizer of transformers 5.23 gives for LLaMA's own tokenizer.model, with "legacy" true and false.
+TEST_F(Folder, LlamasOwnModelGivesTheIdsOfLlamaTokenizer) {
+  NEEDS_SHARED_DATA(model, "models/llama-tokenizer/tokenizer.model");
+  struct Golden {
+    std::string_view text;
+    Ids legacy, current;
+  };
+  const std::vector<Golden> golden = {
+      {"", {1}, {1}},
+      {"Hello world", {1, 15043, 3186}, {1, 15043, 3186}},
+      {"  two  spaces ", {1, 259, 10184, 259, 22854, 29871}, {1, 259, 10184, 259, 22854, 29871}},
+      {" lead", {1, 3275}, {1, 3275}},
+      {"a</s>b", {1, 263, 2, 289}, {1, 263, 2, 29890}},
+      {"<s>a <s> b", {1, 1, 263, 29871, 1, 289}, {1, 1, 29874, 29871, 1, 289}},
+      {"x<unk>y", {1, 921, 0, 343}, {1, 921, 0, 29891}},
+      {std::string_view("\0\1", 2), {1, 29871, 3, 4}, {1, 29871, 3, 4}},
+      {"\u65e5\u672c\u8a9e \U0001f642 \xc3\xb1",
+       {1, 29871, 30325, 30346, 30968, 29871, 243, 162, 156, 133, 29871, 30046},
+       {1, 29871, 30325, 30346, 30968, 29871, 243, 162, 156, 133, 29871, 30046}},
+      {"\u2581under \u2581score", {1, 1090, 259, 13628}, {1, 1090, 259, 13628}},
+      {" </s> hi", {1, 29871, 2, 7251}, {1, 29871, 2, 7251}},
+  };
+  std::filesystem::create_symlink(model, folder / "tokenizer.model");
+  write("tokenizer_config.json", R"({"tokenizer_class": "LlamaTokenizer", "add_bos_token": true, "legacy": true})");
+  const auto legacy = open_tokenizer(folder);
+  write("tokenizer_config.json", R"({"tokenizer_class": "LlamaTokenizer", "add_bos_token": true, "legacy": false})");
+  const auto current = open_tokenizer(folder);
+  for (const Golden& each : golden) {
+    EXPECT_EQ(legacy->encode(each.text), each.legacy) << each.text;
+    EXPECT_EQ(current->encode(each.text), each.current) << each.text;
+  }
+  EXPECT_EQ(legacy->vocabulary(), 32000);
+  EXPECT_EQ(legacy->decode(Ids{1, 15043, 3186, 2}), "Hello world");
+  write("tokenizer_config.json", R"({"add_bos_token": true, "bos_token": "<none>"})");
+  EXPECT_THAT(error(), HasSubstr("has no piece \"<none>\" to begin texts with"));
+  write("tokenizer_config.json", R"({"add_bos_token": true, "bos_token": null})");
+  EXPECT_THAT(error(), HasSubstr("bos_token: expected a text"));
+}
+
+TEST(TokenizerConfig, IsHonouredOrRefused) {
+  const TokenizerConfig config = parse_tokenizer_config(
+      R"({"tokenizer_class": "LlamaTokenizerFast", "add_bos_token": false, "legacy": false,
+          "bos_token": {"content": "<b>"}, "unk_token": null, "image_token": "<i>", "model_max_length": 1e30,
+          "additional_special_tokens": ["<e>"],
+          "added_tokens_decoder": {"7": {"content": "<x>", "special": false, "lstrip": true}}})",
+      "c");
+  EXPECT_EQ(config.tokenizer_class, "LlamaTokenizer");
+  EXPECT_EQ(config.add_bos, false);
+  EXPECT_EQ(config.add_eos, std::nullopt);
+  EXPECT_EQ(config.legacy, false);
+  EXPECT_EQ(config.token("bos_token", "<s>"), "<b>");
+  EXPECT_EQ(config.token("eos_token", "</s>"), "</s>");
+  EXPECT_EQ(config.token("unk_token", "<unk>"), std::nullopt);
+  EXPECT_EQ(config.token("image_token", {}), "<i>");
+  ASSERT_EQ(config.extra.size(), 1u);
+  ASSERT_EQ(config.added.size(), 1u);
+  EXPECT_EQ(config.added[0].id, 7);
+  EXPECT_FALSE(config.added[0].special);
+  EXPECT_TRUE(config.added[0].strip_left);
+  for (const char* bad :
+       {R"({"bos_token": 1})", R"({"eos_token": ""})", R"({"added_tokens_decoder": {"x": {"content": "a"}}})",
+        R"({"added_tokens_decoder": {"-1": {"content": "a"}}})", R"({"added_tokens_decoder": {"1": {"content": ""}}})",
+        R"({"additional_special_tokens": 3})", R"({"split_special_tokens": true})", "[]", "{"})
+    EXPECT_THROW(parse_tokenizer_config(bad, "c"), InputError) << bad;
+}
+
+TEST_F(Folder, LlamasOwnModelDecodesWhatItEncoded) {
+  NEEDS_SHARED_DATA(model, "models/llama-tokenizer/tokenizer.model");
+  const auto raw = shared_data("hellaswag/hellaswag_val_raw1000.jsonl", BATCHSCOPE_SOURCE_DIR);
+  if (!std::filesystem::exists(raw)) GTEST_SKIP() << "needs " << raw;
+  std::filesystem::create_symlink(model, folder / "tokenizer.model");
+  const auto pipeline = open_tokenizer(folder);
+  std::istringstream file(read_file(raw));
+  for (std::string line; std::getline(file, line);) {
+    const std::string text = json::parse(line)["ctx"].get<std::string>();
+    EXPECT_EQ(pipeline->decode(pipeline->encode(text)), text);
+  }
 }
 
 }  // namespace
