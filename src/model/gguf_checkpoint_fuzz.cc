@@ -1,4 +1,7 @@
-// Fuzzes GGUF models: a file that is accepted has sizes within their limits, and every slice of every tensor can be read.
+// Fuzzes GGUF models: a file that is accepted has sizes within their limits, and every slice of every tensor can be
+// read.
+#include <spdlog/spdlog.h>
+
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -10,6 +13,7 @@
 using namespace batchscope;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  spdlog::set_level(spdlog::level::off);
   try {
     auto checkpoint = std::make_unique<const GgufCheckpoint>(std::as_bytes(std::span(data, size)), "fuzz");
     const ModelConfig config = gguf_config(*checkpoint);
