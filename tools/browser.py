@@ -77,8 +77,13 @@ class Browser:
         return self._send("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
     def click(self, function, *arguments):
-        """Calls the function as if a person had: pages may save more than one file only then."""
-        self.cdp("Runtime.evaluate", expression=f"({function})({', '.join(map(json.dumps, arguments))})", userGesture=True)
+        """With the mouse, on the element that the function returns."""
+        x, y = self.run(f"""const element = ({function})(...arguments);
+                            element.scrollIntoView({{block: 'center', behavior: 'instant'}});
+                            const box = element.getBoundingClientRect();
+                            return [box.x + box.width / 2, box.y + box.height / 2]""", *arguments)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.cdp("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def window(self, width, height, dark=False):
         self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
