@@ -61,7 +61,7 @@ void AddedTokens::add(const AddedToken& token, const Vocabulary& vocabulary) {
 
 void AddedTokens::finish(const std::vector<Normalizer>& normalizers, std::string_view origin) {
   std::stable_partition(first_.begin(), first_.end(), [](const AddedToken& token) { return token.special; });
-  for (const auto& [id, token] : by_id_) texts_[id] = specials_.contains(token.content) ? "" : token.content;
+  for (const auto& [id, token] : by_id_) texts_[id] = token.content;
   for (const AddedToken& token : first_) {
     if (!token.normalized) {
       raw_.add(token.content, *token.id);
@@ -72,8 +72,10 @@ void AddedTokens::finish(const std::vector<Normalizer>& normalizers, std::string
     if (part.text.empty())
       throw InputError("{}: normalisation leaves nothing of the added token {}", origin, quote(token.content));
     normalized_.add(part.text, *token.id);
-    if (!specials_.contains(token.content)) texts_[*token.id] = part.text;
+    texts_[*token.id] = part.text;
   }
+  for (auto& [id, text] : texts_)  // it is this text that the reference looks at
+    if (specials_.contains(text)) text.clear();
 }
 
 void AddedTokens::find(const TextTrie& tokens, std::string_view text, std::vector<TokenSpan>& spans) const {

@@ -46,19 +46,39 @@ void default_tokens(TokenizerConfig& config, const std::vector<std::pair<const c
   for (const auto& [name, content] : tokens) config.named.emplace(name, AddedToken{.content = content});
 }
 
-// The tokens that the configuration adds. A named one that the vocabulary lacks stays away: transformers would give it
-// an id for which the model has no row.
+bool has_token(const PipelineModel& model, const std::string& content) {
+  return std::any_of(model.added.begin(), model.added.end(),
+                     [&](const AddedToken& token) { return token.content == content; });
+}
+
+bool is_named(const TokenizerConfig& config, const std::string& content) {
+  return std::any_of(config.named.begin(), config.named.end(),
+                     [&](const auto& each) { return each.second && each.second->content == content; });
+}
+
+// The tokens that the configuration adds, as transformers does it: one that is named is special. A named one that the
+// vocabulary lacks stays away: it would get an id for which the model has no row.
 void add_configured(const TokenizerConfig& config, PipelineModel& model) {
-  const auto is_known = [&](const std::string& content) {
-    return model.bpe.vocabulary.contains(content) ||
-           std::any_of(model.added.begin(), model.added.end(),
-                       [&](const AddedToken& token) { return token.content == content; });
+  for (AddedToken token : config.added) {
+    token.special = token.special || is_named(config, token.content);
+    model.added.push_back(std::move(token));
+  }
+  const auto add_known = [&](const AddedToken& token) {
+    if (!has_token(model, token.content) && model.bpe.vocabulary.contains(token.content)) model.added.push_back(token);
   };
-  for (const AddedToken& token : config.added) model.added.push_back(token);
   for (const auto& [name, token] : config.named)
-    if (token && is_known(token->content)) model.added.push_back(*token);
-  for (const AddedToken& token : config.extra)
-    if (is_known(token.content)) model.added.push_back(token);
+    if (token) add_known(*token);
+  for (const AddedToken& token : config.extra) add_known(token);
+}
+
+// The named and the extra tokens once more, as nothing but special.
+void add_plainly(const TokenizerConfig& config, PipelineModel& model) {
+  std::vector<std::string> contents;
+  for (const auto& [name, token] : config.named)
+    if (token) contents.push_back(token->content);
+  for (const AddedToken& token : config.extra) contents.push_back(token.content);
+  for (const std::string& content : contents)
+    if (has_token(model, content)) model.added.push_back({.content = content});
 }
 
 constexpr std::array generic_classes{"", "PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer"};
@@ -79,6 +99,7 @@ std::unique_ptr<Tokenizer> open_json(const fs::path& folder, TokenizerConfig con
                      [](const AddedToken& a, const AddedToken& b) { return *a.id < *b.id; });
   }
   const std::string& name = config.tokenizer_class;
+  bool class_adds_again = false;  // its special tokens, without what was said of white space
   const bool is_byte_level = content.find("\"ByteLevel\"") != std::string::npos;
   if (name == "LlamaTokenizer" && !is_byte_level) {
     model.added.clear();
@@ -87,13 +108,14 @@ std::unique_ptr<Tokenizer> open_json(const fs::path& folder, TokenizerConfig con
   } else if (name == "GPT2Tokenizer" || name == "Qwen2Tokenizer") {
     model.added.clear();
     (name == "GPT2Tokenizer" ? make_gpt2 : make_qwen2)(model, config.add_prefix_space.value_or(false));
+    class_adds_again = name == "Qwen2Tokenizer";
     default_tokens(config, {{"eos_token", "<|endoftext|>"}, {"unk_token", "<|endoftext|>"}});
   } else if (name != "LlamaTokenizer" &&
              std::find(generic_classes.begin(), generic_classes.end(), name) == generic_classes.end()) {
     refuse_class(folder, config, "LlamaTokenizer, GPT2Tokenizer, Qwen2Tokenizer, PreTrainedTokenizerFast");
   }
-  resolve_named_tokens(config);
   add_configured(config, model);
+  if (class_adds_again) add_plainly(config, model);
   return make_pipeline_tokenizer(std::move(model), path.string());
 }
 
@@ -127,7 +149,6 @@ PipelineModel sentencepiece_bpe(SentencePieceModel pieces, const TokenizerSettin
   model.bpe.merges = merges_of_pieces(pieces.pieces, {}, origin);
   make_llama(model, {settings.legacy, config.add_prefix_space.value_or(true)});
   default_tokens(config, {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}});
-  resolve_named_tokens(config);
   add_configured(config, model);
   const auto add = [&](const std::string& token, const char* where, std::vector<std::int32_t>& ids) {
     const auto found = model.bpe.vocabulary.find(token);

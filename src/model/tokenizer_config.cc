@@ -128,15 +128,4 @@ void add_added_tokens(std::string_view text, std::string_view origin, TokenizerC
             [](const AddedToken& a, const AddedToken& b) { return *a.id < *b.id; });
 }
 
-void resolve_named_tokens(TokenizerConfig& config) {
-  for (auto& [name, token] : config.named) {
-    if (!token) continue;
-    const auto added = std::find_if(config.added.begin(), config.added.end(),
-                                    [&](const AddedToken& each) { return each.content == token->content; });
-    if (added == config.added.end()) continue;
-    token = *added;
-    token->special = true;
-  }
-}
-
 }  // namespace batchscope

@@ -30,7 +30,4 @@ TokenizerConfig parse_tokenizer_config(std::string_view json, std::string_view o
 void add_special_tokens_map(std::string_view json, std::string_view origin, TokenizerConfig& config);
 void add_added_tokens(std::string_view json, std::string_view origin, TokenizerConfig& config);
 
-// When all is read: a named token that is an added token, too, is what that one says.
-void resolve_named_tokens(TokenizerConfig& config);
-
 }  // namespace batchscope
