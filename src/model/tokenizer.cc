@@ -168,7 +168,9 @@ std::unique_ptr<Tokenizer> open_sentencepiece(const fs::path& folder, const Toke
   const std::string content = read_file(path);
   SentencePieceModel model = parse_sentencepiece_model(content, path.string());
   const TokenizerSettings settings = sentencepiece_settings(config, folder);
-  if (model.kind == SentencePieceKind::bpe)
+  // transformers makes a pipeline of its own of the pieces, which differs from SentencePiece in runs of spaces. Where
+  // nothing asks for that, the file means what its own library makes of it.
+  if (model.kind == SentencePieceKind::bpe && is_there(folder / "tokenizer_config.json"))
     return make_pipeline_tokenizer(sentencepiece_bpe(std::move(model), settings, config, path.string()), path.string());
   if (!config.add_prefix_space.value_or(true))
     throw InputError("{}: add_prefix_space: expected true, found false (not supported for this tokenizer.model)",
