@@ -34,6 +34,20 @@ class OutputFile {
   int descriptor_ = -1;
 };
 
+// A folder of that name, which must be new; gone at the end with all that is in it, unless it was moved elsewhere.
+// InputError when it cannot be made.
+class TemporaryFolder {
+ public:
+  explicit TemporaryFolder(std::filesystem::path path);
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
 // A file mapped read-only; empty files give an empty span.
 class MappedFile {
  public:

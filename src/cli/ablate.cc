@@ -1,6 +1,6 @@
 // `batchscope ablate`: what each fusion does to the time, alone and where only it is missing.
 #include <fmt/format.h>
-#include <stdlib.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <memory>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/units.h"
 #include "cli/command.h"
 #include "cli/json_option.h"
@@ -30,26 +31,6 @@ struct AblateOptions {
   std::vector<std::string> batches{"1", "8", "32"};
   std::string repeats = "5", output;
   JsonOption json;
-};
-
-// A folder for the results that nobody asked to keep.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string path = std::filesystem::temp_directory_path() / "batchscope-XXXXXX";
-    if (mkdtemp(path.data()) == nullptr) throw Failure("cannot make a folder {}; name a file with -o", path);
-    path_ = path;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
 };
 
 StudySpec study_of(const AblateOptions& options) {
@@ -87,8 +68,9 @@ void ablate(AblateOptions& options) {
   options.json.settle(nothing_to_read);
   check_destination(options.output, "-o");
   const StudySpec study = study_of(options);
-  std::optional<TemporaryFolder> folder;
-  if (options.output.empty()) folder.emplace();
+  std::optional<TemporaryFolder> folder;  // for results that nobody asked to keep
+  if (options.output.empty())
+    folder.emplace(std::filesystem::temp_directory_path() / fmt::format("batchscope-ablate-{}", getpid()));
   const std::filesystem::path path = folder ? folder->path() / "ablate.bscope" : std::filesystem::path(options.output);
   try {
     run_study(study, path, "ablate");

@@ -92,27 +92,6 @@ void write_to(const std::string& destination, const Write& write) {
   }
 }
 
-// A folder that is gone at the end unless it was moved to another name.
-class TemporaryFolder {
- public:
-  explicit TemporaryFolder(std::filesystem::path path) : path_(std::move(path)) {
-    std::error_code error;
-    if (!std::filesystem::create_directory(path_, error))
-      throw InputError("-o: cannot make the folder {}: {}; name another place", path_.string(),
-                       error ? error.message() : "it exists");
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
 // All tables are written before any has its place: a folder that is new appears whole, in one that exists the files
 // of these names are replaced at the end.
 void export_folder(const StoreReader& reader, const std::vector<const ExportTable*>& tables, RowFormat format,

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "report/cell_text.h"
+#include "report/test_study.h"
 #include "report/text.h"
 #include "study/grid.h"
 #include "study/records.h"
@@ -74,27 +75,16 @@ CellResult result_of(const CellSpec& spec, std::int64_t repeat) {
 class StudyReportTest : public testing::Test {
  protected:
   StudyReportTest() : path_(std::filesystem::temp_directory_path() / fmt::format("study_report_{}.bscope", getpid())) {
-    StoreWriter store(path_, OpenMode::replace);
-    const std::int64_t session = store.begin_session("study");
-    const StudySpec study = parse_study(study_text, "s.toml");
-    const std::int64_t id = store.add_study(study.name, to_json(study).dump());
-    for (const PlannedRun& run : run_order(study.cells, study.repeats, 1)) {
-      const CellSpec& spec = study.cells[run.cell];
-      const CellRecord cell{.key = cell_key(spec, run.repeat),
-                            .spec_json = stored_cell(spec, run.repeat).dump(),
-                            .position = static_cast<std::int64_t>(run.cell)};
-      const std::int64_t attempt = store.start_attempt(session, store.add_cells(id, {&cell, 1}).front());
-      const CellRecords records = to_records(result_of(spec, run.repeat));
-      store.finish_attempt(attempt, records.result, records.items, records.phases, records.ledger, records.devices);
-    }
+    write_test_study(path_, study_text, result_of);
+    StoreWriter store(path_, OpenMode::append);
+    const std::int64_t id = store.reader().studies().front().id;
     store.set_frontier({.study = id,
-                        .strategy = strategy_name(study.cells[0]),
+                        .strategy = strategy_name(parse_study(study_text, "s.toml").cells[0]),
                         .spec_json = "{}",
                         .tries = {{.batch = 40, .status = "ok", .reason = ""}},
                         .largest_ran = 40,
                         .largest_plan = 41,
                         .reason = ""});
-    store.end_session(session);
   }
   ~StudyReportTest() override { std::filesystem::remove(path_); }
 
