@@ -22,6 +22,7 @@ import numpy as np
 
 TINY = pathlib.Path(__file__).resolve().parent.parent / "models" / "tiny"
 QUESTIONS = 12  # of the embedded ones
+PIECES = None  # the models' tokenizer, once it is trained
 
 # Where a block of each type has its f16 numbers.
 HALVES = {
@@ -109,9 +110,19 @@ def make_models():
 
 
 def tokenizer():
-    import sentencepiece
+    """BPE of the questions' text. (The embedded model's own tokenizer is a unigram one, which GGUF's kind llama is not.)"""
+    global PIECES
+    if PIECES is None:
+        import io
+        import sentencepiece
 
-    return sentencepiece.SentencePieceProcessor(model_file=str(TINY / "tokenizer.model"))
+        model = io.BytesIO()
+        texts = [json.loads(line)["context"] for line in (TINY / "questions.jsonl").read_text().splitlines()]
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(texts), model_writer=model, model_type="bpe", vocab_size=512, byte_fallback=True,
+            normalization_rule_name="identity", remove_extra_whitespaces=False, minloglevel=2)
+        PIECES = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    return PIECES
 
 
 def add_tokenizer(writer):
