@@ -117,7 +117,7 @@ void add_added_tokens(std::string_view text, std::string_view origin, TokenizerC
   for (const auto& [token, id] : file.value().items()) {
     if (token.empty()) file.refuse(token, "a token that is not empty");
     AddedToken added{.content = token, .id = static_cast<std::int32_t>(file.integer(token, 0, largest_id))};
-    const auto is_it = [&](const AddedToken& each) { return each.content == token; };
+    const auto is_it = [&token = token](const AddedToken& each) { return each.content == token; };
     added.special = std::any_of(config.extra.begin(), config.extra.end(), is_it) ||
                     std::any_of(config.named.begin(), config.named.end(),
                                 [&](const auto& each) { return each.second && is_it(*each.second); });
