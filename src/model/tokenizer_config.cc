@@ -114,7 +114,8 @@ void add_special_tokens_map(std::string_view text, std::string_view origin, Toke
 void add_added_tokens(std::string_view text, std::string_view origin, TokenizerConfig& config) {
   const json content = parse_json(text, origin);
   const JsonObject file(content, std::string(origin));
-  for (const auto& [token, id] : file.value().items()) {
+  for (const auto& entry : file.value().items()) {
+    const std::string& token = entry.key();
     if (token.empty()) file.refuse(token, "a token that is not empty");
     AddedToken added{.content = token, .id = static_cast<std::int32_t>(file.integer(token, 0, largest_id))};
     const auto is_it = [&token = token](const AddedToken& each) { return each.content == token; };
