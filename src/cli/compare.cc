@@ -14,7 +14,7 @@
 #include "cli/html_option.h"
 #include "cli/json_option.h"
 #include "cli/output.h"
-#include "report/comparison_page.h"
+#include "report/page/comparison_page.h"
 #include "store/store.h"
 
 namespace batchscope::cli {

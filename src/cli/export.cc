@@ -1,5 +1,5 @@
 // `batchscope export`: a .bscope file for other programs: tables as CSV or JSON lines, or a Perfetto trace.
-#include "report/export.h"
+#include "report/export/export.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -22,7 +22,7 @@
 #include "cli/interrupt.h"
 #include "cli/output.h"
 #include "cli/values.h"
-#include "report/perfetto.h"
+#include "report/export/perfetto.h"
 #include "report/text.h"
 #include "store/store.h"
 

@@ -1,5 +1,5 @@
 // `export` as a user runs it: files and folders that appear whole or not at all, and what it says when it cannot.
-#include "report/export.h"
+#include "report/export/export.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>

@@ -13,7 +13,7 @@
 #include "base/units.h"
 #include "cli/json_option.h"
 #include "cli/output.h"
-#include "report/page.h"
+#include "report/page/page.h"
 
 namespace batchscope::cli {
 

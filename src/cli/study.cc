@@ -11,7 +11,7 @@
 #include "cli/json_option.h"
 #include "cli/output.h"
 #include "cli/run_study.h"
-#include "report/study_page.h"
+#include "report/page/study_page.h"
 #include "report/study_report.h"
 #include "store/store.h"
 #include "study/dry_run.h"

@@ -1,0 +1,163 @@
+// Figures that need no test (report/comparison/comparison_exact.h).
+#include "report/comparison/comparison_exact.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+namespace batchscope {
+namespace {
+
+nlohmann::json settings_of(const CellSpec& spec) {
+  nlohmann::json settings = to_json(spec);
+  settings["link"] = to_string(spec.run.link);
+  return settings;
+}
+
+// The settings that have one value in all cells.
+std::map<std::string, nlohmann::json> constant_settings(const std::vector<CellSummary>& cells) {
+  std::map<std::string, nlohmann::json> constant;
+  std::set<std::string> changing;
+  for (const CellSummary& cell : cells) {
+    const nlohmann::json settings = settings_of(cell.spec);
+    for (const auto& [name, value] : settings.items()) {
+      const auto [found, is_new] = constant.emplace(name, value);
+      if (!is_new && found->second != value) changing.insert(name);
+    }
+  }
+  for (const std::string& name : changing) constant.erase(name);
+  return constant;
+}
+
+std::string setting_text(const nlohmann::json& value) {
+  if (value.is_null()) return "";
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+std::string spaced(std::string status) {
+  std::replace(status.begin(), status.end(), '_', ' ');
+  return status;
+}
+
+std::optional<double> fullest_peak(const CellSummary& cell) {
+  std::optional<double> most;
+  for (const DeviceRecord& device : cell.devices) {
+    if (!device.peak_bytes) return std::nullopt;
+    most = std::max(most.value_or(0), static_cast<double>(*device.peak_bytes));
+  }
+  return most;
+}
+
+}  // namespace
+
+bool has_scores(const std::string& status) { return status == "ok" || status == "truncated"; }
+
+std::vector<Difference> setting_differences(const StudyReport& a, const StudyReport& b) {
+  std::vector<Difference> differences;
+  const auto theirs = constant_settings(b.cells);
+  for (const auto& [name, value] : constant_settings(a.cells))
+    if (const auto found = theirs.find(name); found != theirs.end() && found->second != value)
+      differences.push_back({name, setting_text(value), setting_text(found->second)});
+  return differences;
+}
+
+std::string match_key(const CellSpec& spec, const std::vector<Difference>& ignored, bool with_batch) {
+  nlohmann::json settings = settings_of(spec);
+  for (const Difference& difference : ignored) settings.erase(difference.what);
+  if (!with_batch) settings.erase("batch");
+  return settings.dump();
+}
+
+std::vector<Difference> environment_differences(const StudyReport& a, const StudyReport& b) {
+  std::map<std::string, Difference> facts;
+  for (const auto& [name, value] : a.environment) facts[name].a = value;
+  for (const auto& [name, value] : b.environment) facts[name].b = value;
+  std::vector<Difference> differences;
+  for (auto& [name, fact] : facts) {
+    if (fact.a == fact.b) continue;
+    fact.what = name;
+    differences.push_back(fact);
+  }
+  return differences;
+}
+
+Compared compare_status(const CellSummary& a, const CellSummary& b) {
+  Compared status;
+  if (a.status == b.status) return status;
+  const auto rank = [](const std::string& text) { return text == "ok" ? 2 : text == "truncated" ? 1 : 0; };
+  status.why = fmt::format("{} in A, {} in B", spaced(a.status), spaced(b.status));
+  if (!b.reason.empty()) status.why += ": " + b.reason;
+  if (a.status == "not run" || b.status == "not run") {
+    status.judgement = Judgement::not_judged;
+  } else if (rank(b.status) != rank(a.status)) {
+    status.judgement = rank(b.status) < rank(a.status) ? Judgement::worse : Judgement::better;
+  }
+  return status;
+}
+
+// More is worse.
+Compared compare_exact(std::optional<double> a, std::optional<double> b, double threshold) {
+  Compared figure{.a = a, .b = b};
+  if (!a && !b) return figure;
+  if (!a || !b) {
+    figure.judgement = Judgement::not_judged;
+    figure.why = fmt::format("unknown in {}", a ? "B" : "A");
+    return figure;
+  }
+  if (*a > 0) figure.ratio = *b / *a;
+  if (*b > *a) figure.judgement = *b > *a * (1 + threshold) ? Judgement::worse : Judgement::small;
+  if (*b < *a) figure.judgement = Judgement::better;
+  return figure;
+}
+
+// For the reader alone.
+Compared show(std::optional<double> a, std::optional<double> b) {
+  Compared figure{.a = a, .b = b};
+  if (a && b && *a > 0) figure.ratio = *b / *a;
+  return figure;
+}
+
+// Of the device that grew most; of the fullest ones where the devices are others.
+Compared compare_memory(const CellSummary& a, const CellSummary& b, double threshold) {
+  Compared most = compare_exact(fullest_peak(a), fullest_peak(b), threshold);
+  if (a.devices.size() != b.devices.size() || !most.a || !most.b) return most;
+  for (std::size_t i = 0; i < a.devices.size(); ++i) {
+    const Compared one = compare_exact(static_cast<double>(*a.devices[i].peak_bytes),
+                                       static_cast<double>(*b.devices[i].peak_bytes), threshold);
+    if (one.ratio.value_or(0) > most.ratio.value_or(0)) most = one;
+  }
+  return most;
+}
+
+std::optional<double> bytes_sent(const CellSummary& cell) {
+  double sum = 0;
+  for (const DeviceRecord& device : cell.devices) {
+    if (device.links.empty()) continue;  // alone
+    const auto bytes = traffic_of(device).counted_tx;
+    if (!bytes) return std::nullopt;
+    sum += *bytes;
+  }
+  return cell.devices.empty() ? std::nullopt : std::optional(sum);
+}
+
+std::optional<double> tokens(const CellSummary& cell, const char* which) {
+  if (!cell.result.is_object() || !cell.result.contains("tokens")) return std::nullopt;
+  const nlohmann::json& count = cell.result.at("tokens").value(which, nlohmann::json());
+  return count.is_number() ? std::optional(count.get<double>()) : std::nullopt;
+}
+
+// The geometric mean over the runs that have it.
+std::optional<double> typical(const CellSummary& cell, std::optional<double> CellRun::*figure) {
+  double sum = 0, count = 0;
+  for (const CellRun& run : cell.runs)
+    if (const auto& value = run.*figure; has_scores(run.status) && value && *value > 0) {
+      sum += std::log(*value);
+      ++count;
+    }
+  return count > 0 ? std::optional(std::exp(sum / count)) : std::nullopt;
+}
+
+}  // namespace batchscope

@@ -1,0 +1,345 @@
+// A comparison as sections for terminal and page, and its figure (report/comparison/comparison.h).
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/units.h"
+#include "report/comparison/comparison.h"
+#include "report/text.h"
+
+namespace batchscope {
+namespace {
+
+using Cell = TextTable::Cell;
+
+constexpr std::size_t most_lines = 12;  // of regressions at the top, the tables have all
+constexpr std::size_t label_columns = 34;
+
+Cell label_cell(const std::string& label) { return {shorten(label, label_columns)}; }
+
+Colour colour_of(Judgement judgement) {
+  switch (judgement) {
+    case Judgement::worse:
+      return Colour::red;
+    case Judgement::better:
+      return Colour::green;
+    case Judgement::small:
+    case Judgement::not_judged:
+      return Colour::yellow;
+    default:
+      return Colour::dim;
+  }
+}
+
+// "none", "SLOWER", "slower ≤5 %", "faster", "not judged".
+Cell judgement_cell(const Compared& figure, std::string worse, const char* better, double threshold) {
+  const Colour colour = colour_of(figure.judgement);
+  if (figure.judgement == Judgement::better) return {better, colour};
+  if (figure.judgement == Judgement::small) return {fmt::format("{} ≤{:g} %", worse, threshold * 100), colour};
+  if (figure.judgement != Judgement::worse) return {to_string(figure.judgement), colour};
+  std::transform(worse.begin(), worse.end(), worse.begin(), [](unsigned char c) { return std::toupper(c); });
+  return {worse, colour};
+}
+
+std::string ratio_text(const Compared& figure) {
+  if (!figure.ratio) return "?";
+  if (!figure.low || !figure.high) return fmt::format("{:.3f}", *figure.ratio);
+  return fmt::format("{:.2f} ({:.2f}–{:.2f})", *figure.ratio, *figure.low, *figure.high);
+}
+
+Cell number_cell(const std::optional<double>& value, const std::string& text) { return {text, Colour::none, value}; }
+
+std::string p_text(const std::optional<double>& p) {
+  return !p ? "?" : *p < 0.0001 ? std::string("<0.0001") : fmt::format("{:.4f}", *p);
+}
+
+std::string count_text(const std::optional<double>& count) {
+  return count ? format_count(static_cast<std::int64_t>(std::llround(*count))) : "?";
+}
+
+bool differs(const Compared& figure) { return figure.a != figure.b || figure.judgement == Judgement::not_judged; }
+
+// Regressions and what was not judged.
+
+struct Named {
+  const char* name;
+  Compared CellComparison::*figure;
+};
+constexpr Named judged[] = {{"status", &CellComparison::status},
+                            {"time", &CellComparison::time},
+                            {"accuracy", &CellComparison::accuracy},
+                            {"memory", &CellComparison::memory},
+                            {"traffic", &CellComparison::traffic}};
+
+std::string regression_text(const CellComparison& cell, const Named& named) {
+  const Compared& figure = cell.*named.figure;
+  const std::string name = named.name;
+  if (name == "status") return fmt::format("{}: {}", cell.label, figure.why);
+  if (name == "time")
+    return fmt::format("{}: {} s after {} s: {}", cell.label, seconds_text(figure.b), seconds_text(figure.a),
+                       ratio_text(figure));
+  if (name == "accuracy")
+    return fmt::format("{}: accuracy {} after {}: {} items lost, {} gained of {}", cell.label, percent_text(figure.b),
+                       percent_text(figure.a), cell.answers->lost, cell.answers->gained, cell.answers->items);
+  return fmt::format("{}: {} {} after {}", cell.label, name, bytes_text(figure.b), bytes_text(figure.a));
+}
+
+// Sections.
+
+Section verdict_section(const Comparison& comparison) {
+  const std::vector<std::string> regressions = comparison.regressions(), open = comparison.not_judged();
+  Section section{.id = "verdict", .title = {}, .table = {}, .notes = {}};
+  section.title = regressions.empty() ? "NO REGRESSION beyond noise and threshold"
+                                      : fmt::format("REGRESSION: {} found", regressions.size());
+  for (std::size_t i = 0; i < std::min(regressions.size(), most_lines); ++i) section.notes.push_back(regressions[i]);
+  if (regressions.size() > most_lines)
+    section.notes.push_back(fmt::format("and {} more, in the tables below", regressions.size() - most_lines));
+  for (const std::string& line : open) section.notes.push_back("not judged: " + line);
+  const Thresholds& t = comparison.thresholds;
+  section.notes.push_back(fmt::format(
+      "{} cells compared. Beyond noise: at most 5 % false alarms for the whole comparison (Holm). Thresholds: time "
+      "{:g} %, accuracy {:g} points, memory {:g} %, traffic {:g} %.",
+      comparison.cells.size(), t.time * 100, t.accuracy * 100, t.memory * 100, t.traffic * 100));
+  return section;
+}
+
+Section status_section(const Comparison& comparison) {
+  Section section{.id = "status", .title = "Cells that ended otherwise", .table = {}, .notes = {}};
+  for (const CellComparison& cell : comparison.cells)
+    if (!cell.status.why.empty())
+      section.notes.push_back(fmt::format("{}{}: {}", cell.status.judgement == Judgement::worse ? "WORSE: " : "",
+                                          cell.label, cell.status.why));
+  for (const auto& [labels, where] : {std::pair(&comparison.only_in_a, "A"), std::pair(&comparison.only_in_b, "B")}) {
+    std::string line;
+    for (const std::string& label : *labels) line += (line.empty() ? "" : "; ") + label;
+    if (!line.empty()) section.notes.push_back(fmt::format("only in {}: {}", where, line));
+  }
+  return section;
+}
+
+Section time_section(const Comparison& comparison) {
+  TextTable table({"cell", "A s", "B s", "B / A (95 %)", "time"});
+  const auto add = [&](const std::string& label, const Compared& time) {
+    if (!time.ratio) return;
+    table.add({label_cell(label), number_cell(time.a, time.a ? seconds_text(time.a) : ""),
+               number_cell(time.b, time.b ? seconds_text(time.b) : ""), number_cell(time.ratio, ratio_text(time)),
+               judgement_cell(time, "slower", "faster", comparison.thresholds.time)});
+  };
+  for (const CellComparison& cell : comparison.cells) add(cell.label, cell.time);
+  add("all together", comparison.overall);
+  if (table.empty()) return {.id = "time", .title = {}, .table = {}, .notes = {}};
+  Section section{.id = "time",
+                  .title = "Time: seconds, geometric mean of the repeats",
+                  .table = table,
+                  .notes = {fmt::format("Intervals allow for {:.1f} % (standard deviation) between runs, beside what "
+                                        "repeats show.",
+                                        comparison.run_noise * 100)}};
+  const auto thinned = std::count_if(comparison.cells.begin(), comparison.cells.end(), [](const CellComparison& cell) {
+    return cell.time.judgement != Judgement::not_judged && !cell.time.why.empty();
+  });
+  if (thinned > 0)
+    section.notes.push_back(fmt::format("{} of {} cells without the repeats that other programs disturbed.", thinned,
+                                        comparison.cells.size()));
+  return section;
+}
+
+Section accuracy_section(const Comparison& comparison) {
+  TextTable table({"cell", "A", "B", "changed", "p", "accuracy"});
+  std::size_t alike = 0;
+  for (const CellComparison& cell : comparison.cells) {
+    if (!cell.answers) continue;
+    const Paired& answers = *cell.answers;
+    alike += answers.changed == 0 ? 1 : 0;
+    if (answers.changed == 0) continue;
+    table.add({label_cell(cell.label), number_cell(cell.accuracy.a, percent_text(cell.accuracy.a)),
+               number_cell(cell.accuracy.b, percent_text(cell.accuracy.b)),
+               number_cell(static_cast<double>(answers.changed),
+                           fmt::format("{} (-{} +{})", answers.changed, answers.lost, answers.gained)),
+               number_cell(cell.accuracy.p, p_text(cell.accuracy.p)),
+               judgement_cell(cell.accuracy, "worse", "better", comparison.thresholds.accuracy)});
+  }
+  Section section{
+      .id = "accuracy",
+      .title = "Accuracy by acc_norm, item by item: changed (right lost, won); adjusted p of McNemar's test",
+      .table = {},
+      .notes = {}};
+  if (!table.empty()) section.table = table;
+  if (alike > 0)
+    section.notes.push_back(fmt::format("{} of {} cells answer every item alike.", alike, comparison.cells.size()));
+  return section;
+}
+
+// Figures without noise, where they differ.
+Section exact_section(const Comparison& comparison) {
+  TextTable table({"cell", "what", "A", "B", "B / A", "result"});
+  std::size_t equal = 0;
+  for (const CellComparison& cell : comparison.cells) {
+    const auto add = [&](const char* what, const Compared& figure, bool bytes, std::optional<double> threshold) {
+      if (!differs(figure)) return;
+      const auto text = [&](const std::optional<double>& value) {
+        return number_cell(value, bytes ? bytes_text(value) : count_text(value));
+      };
+      table.add({label_cell(cell.label),
+                 {what},
+                 text(figure.a),
+                 text(figure.b),
+                 number_cell(figure.ratio, ratio_text(figure)),
+                 threshold ? judgement_cell(figure, "more", "less", *threshold) : Cell{""}});
+    };
+    const std::size_t before = table.rows().size();
+    add("memory", cell.memory, true, comparison.thresholds.memory);
+    add("traffic", cell.traffic, true, comparison.thresholds.traffic);
+    add("tokens", cell.computed, false, std::nullopt);
+    add("padding", cell.padding, false, std::nullopt);
+    equal += table.rows().size() == before && cell.memory.a ? 1 : 0;
+  }
+  Section section{.id = "exact",
+                  .title = "Memory at the peak, bytes sent, tokens computed and padding: exact figures",
+                  .table = {},
+                  .notes = {}};
+  if (!table.empty()) section.table = table;
+  if (equal > 0)
+    section.notes.push_back(fmt::format("{} of {} cells are equal in all of them.", equal, comparison.cells.size()));
+  return section;
+}
+
+Section latency_section(const Comparison& comparison) {
+  TextTable table({"cell", "p50 A", "p50 B", "B / A", "p99 A", "p99 B", "B / A"});
+  for (const CellComparison& cell : comparison.cells) {
+    if (!cell.p50_ms.ratio && !cell.p99_ms.ratio) continue;
+    std::vector<Cell> row{label_cell(cell.label)};
+    for (const Compared* figure : {&cell.p50_ms, &cell.p99_ms}) {
+      for (const auto& value : {figure->a, figure->b})
+        row.push_back(number_cell(value, value ? fmt::format("{:.1f}", *value) : "?"));
+      row.push_back(number_cell(figure->ratio, figure->ratio ? fmt::format("{:.2f}", *figure->ratio) : "?"));
+    }
+    table.add(std::move(row));
+  }
+  if (table.empty()) return {.id = "latency", .title = {}, .table = {}, .notes = {}};
+  return {.id = "latency",
+          .title = "Latency of a batch in ms: shown, not judged, since it is the time once more",
+          .table = table,
+          .notes = {}};
+}
+
+Section frontier_section(const Comparison& comparison) {
+  TextTable table({"strategy", "A", "B", "largest batch"});
+  std::size_t equal = 0;
+  for (const FrontierComparison& frontier : comparison.frontiers) {
+    equal += differs(frontier.largest) ? 0 : 1;
+    if (!differs(frontier.largest)) continue;
+    table.add({label_cell(frontier.label), number_cell(frontier.largest.a, count_text(frontier.largest.a)),
+               number_cell(frontier.largest.b, count_text(frontier.largest.b)),
+               judgement_cell(frontier.largest, "smaller", "larger", 0)});
+  }
+  Section section{.id = "frontier", .title = "Largest batch that ran", .table = {}, .notes = {}};
+  if (!table.empty()) section.table = table;
+  if (equal > 0)
+    section.notes.push_back(fmt::format("{} of {} strategies have the same.", equal, comparison.frontiers.size()));
+  return section;
+}
+
+Section environment_section(const Comparison& comparison) {
+  TextTable table({"fact", "A", "B"});
+  const auto add = [&](const Difference& difference, const char* kind) {
+    const auto value = [](const std::string& text) { return Cell{text.empty() ? "-" : shorten(text, 26)}; };
+    table.add({{shorten(kind + difference.what, 24)}, value(difference.a), value(difference.b)});
+  };
+  for (const Difference& setting : comparison.settings) add(setting, "setting: ");
+  for (const Difference& fact : comparison.environment) add(fact, "");
+  if (table.empty()) return {.id = "environment", .title = {}, .table = {}, .notes = {"The environment is the same."}};
+  return {.id = "environment", .title = "What differs beside the figures", .table = table, .notes = {}};
+}
+
+// Cells by what stands before the ": " of their reason.
+void add_groups(const std::map<std::string, std::vector<std::string>>& groups, std::vector<std::string>& lines) {
+  for (const auto& [reason, cells] : groups) {
+    std::string line = reason + ": ";
+    for (std::size_t i = 0; i < std::min(cells.size(), most_lines); ++i) line += (i > 0 ? "; " : "") + cells[i];
+    if (cells.size() > most_lines) line += fmt::format("; and {} more", cells.size() - most_lines);
+    lines.push_back(line);
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> Comparison::regressions() const {
+  std::vector<std::string> lines;
+  if (overall.judgement == Judgement::worse)
+    lines.push_back(fmt::format("all cells together: time {} times A's", ratio_text(overall)));
+  for (const FrontierComparison& frontier : frontiers)
+    if (frontier.largest.judgement == Judgement::worse)
+      lines.push_back(fmt::format("{}: largest batch {} after {}", frontier.label, count_text(frontier.largest.b),
+                                  count_text(frontier.largest.a)));
+  for (const Named& named : judged)
+    for (const CellComparison& cell : cells)
+      if ((cell.*named.figure).judgement == Judgement::worse) lines.push_back(regression_text(cell, named));
+  return lines;
+}
+
+std::vector<std::string> Comparison::not_judged() const {
+  std::map<std::string, std::vector<std::string>> groups;
+  for (const Named& named : judged)
+    for (const CellComparison& cell : cells) {
+      const Compared& figure = cell.*named.figure;
+      if (figure.judgement != Judgement::not_judged) continue;
+      const auto colon = std::min(figure.why.find(": "), figure.why.size());
+      const std::string detail = colon < figure.why.size() ? fmt::format(" ({})", figure.why.substr(colon + 2)) : "";
+      groups[fmt::format("{}, {}", named.name, figure.why.substr(0, colon))].push_back(cell.label + detail);
+    }
+  for (const FrontierComparison& frontier : frontiers)
+    if (frontier.largest.judgement == Judgement::not_judged)
+      groups["largest batch, " + frontier.largest.why].push_back(frontier.label);
+  std::vector<std::string> lines;
+  add_groups(groups, lines);
+  return lines;
+}
+
+std::vector<Section> comparison_sections(const Comparison& comparison) {
+  std::vector<Section> sections{verdict_section(comparison),  status_section(comparison),
+                                time_section(comparison),     accuracy_section(comparison),
+                                exact_section(comparison),    latency_section(comparison),
+                                frontier_section(comparison), environment_section(comparison)};
+  std::erase_if(sections, [](const Section& section) { return !section.table && section.notes.empty(); });
+  return sections;
+}
+
+std::string to_text(const Comparison& comparison, bool colour) {
+  std::string text =
+      wrap(fmt::format("A {} (study {})", comparison.file_a, comparison.study_a), terminal_columns, 2) + "\n" +
+      wrap(fmt::format("B {} (study {})", comparison.file_b, comparison.study_b), terminal_columns, 2) + "\n";
+  for (const Section& section : comparison_sections(comparison)) text += to_text(section, colour);
+  return text;
+}
+
+Figure time_ratio_figure(const Comparison& comparison) {
+  Figure figure{.id = "time-ratio",
+                .title = "Time of B / time of A",
+                .caption = "95 % intervals, which allow for noise between runs; hollow: not judged",
+                .kind = FigureKind::intervals,
+                .x = {.label = "cell"},
+                .y = {.label = "seconds of B / seconds of A", .unit = FigureUnit::ratio, .from_zero = false}};
+  FigureSeries known{.name = "judged", .stroke = FigureStroke::none};
+  FigureSeries open{.name = "not judged", .style = 1, .stroke = FigureStroke::none, .hollow = true};
+  const auto add = [&](const std::string& label, const Compared& time) {
+    if (!time.ratio) return;
+    const bool is_open = time.judgement == Judgement::not_judged;
+    (is_open ? open : known)
+        .points.push_back({.x = static_cast<double>(figure.x.categories.size()),
+                           .y = *time.ratio,
+                           .low = time.low,
+                           .high = time.high,
+                           .note = is_open ? time.why : to_string(time.judgement)});
+    figure.x.categories.push_back(label);
+  };
+  for (const CellComparison& cell : comparison.cells) add(cell.label, cell.time);
+  add("all together", comparison.overall);
+  for (FigureSeries* series : {&known, &open})
+    if (!series->points.empty()) figure.series.push_back(std::move(*series));
+  figure.limits = {{1, "as fast as A"}, {1 + comparison.thresholds.time, "threshold"}};
+  return figure;
+}
+
+}  // namespace batchscope

@@ -1,0 +1,244 @@
+// The figures of a study (report/figure/figures.h): those over batch and of traffic. The rest is in
+// figures_compared.cc.
+#include "report/figure/figures.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "base/units.h"
+#include "report/cell_figures.h"
+#include "report/figure/figure_parts.h"
+#include "report/text.h"
+
+namespace batchscope {
+namespace {
+
+constexpr const char* hollow_caption = "Hollow markers: cut to a token limit, or not valid as a measurement.";
+
+FigureAxis batch_axis() {
+  return {.label = "batch (sequences)", .unit = FigureUnit::count, .logarithmic = true, .from_zero = false};
+}
+
+// A series a strategy. `point` gives y and its interval; x, style and doubts are added here.
+void add_over_batch(Figure& figure, const StudyReport& report, const PointOf& point, Trust trust,
+                    FigureStroke stroke = FigureStroke::solid) {
+  for (std::size_t strategy = 0; strategy < report.strategies.size(); ++strategy) {
+    FigureSeries series = series_of(report, strategy, stroke);
+    for (const CellSummary* cell : cells_by_batch(report, strategy)) {
+      std::optional<FigurePoint> made = point(*cell);
+      if (!made) continue;
+      made->x = static_cast<double>(cell->spec.run.batch);
+      add_doubt(*made, *cell, trust);
+      series.points.push_back(std::move(*made));
+    }
+    if (!series.points.empty()) figure.series.push_back(std::move(series));
+  }
+}
+
+PointOf plain(std::optional<double> (*value)(const CellSummary&)) {
+  return [value](const CellSummary& cell) -> std::optional<FigurePoint> {
+    const auto y = has_figures(cell) ? value(cell) : std::nullopt;
+    return y ? std::optional(FigurePoint{.y = *y}) : std::nullopt;
+  };
+}
+
+Figure time_figure(const StudyReport& report) {
+  Figure figure{.id = "time",
+                .title = "Time of the whole task over batch",
+                .caption = report.repeats > 1
+                               ? fmt::format("Means of up to {} repeats with 95 % intervals.", report.repeats)
+                               : std::string(),
+                .x = batch_axis(),
+                .y = {.label = "seconds", .unit = FigureUnit::seconds}};
+  add_over_batch(
+      figure, report,
+      [](const CellSummary& cell) -> std::optional<FigurePoint> {
+        if (!has_figures(cell)) return std::nullopt;
+        return FigurePoint{.y = cell.time->mean, .low = cell.time->low, .high = cell.time->high};
+      },
+      Trust::timing);
+  return figure;
+}
+
+Figure throughput_figure(const StudyReport& report) {
+  Figure figure{.id = "throughput",
+                .title = "Throughput over batch",
+                .caption = "Tokens asked for and not cut away, per second.",
+                .x = batch_axis(),
+                .y = {.label = "tokens per second", .unit = FigureUnit::per_s}};
+  add_over_batch(figure, report, plain([](const CellSummary& cell) { return number(cell, "tokens_per_s"); }),
+                 Trust::timing);
+  return figure;
+}
+
+Figure latency_figure(const StudyReport& report) {
+  Figure figure{.id = "latency",
+                .title = "Latency of a batch",
+                .caption = "Solid: p50; dashed: p90; dotted: p99.",
+                .x = batch_axis(),
+                .y = {.label = "milliseconds", .unit = FigureUnit::milliseconds}};
+  constexpr std::pair<const char*, FigureStroke> parts[] = {
+      {"p50", FigureStroke::solid}, {"p90", FigureStroke::dashed}, {"p99", FigureStroke::dotted}};
+  for (const auto& [key, stroke] : parts)
+    add_over_batch(
+        figure, report,
+        [key = key](const CellSummary& cell) -> std::optional<FigurePoint> {
+          const auto y = has_figures(cell) ? batch_milliseconds(cell, key) : std::nullopt;
+          return y ? std::optional(FigurePoint{.y = *y, .note = key}) : std::nullopt;
+        },
+        Trust::timing, stroke);
+  return figure;
+}
+
+Figure traffic_figure(const StudyReport& report, bool tx) {
+  Figure figure{
+      .id = tx ? "traffic_tx" : "traffic_rx",
+      .title = tx ? "Traffic sent per device" : "Traffic received per device",
+      .caption = "Counted where the bytes are copied; mean of the devices, over the whole run.",
+      .x = batch_axis(),
+      .y = {.label = tx ? "sent, bytes per second" : "received, bytes per second", .unit = FigureUnit::bytes_per_s}};
+  add_over_batch(figure, report, plain(tx ? sent_bytes_per_s : received_bytes_per_s), Trust::timing);
+  return figure;
+}
+
+Figure utilisation_figure(const StudyReport& report) {
+  Figure figure{.id = "traffic_utilisation",
+                .title = "Traffic against utilisation",
+                .caption = "A point a batch, joined in their order; numbers are batches. Mean of the devices.",
+                .x = {.label = "sent, bytes per second", .unit = FigureUnit::bytes_per_s},
+                .y = {.label = "share of time spent computing", .unit = FigureUnit::share}};
+  for (std::size_t strategy = 0; strategy < report.strategies.size(); ++strategy) {
+    FigureSeries series = series_of(report, strategy, FigureStroke::solid);
+    for (const CellSummary* cell : cells_by_batch(report, strategy)) {
+      const auto x = has_figures(*cell) ? sent_bytes_per_s(*cell) : std::nullopt;
+      const auto y = mean_over_devices(
+          *cell, [](const DeviceRecord& device) -> std::optional<double> { return device.busy_compute; });
+      if (!x || !y) continue;
+      const std::int64_t batch = cell->spec.run.batch;
+      FigurePoint point{.x = *x, .y = *y, .label = std::to_string(batch), .note = fmt::format("batch {}", batch)};
+      add_doubt(point, *cell, Trust::timing);
+      series.points.push_back(std::move(point));
+    }
+    if (!series.points.empty()) figure.series.push_back(std::move(series));
+  }
+  return figure;
+}
+
+// Dashed and hollow: what the plan says, of cells that ran out of memory too.
+void add_planned_memory(Figure& figure, const StudyReport& report) {
+  for (std::size_t strategy = 0; strategy < report.strategies.size(); ++strategy) {
+    FigureSeries series = series_of(report, strategy, FigureStroke::dashed);
+    series.hollow = true;
+    for (const CellSummary* cell : cells_by_batch(report, strategy)) {
+      const auto planned = planned_bytes(*cell);
+      if (!planned || *planned <= 0) continue;
+      std::string note = "planned";
+      if (cell->status == "out_of_memory") note = fmt::format("out of memory: needs {}", format_bytes(*planned));
+      series.points.push_back(
+          {.x = static_cast<double>(cell->spec.run.batch), .y = *planned, .note = std::move(note), .hollow = true});
+    }
+    if (!series.points.empty()) figure.series.push_back(std::move(series));
+  }
+}
+
+void add_memory_limits(Figure& figure, const StudyReport& report) {
+  std::map<std::int64_t, std::string> strategies_of;  // by capacity
+  for (const StrategySummary& strategy : report.strategies) {
+    if (!strategy.capacity_bytes) continue;
+    std::string& names = strategies_of[*strategy.capacity_bytes];
+    names += (names.empty() ? "" : ", ") + strategy.label;
+  }
+  for (const auto& [capacity, names] : strategies_of) {
+    const auto bytes = static_cast<double>(capacity);
+    figure.limits.push_back({bytes, strategies_of.size() == 1
+                                        ? fmt::format("limit {}", format_bytes(bytes))
+                                        : fmt::format("limit {}: {}", format_bytes(bytes), names)});
+  }
+}
+
+Figure memory_figure(const StudyReport& report) {
+  Figure figure{.id = "memory",
+                .title = "Memory of the fullest device over batch",
+                .caption =
+                    "Solid: peak; dashed, hollow: planned. Where only the plan is, the cell did not run: it ran out "
+                    "of memory, or failed.",
+                .x = batch_axis(),
+                .y = {.label = "bytes", .unit = FigureUnit::bytes}};
+  add_planned_memory(figure, report);
+  add_over_batch(figure, report, plain(peak_bytes), Trust::counting);
+  if (!figure.series.empty()) add_memory_limits(figure, report);
+  return figure;
+}
+
+Figure accuracy_figure(const StudyReport& report) {
+  Figure figure{.id = "accuracy",
+                .title = "Accuracy over batch",
+                .caption = "Share of items right by acc_norm, with 95 % Wilson intervals.",
+                .x = batch_axis(),
+                .y = {.label = "items right (acc_norm)", .unit = FigureUnit::share}};
+  add_over_batch(
+      figure, report,
+      [](const CellSummary& cell) -> std::optional<FigurePoint> {
+        const auto y = has_figures(cell) ? number(cell, "acc_norm") : std::nullopt;
+        if (!y) return std::nullopt;
+        return FigurePoint{.y = *y, .low = number(cell, "acc_norm_low"), .high = number(cell, "acc_norm_high")};
+      },
+      Trust::counting);
+  if (report.chance && !figure.series.empty())
+    figure.limits.push_back({*report.chance, fmt::format("chance {}", percent_text(report.chance))});
+  return figure;
+}
+
+// Linear axes hide what is a hundredth of the largest.
+void choose_scale(Figure& figure) {
+  const auto [low, high] = range_of_y(figure);
+  figure.y.logarithmic = figure.y.logarithmic || (figure.y.unit != FigureUnit::share && low > 0 && high > 50 * low);
+}
+
+// "Without a marker: 3 cells out of memory, 1 failed."
+std::string missing_caption(const StudyReport& report) {
+  std::map<std::string, std::int64_t> count;
+  for (const CellSummary& cell : report.cells)
+    if (!has_figures(cell)) ++count[cell.status];
+  std::string text;
+  for (const auto& [status, cells] : count)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", cells, status_words(status));
+  return text.empty() ? "" : fmt::format("Cells without a marker: {}.", text);
+}
+
+void add_sentence(std::string& caption, const std::string& sentence) {
+  caption += (caption.empty() || sentence.empty() ? "" : " ") + sentence;
+}
+
+bool any_hollow(const Figure& figure) {
+  return std::any_of(figure.series.begin(), figure.series.end(), [](const FigureSeries& series) {
+    return !series.hollow && std::any_of(series.points.begin(), series.points.end(),
+                                         [](const FigurePoint& point) { return point.hollow; });
+  });
+}
+
+}  // namespace
+
+std::vector<Figure> study_figures(const StudyReport& report) {
+  std::vector<Figure> over_batch{
+      time_figure(report),           throughput_figure(report),  latency_figure(report), traffic_figure(report, true),
+      traffic_figure(report, false), utilisation_figure(report), memory_figure(report),  accuracy_figure(report)};
+  for (Figure& figure : over_batch) {
+    choose_scale(figure);
+    if (any_hollow(figure)) add_sentence(figure.caption, hollow_caption);
+    if (figure.id != "memory") add_sentence(figure.caption, missing_caption(report));
+  }
+  std::vector<Figure> figures = std::move(over_batch), compared = compared_figures(report);
+  figures.insert(figures.end(), std::move_iterator(compared.begin()), std::move_iterator(compared.end()));
+  std::erase_if(figures, [](const Figure& figure) { return figure.series.empty(); });
+  for (Figure& figure : figures)
+    if (report.has_virtual_devices) figure.title += " (virtual devices)";
+  return figures;
+}
+
+}  // namespace batchscope

@@ -1,0 +1,121 @@
+// Where a file's figures come from (report/page/page_tables.h).
+#include "report/page/page_tables.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <cmath>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "base/units.h"
+#include "report/table_cells.h"
+#include "report/text.h"
+
+namespace batchscope {
+namespace {
+
+using Cell = TextTable::Cell;
+
+// "2026-11-24 05:45 UTC"; "?" for what is no date.
+std::string date_text(double unix_s) {
+  constexpr double year_9999 = 253'402'300'799;
+  if (!(unix_s >= 0) || unix_s > year_9999) return "?";
+  return fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(static_cast<std::time_t>(unix_s)));
+}
+
+Section sessions_section(const std::vector<SessionRecord>& sessions) {
+  TextTable table({"session", "verb", "began", "seconds"});
+  for (const SessionRecord& session : sessions) {
+    const auto seconds =
+        session.ended_unix_s ? std::optional(*session.ended_unix_s - session.started_unix_s) : std::nullopt;
+    table.add({count_cell(session.id),
+               {session.verb},
+               {date_text(session.started_unix_s), Colour::none, session.started_unix_s},
+               seconds ? seconds_cell(seconds) : Cell{"not ended", Colour::dim}});
+  }
+  return {"sessions", "Sessions", std::move(table)};
+}
+
+// A row a fact; a column a session, those alike together.
+Section environment_section(const std::vector<SessionRecord>& sessions) {
+  std::vector<std::pair<std::string, const SessionRecord*>> columns;
+  std::set<std::string> facts;
+  for (const SessionRecord& session : sessions) {
+    for (const auto& [fact, value] : session.environment) facts.insert(fact);
+    bool is_known = false;
+    for (auto& [name, other] : columns)
+      if (other->environment == session.environment) {
+        name += fmt::format(", {}", session.id);
+        is_known = true;
+      }
+    if (!is_known) columns.emplace_back(fmt::format("session {}", session.id), &session);
+  }
+  std::vector<std::string> header{"fact"};
+  for (const auto& [name, session] : columns) header.push_back(name);
+  TextTable table(header);
+  for (const std::string& fact : facts) {
+    std::vector<Cell> row{{fact}};
+    std::set<std::string> values;
+    for (const auto& [name, session] : columns) {
+      const auto found = session->environment.find(fact);
+      row.push_back({found == session->environment.end() ? "?" : found->second});
+      values.insert(row.back().text);
+    }
+    if (values.size() > 1)
+      for (Cell& cell : row) cell.colour = Colour::yellow;
+    table.add(std::move(row));
+  }
+  return {"environment", "Program and machine", std::move(table)};
+}
+
+Section samplers_section(const std::vector<SamplerRecord>& samplers) {
+  TextTable table({"source", "session", "period", "readings", "missed", "lost", "late p50", "late p99", "late max",
+                   "a call p99", "of a core"});
+  const auto time_cell = [](const std::optional<Nanoseconds>& time) -> Cell {
+    if (!time) return {"?"};
+    return {format_duration(*time), Colour::none, to_seconds(*time)};
+  };
+  for (const SamplerRecord& sampler : samplers)
+    table.add({{sampler.source},
+               count_cell(sampler.session),
+               time_cell(sampler.period),
+               count_cell(sampler.ticks),
+               count_cell(sampler.missed),
+               count_cell(sampler.dropped),
+               time_cell(sampler.period_error_p50),
+               time_cell(sampler.period_error_p99),
+               time_cell(sampler.period_error_max),
+               time_cell(sampler.call_p99),
+               share_cell(sampler.cpu_share, 2)});
+  return {"sampling", "How counters were read", std::move(table)};
+}
+
+}  // namespace
+
+std::string origin_text(const std::map<std::string, std::string>& environment,
+                        std::span<const SessionRecord> sessions) {
+  std::string text = "batchscope";
+  const auto add = [&](const char* fact, const char* before, const char* after) {
+    const auto found = environment.find(fact);
+    if (found != environment.end()) text += before + found->second + after;
+  };
+  add("batchscope_version", " ", "");
+  add("host", ", ", "");
+  add("cpu_model", ", ", "");
+  add("cpus_usable", ", ", " CPUs");
+  if (!sessions.empty()) text += ", " + date_text(sessions.front().started_unix_s);
+  return text;
+}
+
+PagePart origin_part(const StoreReader& reader) {
+  const std::vector<SessionRecord> sessions = reader.sessions();
+  PagePart part{.id = "origin", .title = "Environment"};
+  for (Section& section :
+       std::vector{environment_section(sessions), sessions_section(sessions), samplers_section(reader.samplers())})
+    if (!section.table->empty()) part.sections.push_back(std::move(section));
+  return part;
+}
+
+}  // namespace batchscope
