@@ -86,15 +86,20 @@ RatioInterval ratio_interval(std::span<const double> numerators, std::span<const
   return ratio;
 }
 
-std::vector<double> holm(std::span<const double> p) {
+std::vector<double> holm(std::span<const double> p, std::span<const double> weights) {
+  const std::vector<double> alike(p.size(), 1);
+  if (weights.empty()) weights = alike;
+  CHECK_EQUAL(weights.size(), p.size(), "a test has a weight");
   std::vector<std::size_t> order(p.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return p[a] < p[b]; });
+  std::sort(order.begin(), order.end(),
+            [&](std::size_t a, std::size_t b) { return p[a] / weights[a] < p[b] / weights[b]; });
   std::vector<double> adjusted(p.size());
-  double so_far = 0;
-  for (std::size_t rank = 0; rank < order.size(); ++rank) {
-    so_far = std::max(so_far, std::min(1.0, p[order[rank]] * static_cast<double>(p.size() - rank)));
-    adjusted[order[rank]] = so_far;
+  double so_far = 0, remaining = std::accumulate(weights.begin(), weights.end(), 0.0);
+  for (const std::size_t test : order) {
+    so_far = std::max(so_far, std::min(1.0, p[test] * remaining / weights[test]));
+    adjusted[test] = so_far;
+    remaining -= weights[test];
   }
   return adjusted;
 }

@@ -29,8 +29,9 @@ double student_t_tail(double t, double degrees_of_freedom);
 double student_t(double degrees_of_freedom);
 
 // Holm's adjustment for looking at many tests at once: what is below 5 % afterwards is found with at most 5 % risk that
-// any finding at all is false, whatever the tests share.
-std::vector<double> holm(std::span<const double> p);
+// any finding at all is false, whatever the tests share. A test with a larger weight gets a larger share of that risk
+// (all > 0; all alike when none are given).
+std::vector<double> holm(std::span<const double> p, std::span<const double> weights = {});
 
 // Two runs over the same items, item by item.
 struct Paired {

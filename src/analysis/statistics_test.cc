@@ -57,6 +57,9 @@ TEST(Statistics, HolmByHand) {
   EXPECT_EQ(holm(std::array{0.01, 0.04, 0.03}), (std::vector<double>{0.03, 0.06, 0.06}));
   EXPECT_EQ(holm(std::array{0.9, 0.8}), (std::vector<double>{1, 1}));
   EXPECT_TRUE(holm({}).empty());
+  // Half of the weight is the first test's: it is looked at with half of the risk, then the others share all of it.
+  EXPECT_EQ(holm(std::array{0.02, 0.5, 0.03}, std::array{2.0, 1.0, 1.0}), (std::vector<double>{0.04, 0.5, 0.06}));
+  EXPECT_EQ(holm(std::array{0.03, 0.001, 0.5}, std::array{2.0, 1.0, 1.0}), (std::vector<double>{0.045, 0.004, 0.5}));
 }
 
 TEST(Statistics, McNemarByHand) {

@@ -84,9 +84,10 @@ class Simulation {
     const double between = run_noise(times);
     std::vector<TimeRatio> ratios{*overall_time_ratio(times, between)};
     for (const CellTimes& cell : times) ratios.push_back(time_ratio(cell, between));
-    std::vector<double> p;
+    std::vector<double> p, weights(ratios.size(), 1);
+    weights[0] = std::min(static_cast<double>(cells) / 2, 4.0);
     for (const TimeRatio& ratio : ratios) p.push_back(*ratio.p_slower);
-    const std::vector<double> adjusted = holm(p);
+    const std::vector<double> adjusted = holm(p, weights);
     for (std::size_t i = 0; i < ratios.size(); ++i)
       if (adjusted[i] < 0.05 && ratios[i].ratio > 1 + threshold) return true;
     return false;
