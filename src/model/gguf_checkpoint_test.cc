@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
@@ -479,7 +480,7 @@ TEST(GgufWeights, ValuesThatAreNotFiniteAreFoundInTheSliceOnly) {
 
 class GgufParts : public testing::Test {
  protected:
-  GgufParts() : folder(std::filesystem::path(testing::TempDir()) / "gguf_parts_test") {
+  GgufParts() : folder(std::filesystem::path(testing::TempDir()) / fmt::format("gguf_parts_test_{}", getpid())) {
     std::filesystem::create_directories(folder);
     const Contents whole;
     first.values = whole.values;

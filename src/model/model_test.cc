@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -26,7 +27,7 @@ std::string error_of(const ModelSource& source) {
 
 class ModelFolder : public testing::Test {
  protected:
-  ModelFolder() : folder(std::filesystem::path(testing::TempDir()) / "model_folder_test") {
+  ModelFolder() : folder(std::filesystem::path(testing::TempDir()) / fmt::format("model_folder_test_{}", getpid())) {
     std::filesystem::create_directories(folder);
   }
   ~ModelFolder() override { std::filesystem::remove_all(folder); }

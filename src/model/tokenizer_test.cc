@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -92,7 +93,7 @@ TEST(TokenizerFolder, IdsOutsideTheVocabularyDecodeVisibly) {
 
 class Folder : public testing::Test {
  protected:
-  Folder() : folder(std::filesystem::path(testing::TempDir()) / "tokenizer_folder_test") {
+  Folder() : folder(std::filesystem::path(testing::TempDir()) / fmt::format("tokenizer_folder_test_{}", getpid())) {
     std::filesystem::remove_all(folder);
     std::filesystem::create_directories(folder);
   }

@@ -1,6 +1,7 @@
 // The engine against its plan and against itself: every layout, fusion and packing gives the same log-likelihoods,
 // moves the bytes that were predicted, and uses the memory that was planned.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
@@ -212,7 +213,7 @@ INSTANTIATE_TEST_SUITE_P(Engine, EveryMember, testing::Values(grouped_heads, bia
 
 // A model whose RoPE stretches with each sequence, made for `positions` tokens; the config.json alone matters.
 std::filesystem::path dynamic_model(std::int64_t positions) {
-  const auto path = std::filesystem::path(testing::TempDir()) / fmt::format("dynamic_{}", positions);
+  const auto path = std::filesystem::path(testing::TempDir()) / fmt::format("dynamic_{}_{}", positions, getpid());
   std::filesystem::create_directories(path);
   std::ofstream(path / "config.json") << nlohmann::json{{"architectures", {"LlamaForCausalLM"}},
                                                         {"hidden_size", 64},
