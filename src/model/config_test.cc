@@ -3,7 +3,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -180,7 +179,7 @@ TEST(HuggingFaceConfig, TheLargestSizesDoNotOverflow) {
 }
 
 TEST(HuggingFaceConfig, EndTokensOfTheGenerationConfigWin) {
-  const auto folder = std::filesystem::path(testing::TempDir()) / fmt::format("generation_config_test_{}", getpid());
+  const auto folder = std::filesystem::path(testing::TempDir()) / "generation_config_test";
   std::filesystem::create_directories(folder);
   std::ofstream(folder / "config.json") << plain().dump();
   std::ofstream(folder / "generation_config.json") << R"({"eos_token_id": [2, 7]})";
