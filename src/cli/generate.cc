@@ -42,20 +42,27 @@ std::vector<GenerateRequest> make_requests(const std::vector<std::string>& promp
   return requests;
 }
 
+std::vector<std::int32_t> whole_sequence(const GenerateRequest& request, const GeneratedSequence& generated) {
+  std::vector<std::int32_t> tokens = request.prompt;
+  tokens.insert(tokens.end(), generated.tokens.begin(), generated.tokens.end());
+  return tokens;
+}
+
 nlohmann::json result_json(const GenerateReport& run, const std::vector<GenerateRequest>& requests,
                            const Tokenizer& tokenizer, Nanoseconds load_time) {
   nlohmann::json sequences = nlohmann::json::array(), devices = nlohmann::json::array();
   std::int64_t generated = 0, steps = 0;
   for (std::size_t i = 0; i < requests.size(); ++i) {
-    const auto fresh = std::ssize(run.tokens[i]) - std::ssize(requests[i].prompt);
+    const auto fresh = std::ssize(run.sequences[i].tokens);
     generated += fresh;
     steps = std::max<std::int64_t>(steps, fresh);
+    const auto tokens = whole_sequence(requests[i], run.sequences[i]);
     sequences.push_back({{"prompt_tokens", requests[i].prompt.size()},
-                         {"tokens", run.tokens[i]},
-                         {"text", tokenizer.decode(run.tokens[i])}});
+                         {"tokens", tokens},
+                         {"text", tokenizer.decode(tokens)}});
   }
   for (const auto& device : run.devices) devices.push_back(to_json(device));
-  const double seconds = to_seconds(run.time), first = to_seconds(run.time_to_first_token);
+  const double seconds = to_seconds(run.time), first = to_seconds(run.sequences.front().first_token);
   return {{"status", "ok"},
           {"sequences", sequences},
           {"generated_tokens", generated},
@@ -82,14 +89,16 @@ void generate(const GenerateOptions& options) {
 
   const auto engine = make_engine("batchscope");
   const Nanoseconds load_time = engine->load(source, placement);
-  const GenerateReport run = engine->generate(requests, settings, nullptr);
+  const GenerateReport run = engine->generate(requests, settings, nullptr, {});
 
   const auto json = result_json(run, requests, *tokenizer, load_time);
   if (!options.json.empty())
     write_output(options.json, json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
   if (options.json == "-") return;
-  for (const auto& tokens : run.tokens)
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const auto tokens = whole_sequence(requests[i], run.sequences[i]);
     print(options.ids ? nlohmann::json(tokens).dump() + "\n" : tokenizer->decode(tokens) + "\n");
+  }
 }
 
 }  // namespace

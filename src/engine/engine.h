@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -57,17 +58,40 @@ struct ScoreReport {
   std::vector<LedgerEntry> ledger;  // collectives by kind and phase, all ranks
 };
 
+// How the next token is chosen: the most probable one at temperature 0; else drawn from softmax(logits / temperature),
+// cut to the most probable tokens that together have `top_p` (nucleus sampling: Holtzman et al. 2020).
+struct Sampling {
+  double temperature = 0;
+  double top_p = 1;
+  std::uint64_t seed = 0;  // equal seeds draw equal tokens, whatever the layout
+};
+
 struct GenerateRequest {
-  std::vector<std::int32_t> prompt;
-  std::int64_t new_tokens = 0;
+  std::vector<std::int32_t> prompt;  // at least one token
+  std::int64_t new_tokens = 0;       // at most
+  Nanoseconds arrival{0};            // since the begin of the run; not served earlier
+  bool stop_at_eos = true;           // false: new_tokens are generated, whatever they are
+  Sampling sampling = {};
+};
+
+// What became of a request; instants since the begin of the run.
+struct GeneratedSequence {
+  std::vector<std::int32_t> tokens;  // generated, without the prompt
+  Nanoseconds arrival{0}, admitted{0}, first_token{0}, end{0};
 };
 
 struct GenerateReport {
-  std::vector<std::vector<std::int32_t>> tokens;  // prompt and what was generated, one a request
-  Nanoseconds time_to_first_token{0};
+  std::vector<GeneratedSequence> sequences;  // one a request, in the order of the requests
+  TokenCounts tokens;                        // requested: prompts and generated ones
+  std::int64_t steps = 0;                    // passes through the model
+  std::vector<Nanoseconds> step_times;
   Nanoseconds time{0};
   std::vector<DeviceReport> devices;
+  std::vector<LedgerEntry> ledger;
 };
+
+// Called with each token as soon as it is known, in the order of generation; from one thread at a time.
+using TokenSink = std::function<void(std::size_t request, std::int32_t token)>;
 
 // What an engine can do; asked before a study is started.
 struct Capabilities {
@@ -86,8 +110,9 @@ class Engine {
   virtual Nanoseconds load(const ModelSource& model, const Placement& placement) = 0;
   // Settings that may change between runs of one loaded model.
   virtual ScoreReport score(std::span<const ScoreRequest> requests, const RunSettings& settings, PhaseSink* phases) = 0;
+  // At most `settings.batch` sequences at a time.
   virtual GenerateReport generate(std::span<const GenerateRequest> requests, const RunSettings& settings,
-                                  PhaseSink* phases) = 0;
+                                  PhaseSink* phases, const TokenSink& on_token) = 0;
 };
 
 // The engine of that name ("batchscope" is ours); InputError for an unknown one.

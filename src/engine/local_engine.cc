@@ -164,32 +164,37 @@ ScoreReport LocalEngine::score(std::span<const ScoreRequest> requests, const Run
 }
 
 GenerateReport LocalEngine::generate(std::span<const GenerateRequest> requests, const RunSettings& settings,
-                                     PhaseSink* phases) {
+                                     PhaseSink* phases, const TokenSink& on_token) {
   for (const auto& request : requests)
     if (request.prompt.empty()) throw InputError("a prompt has no token; give some text");
   prepare(settings);
   GenerateReport run;
-  run.tokens.resize(requests.size());
+  run.sequences.resize(requests.size());
   on_every_rank([&](RankState& state) { begin_measuring(state); });
-  std::vector<Nanoseconds> first_token(ranks_.size(), Nanoseconds::max());
   const auto batch = static_cast<std::size_t>(settings.batch);
   const auto replicas = static_cast<std::size_t>(placement_.layout.replicas());
   const Nanoseconds begin = monotonic_clock().now();
   on_every_rank([&](RankState& state) {
     const auto replica = static_cast<std::size_t>(state.rank->place().replica);
-    Nanoseconds& first = first_token[static_cast<std::size_t>(&state - ranks_.data())];
     for (std::size_t at = replica * batch; at < requests.size(); at += replicas * batch) {
       const auto part = requests.subspan(at, std::min(batch, requests.size() - at));
       const PhaseScope phase(phases, "generate", state.rank->device().name(), batch_detail(at / batch, part.size()));
+      Nanoseconds first{0};
       auto tokens = state.rank->generate(part, config_.eos_tokens, settings,
-                                         [&] { first = std::min(first, monotonic_clock().now()); });
-      if (state.rank->holds_results())
-        std::move(tokens.begin(), tokens.end(), run.tokens.begin() + static_cast<std::ptrdiff_t>(at));
+                                         [&] { first = monotonic_clock().now() - begin; });
+      if (!state.rank->holds_results()) continue;
+      for (std::size_t i = 0; i < part.size(); ++i) {
+        GeneratedSequence& sequence = run.sequences[at + i];
+        sequence.tokens.assign(tokens[i].begin() + std::ssize(part[i].prompt), tokens[i].end());
+        sequence.first_token = first;
+        sequence.end = monotonic_clock().now() - begin;
+        if (on_token)
+          for (const std::int32_t token : sequence.tokens) on_token(at + i, token);
+      }
     }
     state.cpu = thread_cpu_time() - state.before.cpu;
   });
   run.time = monotonic_clock().now() - begin;
-  run.time_to_first_token = *std::min_element(first_token.begin(), first_token.end()) - begin;
   run.devices = report_devices(run.time);
   return run;
 }

@@ -16,8 +16,8 @@ class LocalEngine : public Engine {
   Capabilities capabilities() const override;
   Nanoseconds load(const ModelSource& model, const Placement& placement) override;
   ScoreReport score(std::span<const ScoreRequest> requests, const RunSettings& settings, PhaseSink* phases) override;
-  GenerateReport generate(std::span<const GenerateRequest> requests, const RunSettings& settings,
-                          PhaseSink* phases) override;
+  GenerateReport generate(std::span<const GenerateRequest> requests, const RunSettings& settings, PhaseSink* phases,
+                          const TokenSink& on_token) override;
 
  private:
   // What the counters said before a run.

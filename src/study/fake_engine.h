@@ -54,7 +54,10 @@ class FakeEngine : public Engine {
     return report;
   }
 
-  GenerateReport generate(std::span<const GenerateRequest>, const RunSettings&, PhaseSink*) override { return {}; }
+  GenerateReport generate(std::span<const GenerateRequest>, const RunSettings&, PhaseSink*,
+                          const TokenSink&) override {
+    return {};
+  }
 
  private:
   void make_trouble(std::int64_t batch) const {
