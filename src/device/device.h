@@ -37,6 +37,10 @@ class Device {
     run(work, typeid(Op), &op);
   }
 
+  // How many rows of a weight [rows, columns] this device's GEMM wants in a panel (Tensor::panel); 0: none. Where a weight
+  // is cut into parts, `rows` is what divides all of them.
+  virtual std::int64_t weight_panel(DType, std::int64_t /*rows*/, std::int64_t /*columns*/) const { return 0; }
+
   // Host to device, converting to the tensor's dtype; shapes are equal.
   virtual void upload(const HostMatrix& from, const Tensor& to) = 0;
   // Device to host: every element as a float, row by row.

@@ -222,10 +222,10 @@ void Forward::mlp(const Step& step, const LayerWeights& w) {
   const std::int64_t tokens = step.batch.rows(), width = share_.intermediate.size();
   const Tensor gate_up = allocate("gate and up", dtype_, tokens, 2 * width);
   if (step.fusion.swiglu) {
-    const Tensor gate = gate_up.column_range(0, width);
+    const Tensor activated = allocate("activated", dtype_, tokens, width);  // in one piece, as GEMMs read it best
     linear(device_, step.h, w.gate_up, w.gate_up_bias, gate_up);
-    swiglu(device_, gate, gate_up.column_range(width, width));
-    linear(device_, gate, w.down, w.down_bias, step.h);
+    swiglu(device_, gate_up.column_range(0, width), gate_up.column_range(width, width), activated);
+    linear(device_, activated, w.down, w.down_bias, step.h);
     return;
   }
   const Tensor gate{gate_up.data, dtype_, tokens, width, width};  // two contiguous halves of the same buffer

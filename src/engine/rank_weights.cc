@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -38,6 +39,19 @@ Tensor RankWeights::allocate(std::string_view what, std::int64_t rows, std::int6
   return device_.arena().allocate(what, MemoryUse::weights, dtype_, rows, columns);
 }
 
+// A projection in the form that the device's GEMM reads best; `parts`: the rows of each part that is used alone.
+Tensor RankWeights::allocate_projection(std::string_view what, std::initializer_list<std::int64_t> parts,
+                                        std::int64_t columns) {
+  std::int64_t rows = 0, divisor = 0;
+  for (const std::int64_t part : parts) {
+    rows += part;
+    divisor = std::gcd(divisor, part);
+  }
+  Tensor tensor = allocate(what, rows, columns);
+  tensor.panel = device_.weight_panel(dtype_, divisor, columns);
+  return tensor;
+}
+
 void RankWeights::add_part(std::string name, std::int64_t rows, std::int64_t columns, Range row_share,
                            Range column_share, const Tensor& to) {
   parts_.push_back({.source = {std::move(name), rows, columns},
@@ -52,19 +66,21 @@ void RankWeights::add_vector(std::string name, std::int64_t columns, Range share
 void RankWeights::add_embedding_and_projection() {
   const bool first = place_.stage == 0, last = place_.stage == layout_.stages() - 1;
   const std::int64_t hidden = config_.hidden, vocabulary = config_.vocabulary;
+  const Range share = vocabulary_range(config_, layout_.shards(), place_.shard);
+  const bool tied_here = config_.tied_embeddings && first && last;
   if (first) {
-    embedding = allocate("embedding", vocabulary, hidden);
+    embedding = tied_here ? allocate_projection("embedding", {share.begin, share.size(), vocabulary - share.end}, hidden)
+                          : allocate("embedding", vocabulary, hidden);
     add_part("model.embed_tokens.weight", vocabulary, hidden, all_of(vocabulary), all_of(hidden), embedding);
   }
   if (!last) return;
   final_norm = allocate("final norm", 1, hidden);
   add_vector("model.norm.weight", hidden, all_of(hidden), final_norm);
-  const Range share = vocabulary_range(config_, layout_.shards(), place_.shard);
-  if (config_.tied_embeddings && first) {
+  if (tied_here) {
     projection = embedding.row_range(share.begin, share.size());
     return;
   }
-  projection = allocate("vocabulary projection", share.size(), hidden);
+  projection = allocate_projection("vocabulary projection", {share.size()}, hidden);
   add_part(config_.tied_embeddings ? "model.embed_tokens.weight" : "lm_head.weight", vocabulary, hidden, share,
            all_of(hidden), projection);
 }
@@ -86,11 +102,11 @@ void RankWeights::add_attention(std::int64_t layer, LayerWeights& w) {
   const Range q = times(share.heads, config_.head_dim), kv = times(share.kv_heads, config_.head_dim);
   const std::int64_t all_q = config_.heads * config_.head_dim, all_kv = config_.kv_heads * config_.head_dim;
   const std::int64_t width = q.size() + 2 * kv.size();
-  w.qkv = allocate("query, key and value projections", width, hidden);
+  w.qkv = allocate_projection("query, key and value projections", {q.size(), kv.size(), kv.size()}, hidden);
   w.q = w.qkv.row_range(0, q.size());
   w.k = w.qkv.row_range(q.size(), kv.size());
   w.v = w.qkv.row_range(q.size() + kv.size(), kv.size());
-  w.attention_out = allocate("attention output projection", hidden, q.size());
+  w.attention_out = allocate_projection("attention output projection", {hidden}, q.size());
   add_part(name_of(layer, "self_attn.q_proj.weight"), all_q, hidden, q, all_of(hidden), w.q);
   add_part(name_of(layer, "self_attn.k_proj.weight"), all_kv, hidden, kv, all_of(hidden), w.k);
   add_part(name_of(layer, "self_attn.v_proj.weight"), all_kv, hidden, kv, all_of(hidden), w.v);
@@ -119,10 +135,10 @@ void RankWeights::add_attention(std::int64_t layer, LayerWeights& w) {
 void RankWeights::add_mlp(std::int64_t layer, LayerWeights& w) {
   const Range share = layer_share(config_, layout_.shards(), place_.shard).intermediate;
   const std::int64_t hidden = config_.hidden, intermediate = config_.intermediate, width = share.size();
-  w.gate_up = allocate("gate and up projections", 2 * width, hidden);
+  w.gate_up = allocate_projection("gate and up projections", {width, width}, hidden);
   w.gate = w.gate_up.row_range(0, width);
   w.up = w.gate_up.row_range(width, width);
-  w.down = allocate("down projection", hidden, width);
+  w.down = allocate_projection("down projection", {hidden}, width);
   add_part(name_of(layer, "mlp.gate_proj.weight"), intermediate, hidden, share, all_of(hidden), w.gate);
   add_part(name_of(layer, "mlp.up_proj.weight"), intermediate, hidden, share, all_of(hidden), w.up);
   add_part(name_of(layer, "mlp.down_proj.weight"), hidden, intermediate, all_of(hidden), share, w.down);
@@ -149,7 +165,8 @@ void RankWeights::load(const WeightSource& source) {
 // A few rows at a time: what a source has to convert stays in the cache until it is uploaded.
 void RankWeights::load_part(const WeightSource& source, const Part& part, std::vector<std::byte>& scratch) {
   constexpr std::int64_t elements = 1 << 17;  // half a MiB of f32
-  const std::int64_t step = std::max<std::int64_t>(1, elements / std::max<std::int64_t>(part.to.columns, 1));
+  const std::int64_t unit = std::max<std::int64_t>(part.to.panel, 1);
+  const std::int64_t step = unit * std::max<std::int64_t>(1, elements / std::max<std::int64_t>(unit * part.to.columns, 1));
   for (std::int64_t begin = 0; begin < part.to.rows; begin += step) {
     Slice slice = part.slice;
     slice.row_begin += begin;

@@ -1,6 +1,7 @@
 // The weights one rank holds: allocated from the configuration alone, filled from a checkpoint slice by slice.
 #pragma once
 
+#include <initializer_list>
 #include <vector>
 
 #include "device/device.h"
@@ -47,6 +48,7 @@ class RankWeights {
     Tensor to;
   };
   Tensor allocate(std::string_view what, std::int64_t rows, std::int64_t columns);
+  Tensor allocate_projection(std::string_view what, std::initializer_list<std::int64_t> parts, std::int64_t columns);
   void add_part(std::string name, std::int64_t rows, std::int64_t columns, Range row_share, Range column_share,
                 const Tensor& to);
   void add_vector(std::string name, std::int64_t columns, Range share, const Tensor& to);

@@ -35,10 +35,10 @@ Tensor span_rows(const Tensor& x, const KeySpan& span) { return x.row_range(span
 
 template <class T>
 void softmax_row(T* row, std::int64_t count) {
-  with_float_row(row, count, [&](float* x) {
-    const float largest = row_largest(x, count);
-    row_exp(x, count, largest, 1.0f / row_sum_exp(x, count, largest));
-  });
+  float* x = float_row<0>(row, count);
+  const float largest = row_largest(x, count);
+  row_scale(x, count, 1.0f / row_exp(x, count, largest));
+  store_row(x, row, count);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "ops/attention.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
+#include "ops/gemm_cpu.h"
 #include "ops/kernels_cpu.h"
 #include "ops/linear.h"
 #include "ops/log_softmax.h"
@@ -38,6 +39,7 @@ CpuKernels cpu_kernels() {
   kernels.add<SumExpAndTarget, sum_exp_and_target_cpu>();
   kernels.add<TargetLogProbability, target_log_probability_cpu>();
   kernels.add<RowArgMax, row_argmax_cpu>();
+  kernels.weight_panel = gemm_panel;
   return kernels;
 }
 

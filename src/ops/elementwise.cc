@@ -30,9 +30,10 @@ void multiply(Device& device, const Tensor& x, const Tensor& y) {
   device.launch({"multiply", 1.0 * static_cast<double>(x.elements()), 3 * x.bytes()}, Multiply{x, y});
 }
 
-void swiglu(Device& device, const Tensor& gate, const Tensor& up) {
+void swiglu(Device& device, const Tensor& gate, const Tensor& up, const Tensor& out) {
   check_same_shape(gate, up);
-  device.launch({"swiglu", 5.0 * static_cast<double>(gate.elements()), 3 * gate.bytes()}, SwiGlu{gate, up});
+  check_same_shape(gate, out);
+  device.launch({"swiglu", 5.0 * static_cast<double>(gate.elements()), 3 * gate.bytes()}, SwiGlu{gate, up, out});
 }
 
 }  // namespace batchscope

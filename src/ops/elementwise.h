@@ -33,11 +33,12 @@ struct Multiply {
 };
 void multiply(Device& device, const Tensor& x, const Tensor& y);
 
-// gate = silu(gate) * up, in one pass
+// out = silu(gate) * up, in one pass
 struct SwiGlu {
   Tensor gate;  // [tokens, intermediate]
   Tensor up;    // [tokens, intermediate]
+  Tensor out;   // [tokens, intermediate], may be gate
 };
-void swiglu(Device& device, const Tensor& gate, const Tensor& up);
+void swiglu(Device& device, const Tensor& gate, const Tensor& up, const Tensor& out);
 
 }  // namespace batchscope

@@ -70,7 +70,10 @@ TEST(Elementwise, SwiGluIsSiluThenMultiply) {
       const Tensor plain = device.copy(gate), fused = device.copy(gate, gap);
       silu(device, plain);
       multiply(device, plain, up);
-      swiglu(device, fused, up);
+      swiglu(device, fused, up, fused);
+      const Tensor apart = device.empty(dtype, rows, 43);
+      swiglu(device, gate, up, apart);
+      EXPECT_EQ(device.read(apart).values, device.read(fused).values);
       expect_near(device.read(fused), combined(a, b, [](double g, double u) { return silu_of(g) * u; }),
                   roundoff(dtype) + 7 * roundoff(DType::f32));
       // The plain steps round twice, the fused form once: three roundings apart at most.
@@ -83,7 +86,7 @@ TEST(Elementwise, ShapesMustAgree) {
   TestDevice device;
   const Tensor x = device.empty(DType::f32, 2, 3), y = device.empty(DType::f32, 3, 2);
   EXPECT_THROW(add(device, x, y), std::logic_error);
-  EXPECT_THROW(swiglu(device, x, y), std::logic_error);
+  EXPECT_THROW(swiglu(device, x, y, x), std::logic_error);
   EXPECT_THROW(silu(device, device.empty(DType::f16, 1, 1)), std::logic_error);
 }
 

@@ -1,4 +1,4 @@
-// gemm_cpu on oneDNN: sgemm for f32 (any shape, nothing to prepare), a matmul primitive for bf16 (oneDNN caches it).
+// gemm_cpu on oneDNN: sgemm for f32 (any shape, nothing to prepare), matmul primitives for bf16 and for weights.
 #include "ops/gemm_cpu.h"
 
 #include "base/check.h"
@@ -7,7 +7,10 @@
 #ifndef BATCHSCOPE_WITHOUT_OPENMP
 #include <omp.h>
 
+#include <array>
+#include <map>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <string_view>
 #endif
 
 namespace batchscope {
@@ -33,60 +36,158 @@ void multiply(const CpuContext&, const Tensor& a, const Tensor& b, Transpose tra
   for_dtype(a.dtype, [&]<class T>(T) { multiply<T>(a, b, transpose_b, scale, out, accumulate); });
 }
 
+void multiply_weight(const CpuContext& context, const Tensor& a, const Tensor& weight, const Tensor& bias,
+                     const Tensor& out) {
+  const bool biased = bias.elements() > 0;
+  if (biased) {
+    for_dtype(out.dtype, [&]<class T>(T) {
+      for (std::int64_t row = 0; row < out.rows; ++row) std::copy_n(bias.row<T>(0), out.columns, out.row<T>(row));
+    });
+  }
+  multiply(context, a, weight, Transpose::yes, 1.0f, out, biased);
+}
+
+std::int64_t panel_that_is_read(DType, std::int64_t, std::int64_t) { return 0; }
+
 #else
 
-void multiply_f32(const Tensor& a, const Tensor& b, Transpose transpose_b, float scale, const Tensor& out,
-                  bool accumulate) {
-  const auto status = dnnl_sgemm('N', transpose_b == Transpose::yes ? 'T' : 'N', out.rows, out.columns, a.columns,
-                                 scale, a.row<float>(0), a.stride, b.row<float>(0), b.stride, accumulate ? 1.0f : 0.0f,
-                                 out.row<float>(0), out.stride);
-  CHECK_THAT(status == dnnl_success, "oneDNN multiplies [{}, {}] by {} columns", a.rows, a.columns, out.columns);
+using dnnl::memory;
+
+// What a product is made for; everything but the addresses.
+struct Product {
+  std::int64_t m = 0, n = 0, k = 0;
+  DType dtype = DType::f32;
+  std::int64_t a_stride = 0, b_stride = 0, out_stride = 0;
+  Transpose transpose_b = Transpose::yes;
+  std::int64_t panel = 0;  // of b
+  bool biased = false;
+  float scale = 1;
+  bool accumulate = false;
+  auto operator<=>(const Product&) const = default;
+};
+
+const dnnl::engine& cpu_engine() {
+  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
+
+memory::data_type type_of(DType dtype) { return dtype == DType::f32 ? memory::data_type::f32 : memory::data_type::bf16; }
+
+// oneDNN's names of the panels: of [k, n], blocks of 16 k (32 in bf16, in pairs) by `panel` n.
+struct PanelFormat {
+  std::int64_t panel;
+  memory::format_tag f32, bf16;
+};
+using tag = memory::format_tag;
+constexpr std::array panel_formats{PanelFormat{64, tag::BA16a64b, tag::BA16a64b2a},
+                                   PanelFormat{48, tag::BA16a48b, tag::BA16a48b2a},
+                                   PanelFormat{32, tag::BA16a32b, tag::BA16a32b2a},
+                                   PanelFormat{16, tag::BA16a16b, tag::BA16a16b2a}};
+constexpr std::int64_t panel_columns(DType dtype) { return dtype == DType::f32 ? 16 : 32; }
+
+memory::desc b_desc(const Product& p) {
+  const memory::dims dims{p.k, p.n};
+  for (const PanelFormat& format : panel_formats)
+    if (p.panel == format.panel) return {dims, type_of(p.dtype), p.dtype == DType::f32 ? format.f32 : format.bf16};
+  return {dims, type_of(p.dtype),
+          p.transpose_b == Transpose::yes ? memory::dims{1, p.b_stride} : memory::dims{p.b_stride, 1}};
 }
 
 // oneDNN 3 has other constructors than oneDNN 2.
-dnnl::matmul::primitive_desc matmul_of(const dnnl::memory::desc& a, const dnnl::memory::desc& b,
-                                       const dnnl::memory::desc& out, float scale, bool accumulate,
-                                       const dnnl::engine& engine) {
+dnnl::matmul::primitive_desc describe(const Product& p) {
+  const auto type = type_of(p.dtype);
   const auto linear = dnnl::algorithm::eltwise_linear;
+  const memory::desc a({p.m, p.k}, type, memory::dims{p.a_stride, 1}), b = b_desc(p);
+  const memory::desc out({p.m, p.n}, type, memory::dims{p.out_stride, 1});
+  const memory::desc bias = p.biased ? memory::desc({1, p.n}, type, memory::dims{p.n, 1}) : memory::desc();
   dnnl::primitive_attr attributes;
   dnnl::post_ops after;
 #if DNNL_VERSION_MAJOR >= 3
-  if (scale != 1.0f) after.append_eltwise(linear, scale, 0.0f);
-  if (accumulate) after.append_sum();
+  if (p.scale != 1.0f) after.append_eltwise(linear, p.scale, 0.0f);
+  if (p.accumulate) after.append_sum();
   attributes.set_post_ops(after);
-  return {engine, a, b, out, attributes};
+  return {cpu_engine(), a, b, bias, out, attributes};
 #else
-  if (scale != 1.0f) after.append_eltwise(1.0f, linear, scale, 0.0f);
-  if (accumulate) after.append_sum();
+  if (p.scale != 1.0f) after.append_eltwise(1.0f, linear, p.scale, 0.0f);
+  if (p.accumulate) after.append_sum();
   attributes.set_post_ops(after);
-  return {{a, b, out}, attributes, engine};
+  return {{a, b, bias, out}, attributes, cpu_engine()};
 #endif
 }
 
-void multiply_bf16(const Tensor& a, const Tensor& b, Transpose transpose_b, float scale, const Tensor& out,
-                   bool accumulate) {
-  using dnnl::memory;
-  thread_local const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  thread_local dnnl::stream stream(engine);
-  const auto bf16 = memory::data_type::bf16;
-  const memory::desc a_desc({a.rows, a.columns}, bf16, memory::dims{a.stride, 1});
-  const memory::desc b_desc({a.columns, out.columns}, bf16,
-                            transpose_b == Transpose::yes ? memory::dims{1, b.stride} : memory::dims{b.stride, 1});
-  const memory::desc out_desc({out.rows, out.columns}, bf16, memory::dims{out.stride, 1});
-  const dnnl::matmul product(matmul_of(a_desc, b_desc, out_desc, scale, accumulate, engine));
-  product.execute(stream, {{DNNL_ARG_SRC, memory(a_desc, engine, a.data)},
-                           {DNNL_ARG_WEIGHTS, memory(b_desc, engine, b.data)},
-                           {DNNL_ARG_DST, memory(out_desc, engine, out.data)}});
+// A primitive with its memory objects, whose addresses change from call to call.
+struct Ready {
+  explicit Ready(const dnnl::matmul::primitive_desc& desc)
+      : matmul(desc),
+        a(desc.src_desc(), cpu_engine(), nullptr),
+        b(desc.weights_desc(), cpu_engine(), nullptr),
+        bias(desc.bias_desc(), cpu_engine(), nullptr),
+        out(desc.dst_desc(), cpu_engine(), nullptr) {}
+  dnnl::matmul matmul;
+  memory a, b, bias, out;
+};
+
+// The calling thread's primitives: asking oneDNN for one costs as much as a small product. Batches come in many lengths,
+// so the oldest are not kept for ever.
+const Ready& ready(const Product& product) {
+  constexpr std::size_t most = 512;
+  thread_local std::map<Product, Ready> known;
+  if (const auto found = known.find(product); found != known.end()) return found->second;
+  if (known.size() >= most) known.clear();
+  return known.emplace(product, Ready(describe(product))).first->second;
+}
+
+void execute(const Product& product, const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& out) {
+  thread_local dnnl::stream stream(cpu_engine());
+  Ready r = ready(product);  // handles to shared objects
+  r.a.set_data_handle(a.data);
+  r.b.set_data_handle(b.data);
+  r.out.set_data_handle(out.data);
+  std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, r.a}, {DNNL_ARG_WEIGHTS, r.b}, {DNNL_ARG_DST, r.out}};
+  if (product.biased) {
+    r.bias.set_data_handle(bias.data);
+    arguments.emplace(DNNL_ARG_BIAS, r.bias);
+  }
+  r.matmul.execute(stream, arguments);
   stream.wait();
 }
 
 void multiply(const CpuContext& context, const Tensor& a, const Tensor& b, Transpose transpose_b, float scale,
               const Tensor& out, bool accumulate) {
   omp_set_num_threads(context.threads);  // of this worker alone: the setting is the calling thread's
-  if (a.dtype == DType::f32)
-    multiply_f32(a, b, transpose_b, scale, out, accumulate);
-  else
-    multiply_bf16(a, b, transpose_b, scale, out, accumulate);
+  if (a.dtype == DType::bf16)
+    return execute({.m = out.rows, .n = out.columns, .k = a.columns, .dtype = a.dtype, .a_stride = a.stride,
+                    .b_stride = b.stride, .out_stride = out.stride, .transpose_b = transpose_b, .scale = scale,
+                    .accumulate = accumulate},
+                   a, b, {}, out);
+  const auto status = dnnl_sgemm('N', transpose_b == Transpose::yes ? 'T' : 'N', out.rows, out.columns, a.columns,
+                                 scale, a.row<float>(0), a.stride, b.row<float>(0), b.stride, accumulate ? 1.0f : 0.0f,
+                                 out.row<float>(0), out.stride);
+  CHECK_THAT(status == dnnl_success, "oneDNN multiplies [{}, {}] by {} columns", a.rows, a.columns, out.columns);
+}
+
+void multiply_weight(const CpuContext& context, const Tensor& a, const Tensor& weight, const Tensor& bias,
+                     const Tensor& out) {
+  omp_set_num_threads(context.threads);
+  execute({.m = out.rows, .n = out.columns, .k = a.columns, .dtype = a.dtype, .a_stride = a.stride,
+           .b_stride = weight.stride, .out_stride = out.stride, .panel = weight.panel, .biased = bias.elements() > 0},
+          a, weight, bias, out);
+}
+
+// Panels are of use only to the kernels that oneDNN has for newer CPUs; others would read them element by element.
+std::int64_t panel_that_is_read(DType dtype, std::int64_t rows, std::int64_t columns) {
+  if (columns % panel_columns(dtype) != 0) return 0;
+  for (const PanelFormat& format : panel_formats) {
+    if (rows % format.panel != 0) continue;
+    const Product product{.m = 16, .n = rows, .k = columns, .dtype = dtype, .a_stride = columns, .b_stride = columns,
+                          .out_stride = rows, .panel = format.panel};
+    try {
+      return std::string_view(describe(product).impl_info_str()).starts_with("brg") ? format.panel : 0;
+    } catch (const dnnl::error&) {
+      return 0;
+    }
+  }
+  return 0;
 }
 
 #endif
@@ -96,7 +197,19 @@ void multiply(const CpuContext& context, const Tensor& a, const Tensor& b, Trans
 void gemm_cpu(const CpuContext& context, const Tensor& a, const Tensor& b, Transpose transpose_b, float scale,
               const Tensor& out, bool accumulate) {
   CHECK_THAT(a.dtype == b.dtype && a.dtype == out.dtype, "a product is of one dtype");
+  CHECK_EQUAL(b.panel, 0, "panels are weights'");
   if (out.elements() > 0) multiply(context, a, b, transpose_b, scale, out, accumulate);
+}
+
+void gemm_weight_cpu(const CpuContext& context, const Tensor& a, const Tensor& weight, const Tensor& bias,
+                     const Tensor& out) {
+  CHECK_THAT(a.dtype == weight.dtype && a.dtype == out.dtype, "a product is of one dtype");
+  if (out.elements() > 0) multiply_weight(context, a, weight, bias, out);
+}
+
+std::int64_t gemm_panel(DType dtype, std::int64_t rows, std::int64_t columns) {
+  if (rows == 0 || columns == 0 || (dtype != DType::f32 && dtype != DType::bf16)) return 0;
+  return panel_that_is_read(dtype, rows, columns);
 }
 
 }  // namespace batchscope

@@ -12,9 +12,7 @@ namespace batchscope {
 void row_max_cpu(const CpuContext& context, const RowMax& op) {
   for_dtype(op.logits.dtype, [&]<class T>(T) {
     parallel_for(context, op.logits.rows, [&](std::int64_t row) {
-      const T* logits = op.logits.row<T>(row);
-      with_float_row(logits, op.logits.columns,
-                     [&](const float* x) { op.out.row<float>(0)[row] = row_largest(x, op.logits.columns); });
+      op.out.row<float>(0)[row] = row_largest(float_row<0>(op.logits.row<T>(row), op.logits.columns), op.logits.columns);
     });
   });
 }
@@ -24,11 +22,9 @@ void sum_exp_and_target_cpu(const CpuContext& context, const SumExpAndTarget& op
     parallel_for(context, op.logits.rows, [&](std::int64_t row) {
       const float largest = op.largest.row<float>(0)[row];
       const std::int64_t target = op.targets.row<std::int32_t>(0)[row] - op.vocabulary_begin;
-      const T* logits = op.logits.row<T>(row);
-      with_float_row(logits, op.logits.columns, [&](const float* x) {
-        op.out.row<float>(0)[row] = row_sum_exp(x, op.logits.columns, largest);
-        op.out.row<float>(1)[row] = target >= 0 && target < op.logits.columns ? x[target] : 0;
-      });
+      const float* logits = float_row<0>(op.logits.row<T>(row), op.logits.columns);
+      op.out.row<float>(0)[row] = row_sum_exp(logits, op.logits.columns, largest);
+      op.out.row<float>(1)[row] = target >= 0 && target < op.logits.columns ? logits[target] : 0;
     });
   });
 }

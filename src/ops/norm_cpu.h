@@ -1,27 +1,21 @@
-// RMSNorm of one row, for the plain norm and the ops that it is fused into.
+// RMSNorm of one row of floats, for the plain norm and the ops that it is fused into.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 
-#include "ops/element.h"
+#include "ops/row_math.h"
 
 namespace batchscope {
 
-// Adds y (if any) to x, then normalises the row into out, which may be x.
-template <class T, class Weight>
-void norm_row(T* x, const T* y, const Weight* weight, float epsilon, T* out, std::int64_t width) {
-  float squares = 0;
-  for (std::int64_t i = 0; i < width; ++i) {
-    if (y != nullptr) store(x[i], load(x[i]) + load(y[i]));
-    squares += load(x[i]) * load(x[i]);
-  }
-  const float scale = 1.0f / std::sqrt(squares / static_cast<float>(width) + epsilon);
-  for (std::int64_t i = 0; i < width; ++i) {
-    T normed;
-    store(normed, load(x[i]) * scale);
-    store(out[i], load(normed) * load(weight[i]));
-  }
+// Normalises the row in place; T is the dtype that its elements are rounded to before the weights scale them. The result
+// is not rounded.
+template <class T>
+void norm_row(float* row, const T* weight, float epsilon, std::int64_t width) {
+  const float mean_square = row_sum_squares(row, width) / static_cast<float>(width);
+  row_scale(row, width, 1.0f / std::sqrt(mean_square + epsilon));
+  round_row<T>(row, width);
+  row_multiply(row, float_row<3>(weight, width), width);
 }
 
 }  // namespace batchscope

@@ -1,150 +1,216 @@
-// QK norm, RoPE and attention in one, on the CPU: tiles of queries against tiles of keys, the softmax kept running.
+// QK norm, RoPE and attention in one, on the CPU: tiles of queries, of all the heads that read one KV head, against tiles
+// of keys, with the softmax kept running.
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "device/cpu/parallel_for.h"
 #include "ops/attention.h"
 #include "ops/kernels_cpu.h"
 #include "ops/norm_cpu.h"
-#include "ops/rope_cpu.h"
-#include "ops/row_math.h"
+#include "ops/tile_gemm.h"
 
 namespace batchscope {
 namespace {
 
-constexpr std::int64_t tile = 32;  // queries and keys a tile
+constexpr std::int64_t tile_rows = 64;  // a row is a query of one head
+constexpr std::int64_t tile_keys = 64;
 constexpr std::int64_t widest = RopeAttention::largest_head_dim;
+// From here on keys are transposed, so that many rows meet them at once; fewer rows take them as they lie.
+constexpr std::int64_t many_rows = 8;
 
-// What a tile of queries has gathered so far; plays the part of a GPU's shared memory.
+// What a tile has gathered so far; plays the part of a GPU's shared memory. Rows of heads are `stride` apart: head_dim
+// in whole lanes, zeros behind.
 struct alignas(64) Tile {
-  float query[tile][widest];  // normed, rotated and scaled
-  float out[tile][widest];    // weighted values, not yet divided by `sum`
-  float largest[tile];        // of the scores seen
-  float sum[tile];            // of exp(score - largest)
-  float key[widest][tile];    // transposed, so that scores are made a row of keys at a time
-  float value[tile][widest];
-  float score[tile];
+  float query[tile_rows * widest];     // normed, rotated and scaled
+  float out[tile_rows * widest];       // weighted values, not yet divided by `sum`
+  float key[tile_keys * widest];       // [keys, stride], or transposed, [head_dim, tile_keys]
+  float value[tile_keys * widest];     // [keys, stride]
+  float score[tile_rows * tile_keys];  // [rows, tile_keys], then exp(score - largest)
+  float largest[tile_rows];            // of the scores seen
+  float sum[tile_rows];                // of exp(score - largest)
 };
 
-// One head in place: its norm, if the model has one, then RoPE. `token` is the row of its angles.
-template <class T, class Weight>
-void norm_and_rotate(const RopeAttention& op, T* head, const Tensor& weight, std::int64_t token) {
-  const std::int64_t half = op.cosine.columns;
-  if (weight.elements() > 0) norm_row<T>(head, nullptr, weight.row<Weight>(0), op.norm.epsilon, head, 2 * half);
-  rotate_head(head, op.cosine.row<float>(token), op.sine.row<float>(token), half);
-}
-
-template <class T>
-void rotate_new_keys(const CpuContext& context, const RopeAttention& op) {
-  const std::int64_t head_dim = op.shape.map.head_dim;
-  const std::int64_t kv_heads = op.k.columns / head_dim;
-  parallel_for(context, static_cast<std::int64_t>(op.shape.segments->size()), [&](std::int64_t index) {
-    const auto& segment = (*op.shape.segments)[static_cast<std::size_t>(index)];
-    const std::int64_t first_new = segment.own.begin + segment.own.count - segment.query_count;
-    for (std::int64_t i = 0; i < segment.query_count; ++i)
-      for (std::int64_t head = 0; head < kv_heads; ++head)
-        norm_and_rotate<T, T>(op, op.k.row<T>(first_new + i) + head * head_dim, op.norm.k, segment.query_begin + i);
-  });
-}
-
-template <class T>
-void load_queries(const RopeAttention& op, std::int64_t first, std::int64_t count, std::int64_t head, Tile& t) {
-  const std::int64_t head_dim = op.shape.map.head_dim;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
-  for (std::int64_t i = 0; i < count; ++i) {
-    const T* q = op.q.row<T>(first + i) + head * head_dim;
-    for (std::int64_t d = 0; d < head_dim; ++d) t.query[i][d] = load(q[d]);
-    norm_and_rotate<float, T>(op, t.query[i], op.norm.q, first + i);
-    for (std::int64_t d = 0; d < head_dim; ++d) t.query[i][d] *= scale;
-    std::fill_n(t.out[i], head_dim, 0.0f);
-    t.largest[i] = -std::numeric_limits<float>::infinity();
-    t.sum[i] = 0;
-  }
-}
-
-template <class T>
-void load_keys(const RopeAttention& op, std::int64_t first, std::int64_t count, std::int64_t kv_head, Tile& t) {
-  const std::int64_t head_dim = op.shape.map.head_dim;
-  for (std::int64_t j = 0; j < count; ++j) {
-    const T* k = op.k.row<T>(first + j) + kv_head * head_dim;
-    const T* v = op.v.row<T>(first + j) + kv_head * head_dim;
-    for (std::int64_t d = 0; d < head_dim; ++d) t.key[d][j] = load(k[d]);
-    for (std::int64_t d = 0; d < head_dim; ++d) t.value[j][d] = load(v[d]);
-  }
-}
-
-// Query i of the tile against keys [begin, end) of the tile.
-BATCHSCOPE_TARGET_CLONES
-void attend(Tile& t, std::int64_t i, std::int64_t begin, std::int64_t end, std::int64_t head_dim) {
-  std::fill_n(t.score, tile, 0.0f);
-  for (std::int64_t d = 0; d < head_dim; ++d)
-    for (std::int64_t j = 0; j < tile; ++j) t.score[j] += t.query[i][d] * t.key[d][j];
-  float largest = t.largest[i];
-  for (std::int64_t j = begin; j < end; ++j) largest = std::max(largest, t.score[j]);
-  const float shrink = std::exp(t.largest[i] - largest);
-  t.largest[i] = largest;
-  t.sum[i] *= shrink;
-  for (std::int64_t d = 0; d < head_dim; ++d) t.out[i][d] *= shrink;
-  row_exp(t.score + begin, end - begin, largest, 1.0f);
-  for (std::int64_t j = begin; j < end; ++j) {
-    t.sum[i] += t.score[j];
-    for (std::int64_t d = 0; d < head_dim; ++d) t.out[i][d] += t.score[j] * t.value[j][d];
-  }
-}
-
-// A tile of `queries` queries of a segment, from `query` on.
+// Queries [first, first + count) of a segment.
 struct QueryTile {
-  const AttentionSegment& segment;
-  std::int64_t query, queries;
-  std::int64_t kv_head;
+  const AttentionSegment* segment;
+  std::int64_t first, count;
 };
 
-// A tile of queries against a span of keys, the first of which is the segment's key `offset`.
+// One KV head's part of the op, on one tile of queries.
 template <class T>
-void attend_span(const RopeAttention& op, const KeySpan& span, std::int64_t offset, const QueryTile& at, Tile& t) {
-  // Of the span, what query i sees: [seen_from(i), seen_to(i)).
-  const auto seen_from = [&](std::int64_t i) { return op.shape.first_key(at.segment, at.query + i) - offset; };
-  const auto seen_to = [&](std::int64_t i) {
-    return std::min(span.count, at.segment.position(at.query + i) + 1 - offset);
-  };
-  const std::int64_t oldest = std::max<std::int64_t>(seen_from(0), 0);
-  for (std::int64_t first = oldest / tile * tile; first < seen_to(at.queries - 1); first += tile) {
-    const std::int64_t count = std::min(tile, span.count - first);
-    load_keys<T>(op, span.begin + first, count, at.kv_head, t);
-    for (std::int64_t i = 0; i < at.queries; ++i) {
-      const std::int64_t begin = std::max<std::int64_t>(seen_from(i) - first, 0);
-      const std::int64_t end = std::min(count, seen_to(i) - first);
-      if (begin < end) attend(t, i, begin, end, op.shape.map.head_dim);
-    }
+class HeadGroup {
+ public:
+  HeadGroup(const RopeAttention& op, std::int64_t kv_head, Tile& tile)
+      : op_(op), kv_head_(kv_head), head_dim_(op.shape.map.head_dim), stride_(whole_lanes(head_dim_)), t_(tile) {
+    const HeadMap& map = op.shape.map;
+    const std::int64_t first = (map.first_kv_head + kv_head) * map.group - map.first_head;
+    head_begin_ = std::max<std::int64_t>(first, 0);
+    heads_ = std::min(first + map.group, map.heads) - head_begin_;
   }
-}
 
-template <class T>
-void attend_head(const RopeAttention& op, const AttentionSegment& segment, std::int64_t head) {
-  const std::int64_t head_dim = op.shape.map.head_dim;
-  thread_local Tile t{};
-  for (std::int64_t first = 0; first < segment.query_count; first += tile) {
-    const QueryTile at{segment, first, std::min(tile, segment.query_count - first), op.shape.map.kv_head(head)};
-    load_queries<T>(op, segment.query_begin + first, at.queries, head, t);
-    attend_span<T>(op, segment.shared, 0, at, t);
-    attend_span<T>(op, segment.own, segment.shared.count, at, t);
-    for (std::int64_t i = 0; i < at.queries; ++i) {
-      T* out = op.out.row<T>(segment.query_begin + first + i) + head * head_dim;
-      for (std::int64_t d = 0; d < head_dim; ++d) store(out[d], t.out[i][d] / t.sum[i]);
+  void attend(const QueryTile& at) {
+    // More heads than rows in a tile: some at a time.
+    for (std::int64_t begin = 0; begin < heads_; begin += tile_rows) {
+      const std::int64_t heads = std::min(heads_ - begin, tile_rows);
+      load_queries(at, head_begin_ + begin, heads);
+      attend_span(op_.shape, at.segment->shared, 0, at, heads);
+      attend_span(op_.shape, at.segment->own, at.segment->shared.count, at, heads);
+      store_out(at, head_begin_ + begin, heads);
     }
   }
+
+ private:
+  // Row i * heads + h of the tile is query i of head h.
+  void load_queries(const QueryTile& at, std::int64_t head_begin, std::int64_t heads) {
+    const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim_));
+    for (std::int64_t i = 0; i < at.count; ++i) {
+      const std::int64_t token = at.segment->query_begin + at.first + i;
+      for (std::int64_t h = 0; h < heads; ++h) {
+        const std::int64_t row = i * heads + h;
+        float* query = t_.query + row * stride_;
+        std::copy_n(float_row<0>(op_.q.row<T>(token) + (head_begin + h) * head_dim_, head_dim_), head_dim_, query);
+        norm_and_rotate(op_, query, op_.norm.q, token);
+        row_scale(query, head_dim_, scale);
+        std::fill_n(t_.out + row * stride_, stride_, 0.0f);
+        t_.largest[row] = -std::numeric_limits<float>::infinity();
+        t_.sum[row] = 0;
+      }
+    }
+  }
+
+  // The tile of queries against a span of keys, the first of which is the segment's key `offset`.
+  void attend_span(const AttentionShape& shape, const KeySpan& span, std::int64_t offset, const QueryTile& at,
+                   std::int64_t heads) {
+    // Of the span, what query i sees: [seen_from(i), seen_to(i)).
+    const auto seen_from = [&](std::int64_t i) { return shape.first_key(*at.segment, at.first + i) - offset; };
+    const auto seen_to = [&](std::int64_t i) {
+      return std::min(span.count, at.segment->position(at.first + i) + 1 - offset);
+    };
+    const std::int64_t rows = at.count * heads, end = seen_to(at.count - 1);
+    for (std::int64_t first = std::max<std::int64_t>(seen_from(0), 0); first < end; first += tile_keys) {
+      const std::int64_t count = std::min(tile_keys, end - first);
+      load_keys(span.begin + first, count, rows >= many_rows);
+      if (rows >= many_rows)
+        tile_gemm(t_.query, stride_, t_.key, tile_keys, t_.score, tile_keys, rows, head_dim_, whole_lanes(count), false);
+      else
+        tile_dots(t_.query, t_.key, stride_, t_.score, tile_keys, rows, count);
+      for (std::int64_t row = 0; row < rows; ++row) {
+        const std::int64_t i = row / heads;
+        exponentiate(row, std::clamp<std::int64_t>(seen_from(i) - first, 0, count),
+                     std::clamp<std::int64_t>(seen_to(i) - first, 0, count), count);
+      }
+      tile_gemm(t_.score, tile_keys, t_.value, stride_, t_.out, stride_, rows, count, stride_, true);
+    }
+  }
+
+  // Keys of the span's rows [first, first + count): transposed or not; behind them, up to whole lanes, zeros.
+  void load_keys(std::int64_t first, std::int64_t count, bool transposed) {
+    for (std::int64_t j = 0; j < count; ++j) {
+      const T* k = op_.k.template row<T>(first + j) + kv_head_ * head_dim_;
+      const T* v = op_.v.template row<T>(first + j) + kv_head_ * head_dim_;
+      copy_floats(v, t_.value + j * stride_);
+      if (!transposed) copy_floats(k, t_.key + j * stride_);
+    }
+    if (!transposed) return;
+    for (std::int64_t j = 0; j < count; ++j) {
+      const float* k = float_row<0>(op_.k.template row<T>(first + j) + kv_head_ * head_dim_, head_dim_);
+      for (std::int64_t d = 0; d < head_dim_; ++d) t_.key[d * tile_keys + j] = k[d];
+    }
+    for (std::int64_t d = 0; d < head_dim_; ++d)
+      std::fill(t_.key + d * tile_keys + count, t_.key + d * tile_keys + whole_lanes(count), 0.0f);
+  }
+
+  void copy_floats(const T* from, float* to) {
+    std::copy_n(float_row<0>(from, head_dim_), head_dim_, to);
+    std::fill(to + head_dim_, to + stride_, 0.0f);
+  }
+
+  // Scores of a row to weights, of which keys outside of [begin, end) get none.
+  void exponentiate(std::int64_t row, std::int64_t begin, std::int64_t end, std::int64_t count) {
+    float* score = t_.score + row * tile_keys;
+    if (begin >= end) {
+      std::fill_n(score, count, 0.0f);
+      return;
+    }
+    const float largest = std::max(t_.largest[row], row_largest(score + begin, end - begin));
+    const float shrink = std::exp(t_.largest[row] - largest);
+    if (shrink != 1.0f) row_scale(t_.out + row * stride_, stride_, shrink);
+    std::fill(score, score + begin, 0.0f);
+    t_.sum[row] = t_.sum[row] * shrink + row_exp(score + begin, end - begin, largest);
+    std::fill(score + end, score + count, 0.0f);
+    t_.largest[row] = largest;
+  }
+
+  void store_out(const QueryTile& at, std::int64_t head_begin, std::int64_t heads) {
+    for (std::int64_t row = 0; row < at.count * heads; ++row) {
+      float* out = t_.out + row * stride_;
+      row_scale(out, head_dim_, 1.0f / t_.sum[row]);
+      T* to = op_.out.template row<T>(at.segment->query_begin + at.first + row / heads) +
+              (head_begin + row % heads) * head_dim_;
+      float* floats = output_row<0>(to, head_dim_);
+      std::copy_n(out, head_dim_, floats);
+      store_row(floats, to, head_dim_);
+    }
+  }
+
+ public:
+  // One head of floats in place: its norm, if the model has one, then RoPE. `token` is the row of its angles.
+  static void norm_and_rotate(const RopeAttention& op, float* head, const Tensor& weight, std::int64_t token) {
+    const std::int64_t half = op.cosine.columns;
+    if (weight.elements() > 0) {
+      norm_row(head, weight.row<T>(0), op.norm.epsilon, 2 * half);
+      round_row<T>(head, 2 * half);
+    }
+    row_rotate(head, op.cosine.row<float>(token), op.sine.row<float>(token), half);
+  }
+
+  // The new keys of a tile of queries, in place.
+  static void rotate_new_keys(const RopeAttention& op, const QueryTile& at) {
+    const std::int64_t head_dim = op.shape.map.head_dim, width = op.k.columns;
+    const AttentionSegment& segment = *at.segment;
+    const std::int64_t first_new = segment.own.begin + segment.own.count - segment.query_count;
+    for (std::int64_t i = at.first; i < at.first + at.count; ++i) {
+      T* row = op.k.template row<T>(first_new + i);
+      float* keys = float_row<0>(row, width);
+      for (float* head = keys; head != keys + width; head += head_dim)
+        norm_and_rotate(op, head, op.norm.k, segment.query_begin + i);
+      store_row(keys, row, width);
+    }
+  }
+
+ private:
+  const RopeAttention& op_;
+  std::int64_t kv_head_, head_dim_, stride_;
+  std::int64_t head_begin_ = 0, heads_ = 0;  // query heads that read this KV head
+  Tile& t_;
+};
+
+std::vector<QueryTile>& cut_into_tiles(const RopeAttention& op) {
+  thread_local std::vector<QueryTile> tiles;
+  tiles.clear();
+  const std::int64_t most = std::max<std::int64_t>(tile_rows / op.shape.map.group, 1);
+  for (const AttentionSegment& segment : *op.shape.segments)
+    for (std::int64_t first = 0; first < segment.query_count; first += most)
+      tiles.push_back({&segment, first, std::min(most, segment.query_count - first)});
+  return tiles;
 }
 
 }  // namespace
 
 void rope_attention_cpu(const CpuContext& context, const RopeAttention& op) {
-  const std::int64_t heads = op.shape.map.heads;
-  const auto tasks = static_cast<std::int64_t>(op.shape.segments->size()) * heads;
+  const std::int64_t kv_heads = op.k.columns / op.shape.map.head_dim;
+  const auto& tiles = cut_into_tiles(op);
+  const auto count = std::ssize(tiles);
   for_dtype(op.q.dtype, [&]<class T>(T) {
-    rotate_new_keys<T>(context, op);
-    parallel_for(context, tasks, [&](std::int64_t task) {
-      attend_head<T>(op, (*op.shape.segments)[static_cast<std::size_t>(task / heads)], task % heads);
+    parallel_for(context, count, [&](std::int64_t tile) {
+      HeadGroup<T>::rotate_new_keys(op, tiles[static_cast<std::size_t>(tile)]);
+    });
+    // Tiles differ in how many keys they see.
+    parallel_for_uneven(context, count * kv_heads, [&](std::int64_t task) {
+      thread_local Tile scratch{};
+      HeadGroup<T>(op, task % kv_heads, scratch).attend(tiles[static_cast<std::size_t>(task / kv_heads)]);
     });
   });
 }

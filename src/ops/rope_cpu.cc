@@ -1,11 +1,10 @@
 // RoPE on the CPU.
-#include "ops/rope_cpu.h"
-
 #include <cmath>
 
 #include "device/cpu/parallel_for.h"
 #include "ops/kernels_cpu.h"
 #include "ops/rope.h"
+#include "ops/row_math.h"
 
 namespace batchscope {
 
@@ -21,11 +20,13 @@ void rope_table_cpu(const CpuContext& context, const RopeTable& op) {
 }
 
 void rope_cpu(const CpuContext& context, const Rope& op) {
-  const std::int64_t half = op.cosine.columns;
+  const std::int64_t half = op.cosine.columns, width = op.x.columns;
   for_dtype(op.x.dtype, [&]<class T>(T) {
     parallel_for(context, op.x.rows, [&](std::int64_t token) {
-      for (std::int64_t head = 0; head < op.x.columns / (2 * half); ++head)
-        rotate_head(op.x.row<T>(token) + head * 2 * half, op.cosine.row<float>(token), op.sine.row<float>(token), half);
+      float* x = float_row<0>(op.x.row<T>(token), width);
+      for (float* head = x; head != x + width; head += 2 * half)
+        row_rotate(head, op.cosine.row<float>(token), op.sine.row<float>(token), half);
+      store_row(x, op.x.row<T>(token), width);
     });
   });
 }

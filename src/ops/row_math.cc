@@ -2,6 +2,7 @@
 #include "ops/row_math.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -25,6 +26,11 @@ inline float fast_exp(float x) {
   p = p * r + 1.0f;
   p = p * r + 1.0f;
   return p * std::bit_cast<float>((static_cast<std::int32_t>(n) + 127) << 23);
+}
+
+inline float silu_of(float x) {
+  x = std::max(x, -87.0f);  // below it x * sigmoid(x) vanishes; a bounded divisor alone leaves x
+  return x / (1.0f + fast_exp(-x));
 }
 
 }  // namespace
@@ -57,16 +63,82 @@ float row_sum_exp(const float* row, std::int64_t count, float shift) {
 }
 
 BATCHSCOPE_TARGET_CLONES
-void row_exp(float* row, std::int64_t count, float shift, float factor) {
-  for (std::int64_t i = 0; i < count; ++i) row[i] = fast_exp(row[i] - shift) * factor;
+float row_exp(float* row, std::int64_t count, float shift) {
+  std::array<float, lanes> partial{};
+  std::int64_t i = 0;
+  for (; i + lanes <= count; i += lanes)
+    for (std::int64_t j = 0; j < lanes; ++j) {
+      row[i + j] = fast_exp(row[i + j] - shift);
+      partial[static_cast<std::size_t>(j)] += row[i + j];
+    }
+  float sum = 0;
+  for (const float part : partial) sum += part;
+  for (; i < count; ++i) {
+    row[i] = fast_exp(row[i] - shift);
+    sum += row[i];
+  }
+  return sum;
+}
+
+BATCHSCOPE_TARGET_CLONES
+float row_sum_squares(const float* row, std::int64_t count) {
+  std::array<float, lanes> partial{};
+  std::int64_t i = 0;
+  for (; i + lanes <= count; i += lanes)
+    for (std::int64_t j = 0; j < lanes; ++j) partial[static_cast<std::size_t>(j)] += row[i + j] * row[i + j];
+  float sum = 0;
+  for (const float part : partial) sum += part;
+  for (; i < count; ++i) sum += row[i] * row[i];
+  return sum;
 }
 
 BATCHSCOPE_TARGET_CLONES
 void row_silu(float* row, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    const float x = std::max(row[i], -87.0f);  // below it x * sigmoid(x) vanishes; a bounded divisor alone leaves x
-    row[i] = x / (1.0f + fast_exp(-x));
+  for (std::int64_t i = 0; i < count; ++i) row[i] = silu_of(row[i]);
+}
+
+BATCHSCOPE_TARGET_CLONES
+void row_swiglu(const float* gate, const float* up, float* out, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) out[i] = silu_of(gate[i]) * up[i];
+}
+
+BATCHSCOPE_TARGET_CLONES
+void row_add(float* x, const float* y, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) x[i] += y[i];
+}
+
+BATCHSCOPE_TARGET_CLONES
+void row_multiply(float* x, const float* y, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) x[i] *= y[i];
+}
+
+BATCHSCOPE_TARGET_CLONES
+void row_maximum(float* x, const float* y, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) x[i] = std::max(x[i], y[i]);
+}
+
+BATCHSCOPE_TARGET_CLONES
+void row_scale(float* x, std::int64_t count, float factor) {
+  for (std::int64_t i = 0; i < count; ++i) x[i] *= factor;
+}
+
+BATCHSCOPE_TARGET_CLONES
+void row_rotate(float* head, const float* cosine, const float* sine, std::int64_t half) {
+  for (std::int64_t i = 0; i < half; ++i) {
+    const float low = head[i], high = head[i + half];
+    head[i] = low * cosine[i] - high * sine[i];
+    head[i + half] = high * cosine[i] + low * sine[i];
   }
+}
+
+BATCHSCOPE_TARGET_CLONES
+void row_widen(const BFloat16* from, float* to, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<float>(from[i]);
+}
+
+BATCHSCOPE_TARGET_CLONES
+void row_narrow(const float* from, BFloat16* to, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) to[i] = BFloat16(from[i]);
 }
 
 }  // namespace batchscope

@@ -1,8 +1,7 @@
 // Loops over one row of floats that the CPU kernels spend their time in, compiled once per instruction set. Rows of
-// other dtypes are widened first (with_float_row).
+// other dtypes are widened into a buffer first (FloatRow) and rounded when they are written back.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <type_traits>
 #include <vector>
@@ -13,25 +12,66 @@ namespace batchscope {
 
 // Largest element; -infinity for an empty row.
 float row_largest(const float* row, std::int64_t count);
+float row_sum_squares(const float* row, std::int64_t count);
 // Sum of exp(x - shift).
 float row_sum_exp(const float* row, std::int64_t count, float shift);
-// x = exp(x - shift) * factor
-void row_exp(float* row, std::int64_t count, float shift, float factor);
+// x = exp(x - shift); returns their sum
+float row_exp(float* row, std::int64_t count, float shift);
 // x = x * sigmoid(x)
 void row_silu(float* row, std::int64_t count);
+// out = gate * sigmoid(gate) * up; out may be gate
+void row_swiglu(const float* gate, const float* up, float* out, std::int64_t count);
+// x += y, x *= y, x = max(x, y)
+void row_add(float* x, const float* y, std::int64_t count);
+void row_multiply(float* x, const float* y, std::int64_t count);
+void row_maximum(float* x, const float* y, std::int64_t count);
+// x *= factor
+void row_scale(float* x, std::int64_t count, float factor);
+// One head [2 * half] in place: RoPE by the angles' cosine and sine, [half] each.
+void row_rotate(float* head, const float* cosine, const float* sine, std::int64_t half);
 
-// Calls body(float*) with the row as floats, and writes back what it changed.
-template <class T, class Body>
-void with_float_row(T* row, std::int64_t count, const Body& body) {
-  if constexpr (std::is_same_v<T, float>) {
-    body(row);
+void row_widen(const BFloat16* from, float* to, std::int64_t count);
+void row_narrow(const float* from, BFloat16* to, std::int64_t count);  // to nearest even
+
+// A row as floats: itself, or a copy in one of the calling thread's buffers, which the next row in that buffer replaces.
+template <int buffer, class T>
+auto float_row(T* row, [[maybe_unused]] std::int64_t count) {
+  if constexpr (std::is_same_v<std::remove_const_t<T>, float>) {
+    return row;
   } else {
     thread_local std::vector<float> wide;
-    wide.resize(static_cast<std::size_t>(count));
-    for (std::int64_t i = 0; i < count; ++i) wide[static_cast<std::size_t>(i)] = load(row[i]);
-    body(wide.data());
-    if constexpr (!std::is_const_v<T>)
-      for (std::int64_t i = 0; i < count; ++i) store(row[i], wide[static_cast<std::size_t>(i)]);
+    if (std::ssize(wide) < count) wide.resize(static_cast<std::size_t>(count));
+    row_widen(row, wide.data(), count);
+    return wide.data();
+  }
+}
+
+// Writes a row of float_row() back, rounded to its dtype.
+template <class T>
+void store_row([[maybe_unused]] const float* from, [[maybe_unused]] T* row, [[maybe_unused]] std::int64_t count) {
+  if constexpr (!std::is_same_v<T, float>) row_narrow(from, row, count);
+}
+
+// The floats of a row that will be written; their values are not read.
+template <int buffer, class T>
+float* output_row(T* row, [[maybe_unused]] std::int64_t count) {
+  if constexpr (std::is_same_v<T, float>) {
+    return row;
+  } else {
+    thread_local std::vector<float> wide;
+    if (std::ssize(wide) < count) wide.resize(static_cast<std::size_t>(count));
+    return wide.data();
+  }
+}
+
+// Every element rounded to T, as a row of that dtype would hold it.
+template <class T>
+void round_row(float* row, std::int64_t count) {
+  if constexpr (!std::is_same_v<T, float>) {
+    thread_local std::vector<T> narrow;
+    if (std::ssize(narrow) < count) narrow.resize(static_cast<std::size_t>(count));
+    row_narrow(row, narrow.data(), count);
+    row_widen(narrow.data(), row, count);
   }
 }
 

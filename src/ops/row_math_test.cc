@@ -17,7 +17,7 @@ TEST(RowMath, ExponentialIsWithinFiveRoundingsOfTheTruth) {
   for (double at = -87; at <= 88; at += 0.00173) x.push_back(static_cast<float>(at));
   for (const float at : {0.0f, -0.0f, 1e-30f, -1e-30f, 1e-7f, -1e-7f, 0.34657f, -0.34657f, 0.34658f}) x.push_back(at);
   std::vector<float> got = x;
-  row_exp(got.data(), static_cast<std::int64_t>(got.size()), 0, 1);
+  row_exp(got.data(), std::ssize(got), 0);
   double worst = 0;
   for (std::size_t i = 0; i < x.size(); ++i) {
     const double want = std::exp(static_cast<double>(x[i]));
@@ -43,13 +43,13 @@ TEST(RowMath, ExponentialOfOneMoreElementThanTheLanesIsTheSame) {
 
 TEST(RowMath, ExponentialVanishesBelowAndNeverGoesNegative) {
   std::vector<float> row{-infinity, -3e38f, -1e10f, -104, -88, -87.5f};
-  row_exp(row.data(), 6, 0, 1);
+  row_exp(row.data(), 6, 0);
   for (const float x : row) {
     EXPECT_GE(x, 0);
     EXPECT_LE(x, 2e-38f);
   }
   std::vector<float> far{3e38f, -3e38f};  // their difference overflows to -infinity
-  row_exp(far.data(), 2, 3e38f, 1);
+  row_exp(far.data(), 2, 3e38f);
   EXPECT_EQ(far[0], 1);
   EXPECT_LE(far[1], 2e-38f);
 }
@@ -73,11 +73,28 @@ TEST(RowMath, LargestTakesInfinities) {
 
 TEST(RowMath, RowsOfOtherDtypesAreWidenedAndWrittenBackRounded) {
   std::vector<BFloat16> row{BFloat16(1.0f), BFloat16(2.0f)};
-  with_float_row(row.data(), 2, [](float* x) { x[1] = 3.001f; });
+  float* wide = float_row<0>(row.data(), 2);
+  EXPECT_EQ(wide[0], 1.0f);
+  EXPECT_EQ(wide[1], 2.0f);
+  wide[1] = 3.001f;
+  EXPECT_EQ(static_cast<float>(row[1]), 2.0f);
+  store_row(wide, row.data(), 2);
   EXPECT_EQ(static_cast<float>(row[0]), 1.0f);
   EXPECT_EQ(static_cast<float>(row[1]), 3.0f);
-  const std::vector<BFloat16> constant = row;
-  with_float_row(constant.data(), 2, [](const float* x) { EXPECT_EQ(x[1], 3.0f); });
+  wide[0] = 1.0039f;
+  round_row<BFloat16>(wide, 2);
+  EXPECT_EQ(wide[0], 1.0f);
+  std::vector<float> same{1.5f};
+  EXPECT_EQ(float_row<0>(same.data(), 1), same.data());
+}
+
+TEST(RowMath, NarrowingRoundsEachLaneAsOneElement) {
+  std::vector<float> values;
+  for (int i = -40; i < 40; ++i) values.push_back(std::ldexp(1.0f + static_cast<float>(i) / 977, i));
+  values.insert(values.end(), {0.0f, -0.0f, infinity, -infinity, 1.00390625f, 1.01171875f, 3.4e38f});
+  std::vector<BFloat16> narrow(values.size());
+  row_narrow(values.data(), narrow.data(), std::ssize(values));
+  for (std::size_t i = 0; i < values.size(); ++i) EXPECT_EQ(narrow[i].bits, BFloat16(values[i]).bits) << values[i];
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "device/cpu/parallel_for.h"
 
 namespace batchscope {
 namespace {
@@ -62,6 +63,28 @@ void convert_row(const HostMatrix& from, std::int64_t row, const Tensor& to) {
   }
 }
 
+// Rows [begin, begin + panel) of `from`, converted already, into a panel. An element group is four bytes in any dtype.
+void interleave(const std::byte* rows, std::int64_t panel, std::int64_t groups, std::byte* to) {
+  for (std::int64_t group = 0; group < groups; ++group)
+    for (std::int64_t row = 0; row < panel; ++row)
+      std::memcpy(to + (group * panel + row) * 4, rows + (row * groups + group) * 4, 4);
+}
+
+void upload_panels(const CpuContext& context, const HostMatrix& from, const Tensor& to) {
+  parallel_for(context, to.rows / to.panel, [&](std::int64_t index) {
+    thread_local std::vector<std::byte> scratch;
+    scratch.resize(static_cast<std::size_t>(to.panel * to.columns * size_of(to.dtype)));
+    const Tensor rows{scratch.data(), to.dtype, to.panel, to.columns, to.columns};
+    for (std::int64_t row = 0; row < to.panel; ++row) {
+      const HostMatrix source{from.data + (index * to.panel + row) * from.stride * size_of(from.dtype), from.dtype, 1,
+                              from.columns, from.stride};
+      convert_row(source, 0, rows.row_range(row, 1));
+    }
+    interleave(scratch.data(), to.panel, to.columns / to.panel_group(),
+               to.data + to.offset(index * to.panel, 0) * size_of(to.dtype));
+  });
+}
+
 }  // namespace
 
 void CpuDevice::upload(const HostMatrix& from, const Tensor& to) {
@@ -70,6 +93,7 @@ void CpuDevice::upload(const HostMatrix& from, const Tensor& to) {
   CHECK_THAT(to.dtype == from.dtype || to.dtype == DType::f32 || to.dtype == DType::bf16,
              "uploads convert to f32 and bf16, not to {}", name_of(to.dtype));
   if (to.columns == 0) return;  // there may be no address to copy from
+  if (to.panel > 0) return upload_panels(context_, from, to);
   for (std::int64_t row = 0; row < from.rows; ++row) convert_row(from, row, to);
 }
 
@@ -78,7 +102,7 @@ std::vector<float> CpuDevice::download(const Tensor& from) {
   values.reserve(static_cast<std::size_t>(from.elements()));
   for (std::int64_t row = 0; row < from.rows; ++row)
     for (std::int64_t column = 0; column < from.columns; ++column)
-      values.push_back(load(from.dtype, from.data + (row * from.stride + column) * size_of(from.dtype)));
+      values.push_back(load(from.dtype, from.data + from.offset(row, column) * size_of(from.dtype)));
   return values;
 }
 

@@ -14,6 +14,9 @@ class CpuDevice : public Device {
   CpuDevice(std::string name, const ArenaBacking& backing, CpuKernels kernels, int threads)
       : Device(std::move(name), backing), kernels_(std::move(kernels)), context_{.threads = threads} {}
 
+  std::int64_t weight_panel(DType dtype, std::int64_t rows, std::int64_t columns) const override {
+    return kernels_.weight_panel(dtype, rows, columns);
+  }
   using Device::upload;
   void upload(const HostMatrix& from, const Tensor& to) override;
   std::vector<float> download(const Tensor& from) override;

@@ -1,8 +1,11 @@
 // The table of a CPU device's kernels, by op; filled by src/ops, so that devices know no op.
 #pragma once
 
+#include <cstdint>
 #include <typeindex>
 #include <unordered_map>
+
+#include "tensor/dtype.h"
 
 namespace batchscope {
 
@@ -22,6 +25,10 @@ class CpuKernels {
       function(context, *static_cast<const Op*>(op));
     };
   }
+  // Device::weight_panel of the GEMM among them.
+  std::int64_t (*weight_panel)(DType dtype, std::int64_t rows, std::int64_t columns) =
+      [](DType, std::int64_t, std::int64_t) { return std::int64_t{0}; };
+
   Kernel find(std::type_index op) const {
     const auto at = kernels_.find(op);
     return at == kernels_.end() ? nullptr : at->second;

@@ -19,4 +19,17 @@ void parallel_for([[maybe_unused]] const CpuContext& context, std::int64_t count
   for (std::int64_t index = 0; index < count; ++index) body(index);
 }
 
+// The same where some indices cost much more than others: whoever is free takes the next.
+template <class Body>
+void parallel_for_uneven([[maybe_unused]] const CpuContext& context, std::int64_t count, const Body& body) {
+#ifndef BATCHSCOPE_WITHOUT_OPENMP
+  if (context.threads > 1 && count > 1) {
+#pragma omp parallel for num_threads(context.threads) schedule(dynamic)
+    for (std::int64_t index = 0; index < count; ++index) body(index);
+    return;
+  }
+#endif
+  for (std::int64_t index = 0; index < count; ++index) body(index);
+}
+
 }  // namespace batchscope
