@@ -42,7 +42,9 @@ void CellOptions::add_placement_flags(CLI::App& app) {
   app.add_option("--parallel", parallel, "mp4 | pp4 | tp4 | dp4 | dp2.tp2 … (default: tp over all devices)")
       ->type_name("LAYOUT");
   add_listed(app, "dtype", dtype, "to compute in: f32 | bf16 on cpu devices; f16 in plans")->type_name("DTYPE");
-  app.add_option("--threads", threads, "of each virtual device")->type_name("N")->capture_default_str();
+  app.add_option("--threads", threads, "of each virtual device; auto: an even share of the CPUs that may be used")
+      ->type_name("N")
+      ->capture_default_str();
 }
 
 void CellOptions::add_run_flags(CLI::App& app) {

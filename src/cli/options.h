@@ -14,7 +14,7 @@ namespace batchscope::cli {
 struct CellOptions {
   std::string model, random_weights, seed = "0";
   std::string task, limit;
-  std::string device, parallel, threads = "1", dtype = "f32";
+  std::string device, parallel, threads = "auto", dtype = "f32";
   std::string fusion = "off", batch = "1", packing = "padded";
   std::string device_memory, link;
   std::string max_tokens_per_sequence, when_too_long = "fail";

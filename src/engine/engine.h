@@ -38,6 +38,7 @@ struct TokenCounts {
 struct DeviceReport {
   std::string name;  // "cpu:0"
   bool is_virtual = true;
+  std::optional<int> threads;  // of a CPU's worker
   MemoryReport memory;
   std::vector<LinkReport> links;
   // Shares of the run's wall time; absent where not measured.

@@ -80,7 +80,7 @@ void LocalEngine::build_rank(int index, const WeightSource& weights) {
   state.memory = std::make_unique<HostPages>();
   auto device =
       std::make_unique<CpuDevice>(fmt::format("cpu:{}", placement_.device.numbers[static_cast<std::size_t>(index)]),
-                                  *state.memory, cpu_kernels(), placement_.threads);
+                                  *state.memory, cpu_kernels(), threads_of(placement_));
   device->arena().publish(&counters.memory_used_bytes);
   state.rank =
       std::make_unique<Rank>(config_, placement_.layout, index, placement_.dtype, std::move(device), fabric_.get());
@@ -208,7 +208,7 @@ std::vector<DeviceReport> LocalEngine::report_devices(Nanoseconds time) {
 DeviceReport LocalEngine::report(RankState& state, Nanoseconds time) {
   const auto& counters = page_->device(static_cast<int>(&state - ranks_.data()));
   Rank& rank = *state.rank;
-  DeviceReport device{.name = rank.device().name()};
+  DeviceReport device{.name = rank.device().name(), .threads = threads_of(placement_)};
   device.memory = {.capacity_bytes = rank.device().arena().capacity(), .peak_bytes = rank.device().arena().peak()};
   LinkReport link{.predicted_tx_bytes = 0, .predicted_rx_bytes = 0, .counted_tx_bytes = 0, .counted_rx_bytes = 0};
   for (const auto& entry : rank.ledger().entries()) {

@@ -7,6 +7,7 @@
 #include <array>
 #include <span>
 
+#include "base/cpus.h"
 #include "base/error.h"
 #include "base/units.h"
 
@@ -88,6 +89,11 @@ DeviceSpec parse_device(std::string_view text) {
 std::string to_string(const DeviceSpec& device) {
   if (device.kind == "cpu") return fmt::format("cpu:{}", device.count());
   return fmt::format("{}:{}", device.kind, fmt::join(device.numbers, ","));
+}
+
+int threads_of(const Placement& placement) {
+  if (placement.threads) return *placement.threads;
+  return std::max(1, usable_cpus() / static_cast<int>(std::max<std::int64_t>(placement.layout.ranks(), 1)));
 }
 
 void check(const Placement& placement) {

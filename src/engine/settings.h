@@ -49,8 +49,10 @@ struct Placement {
   DeviceSpec device;
   Layout layout;
   DType dtype = DType::f32;
-  int threads = 1;  // of each device's worker
+  std::optional<int> threads;  // of each device's worker; absent: threads_of()
 };
+// Threads of each device's worker: what is set, or an even share of the CPUs that this process may use.
+int threads_of(const Placement& placement);
 // InputError when there are fewer devices than ranks.
 void check(const Placement& placement);
 

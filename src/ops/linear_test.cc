@@ -85,6 +85,42 @@ TEST(Linear, OneGemmForQueryKeyAndValueIsThree) {
   });
 }
 
+TEST(Linear, PanelsGiveTheProductOfTheirRows) {
+  for_each_variant([](TestDevice& device, DType dtype, std::int64_t) {
+    for (const auto& [features, width] : {std::pair{64, 32}, {48, 64}, {160, 96}, {112, 32}}) {
+      const std::int64_t panel = device->weight_panel(dtype, features, width);
+      if (panel == 0) GTEST_SKIP() << "oneDNN reads no panels of " << name_of(dtype) << " on this CPU";
+      EXPECT_EQ(features % panel, 0);
+      for (const std::int64_t rows : {1, 3, 17}) {
+        const Tensor x = device.random(dtype, rows, width), plain = device.random(dtype, features, width);
+        const Tensor bias = device.random(dtype, 1, features), out = device.empty(dtype, rows, features);
+        const Tensor weight = device.panels(plain, panel);
+        const Product want = product(device.read(x), device.read(plain), Transpose::yes);
+        linear(device, x, weight, {}, out);
+        expect_product(device.read(out), want, dtype, width);
+        const Tensor part = device.empty(dtype, rows, panel);  // whole panels are weights of their own
+        linear(device, x, weight.row_range(features - panel, panel), {}, part);
+        EXPECT_EQ(device.read(part).values, device.read(out.column_range(features - panel, panel)).values);
+        linear(device, x, weight, bias, out);
+        const Tensor same = device.empty(dtype, rows, features);
+        linear(device, x, plain, bias, same);
+        expect_near(device.read(out), device.read(same), 2 * roundoff(dtype),
+                    static_cast<double>(width) * roundoff(DType::f32));
+      }
+    }
+  });
+}
+
+TEST(Linear, PanelsDivideTheRowsOrThereAreNone) {
+  TestDevice device;
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    EXPECT_EQ(device->weight_panel(dtype, 24, 64), 0);  // no panel has 24 rows or 8
+    EXPECT_EQ(device->weight_panel(dtype, 64, 40), 0);
+    EXPECT_EQ(device->weight_panel(dtype, 0, 64), 0);
+  }
+  EXPECT_EQ(device->weight_panel(DType::i32, 64, 64), 0);
+}
+
 TEST(Gemm, ScalesAccumulatesAndTakesEitherOrder) {
   for_each_variant([](TestDevice& device, DType dtype, std::int64_t gap) {
     const Tensor a = device.random(dtype, 5, 19, gap), b = device.random(dtype, 19, 7, gap);

@@ -32,6 +32,16 @@ TEST(Rows, EmbeddingAndGatherCopyRowsByIndex) {
   });
 }
 
+TEST(Rows, EmbeddingReadsPanelsToo) {
+  for_each_variant([](TestDevice& device, DType dtype, std::int64_t gap) {
+    const Tensor table = device.random(dtype, 12, 8, gap), index = device.integers({11, 0, 5, 5});
+    const Tensor out = device.empty(dtype, 4, 8, gap), same = device.empty(dtype, 4, 8);
+    embedding(device, index, device.panels(table, 4), out);
+    embedding(device, index, table, same);
+    EXPECT_EQ(device.read(out).values, device.read(same).values);
+  });
+}
+
 TEST(Rows, ScatterIsGatherBackwardsAndLeavesOtherRowsAlone) {
   for_each_variant([](TestDevice& device, DType dtype, std::int64_t gap) {
     const std::vector<std::int32_t> rows{4, 0, 2};

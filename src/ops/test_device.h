@@ -53,6 +53,15 @@ class TestDevice {
     device_.upload({reinterpret_cast<const std::byte*>(values.data()), DType::f32, rows, columns, columns}, tensor);
     return tensor;
   }
+  // A weight in panels of so many rows.
+  Tensor panels(const Tensor& rows, std::int64_t panel) {
+    Tensor tensor = empty(rows.dtype, rows.rows, rows.columns);
+    tensor.panel = panel;
+    const auto values = device_.download(rows);
+    device_.upload({reinterpret_cast<const std::byte*>(values.data()), DType::f32, rows.rows, rows.columns, rows.columns},
+                   tensor);
+    return tensor;
+  }
   Tensor integers(const std::vector<std::int32_t>& values) {
     const Tensor tensor = empty(DType::i32, 1, static_cast<std::int64_t>(values.size()));
     device_.upload(values, tensor);

@@ -46,7 +46,7 @@ constexpr std::array axes{
     Axis{"threads",
          "Threads of each device: time",
          {"1", nullptr},
-         [](const CellSpec& s) { return std::to_string(s.placement.threads); }},
+         [](const CellSpec& s) { return s.placement.threads ? std::to_string(*s.placement.threads) : "auto"; }},
     Axis{"link", "Link: time", {"unpaced", nullptr}, [](const CellSpec& s) { return to_string(s.run.link); }},
 };
 

@@ -80,6 +80,7 @@ nlohmann::json to_json(const DeviceReport& device) {
   };
   return {{"name", device.name},
           {"virtual", device.is_virtual},
+          {"threads", json_or_null(device.threads)},
           {"memory",
            {{"capacity_bytes", json_or_null(device.memory.capacity_bytes)},
             {"planned_bytes", json_or_null(device.memory.planned_bytes)},
@@ -174,7 +175,7 @@ WhenTooLong parse_when_too_long(std::string_view text, std::string_view what) {
 std::string CellSpec::worker_key() const {
   return fmt::format("{}|{}|{}|{}|{}|{}|{}|{}", engine, model.path, model.random_shape, model.seed,
                      to_string(placement.device), placement.layout.to_string(), name_of(placement.dtype),
-                     placement.threads);
+                     placement.threads.value_or(0));
 }
 
 nlohmann::json to_json(const CellSpec& spec) {
@@ -185,7 +186,7 @@ nlohmann::json to_json(const CellSpec& spec) {
           {"device", to_string(spec.placement.device)},
           {"parallel", spec.placement.layout.to_string()},
           {"dtype", std::string(name_of(spec.placement.dtype))},
-          {"threads", spec.placement.threads},
+          {"threads", json_or_null(spec.placement.threads)},
           {"fusion", to_string(spec.run.fusion)},
           {"batch", spec.run.batch},
           {"packing", to_string(spec.run.packing)},
@@ -208,7 +209,7 @@ CellSpec cell_spec_from_json(const nlohmann::json& json) {
   spec.placement.device = parse_device(fields.text("device"));
   spec.placement.layout = Layout::parse(fields.text("parallel"));
   spec.placement.dtype = parse_dtype(fields.text("dtype"), fields.name("dtype"));
-  spec.placement.threads = static_cast<int>(fields.integer("threads", 1, 4096));
+  if (fields.has("threads")) spec.placement.threads = static_cast<int>(fields.integer("threads", 1, 4096));
   spec.run.fusion = parse_fusion(fields.text("fusion"));
   spec.run.batch = fields.integer("batch", 1, any_integer);
   spec.run.packing = parse_packing(fields.text("packing"));

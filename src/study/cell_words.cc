@@ -26,6 +26,11 @@ auto named(Parse parse, const std::string& value, std::string_view what) {
   }
 }
 
+std::optional<int> parse_threads(const std::string& value, std::string_view what) {
+  if (value == "auto") return std::nullopt;
+  return static_cast<int>(parse_integer(value, 1, 4096, what));
+}
+
 // Those to compute in.
 constexpr std::array<std::string_view, 3> dtype_words{"f32", "bf16", "f16"};
 
@@ -52,8 +57,7 @@ constexpr std::array words{
              [](Spec& s, Text v, What w) { s.placement.layout = named(Layout::parse, v, w); }},
     CellWord{"dtype", WordKind::text, [](Spec& s, Text v, What w) { s.placement.dtype = parse_dtype(v, w); },
              dtype_words},
-    CellWord{"threads", WordKind::whole_number,
-             [](Spec& s, Text v, What w) { s.placement.threads = static_cast<int>(parse_integer(v, 1, 4096, w)); }},
+    CellWord{"threads", WordKind::either, [](Spec& s, Text v, What w) { s.placement.threads = parse_threads(v, w); }},
     CellWord{"fusion", WordKind::text, [](Spec& s, Text v, What w) { s.run.fusion = named(parse_fusion, v, w); },
              fusion_words, true},
     CellWord{"batch", WordKind::whole_number, [](Spec& s, Text v, What w) { s.run.batch = count(v, w); }},

@@ -47,7 +47,7 @@ double estimated_seconds(const Plan& plan, const CellSpec& spec, double flop_per
     if (entry.rank == 0) messages += entry.calls;
   const Layout& layout = spec.placement.layout;
   const std::int64_t stages = layout.micro_batches() ? layout.stages() : 1;  // mp: one stage works at a time
-  const double width = static_cast<double>(layout.replicas() * layout.shards() * stages * spec.placement.threads);
+  const double width = static_cast<double>(layout.replicas() * layout.shards() * stages * threads_of(spec.placement));
   const double cores = std::min(width, static_cast<double>(std::max(1u, std::thread::hardware_concurrency())));
   double seconds = flop / (flop_per_s * cores) + static_cast<double>(plan.batches) * batch_overhead_s;
   if (spec.run.link.bytes_per_second) seconds += tx_bytes / *spec.run.link.bytes_per_second;

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <gnu/libc-version.h>
-#include <sched.h>
 #include <sqlite3.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include <optional>
 #include <string_view>
 
+#include "base/cpus.h"
 #include "batchscope_version.h"  // made at build time by cmake/version.cmake
 
 namespace batchscope {
@@ -25,13 +25,6 @@ std::optional<std::string> cpu_model() {
     if (colon != std::string::npos && line.starts_with("model name")) return line.substr(colon + 2);
   }
   return std::nullopt;
-}
-
-std::optional<int> usable_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return std::nullopt;
-  return CPU_COUNT(&set);
 }
 
 std::string compiler() {
@@ -59,7 +52,7 @@ std::map<std::string, std::string> environment() {
   facts["sqlite"] = sqlite3_libversion();
   if (const auto onednn = std::string_view(BATCHSCOPE_ONEDNN_VERSION); !onednn.empty()) facts["onednn"] = onednn;
   if (const auto model = cpu_model()) facts["cpu_model"] = *model;
-  if (const auto cpus = usable_cpus()) facts["cpus_usable"] = std::to_string(*cpus);
+  facts["cpus_usable"] = std::to_string(usable_cpus());
   const long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGE_SIZE);
   if (pages > 0 && page_bytes > 0) facts["memory_bytes"] = std::to_string(static_cast<long long>(pages) * page_bytes);
   if (utsname kernel{}; uname(&kernel) == 0) {

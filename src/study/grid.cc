@@ -48,7 +48,9 @@ constexpr auto distinctions = {
     },
     +[](const CellSpec& s) { return to_string(s.run.link); },
     +[](const CellSpec& s) { return to_string(s.placement.device); },
-    +[](const CellSpec& s) { return fmt::format("{} threads", s.placement.threads); },
+    +[](const CellSpec& s) { 
+      return s.placement.threads ? fmt::format("{} threads", *s.placement.threads) : std::string("auto threads");
+     },
     +[](const CellSpec& s) { return std::filesystem::path(s.model.path).filename().string(); },
     +[](const CellSpec& s) { return s.model.random_shape; },
     +[](const CellSpec& s) { return std::filesystem::path(s.task).filename().string(); },
@@ -67,7 +69,7 @@ std::string strategy_name(const CellSpec& spec) {
   if (spec.max_tokens_per_sequence) add("max-tokens", *spec.max_tokens_per_sequence);
   if (spec.when_too_long == WhenTooLong::truncate) add("when-too-long", to_string(spec.when_too_long));
   if (!is_default_device(spec)) add("device", to_string(spec.placement.device));
-  if (spec.placement.threads != 1) add("threads", spec.placement.threads);
+  if (spec.placement.threads) add("threads", *spec.placement.threads);
   if (!spec.model.path.empty()) add("model", spec.model.path);
   if (!spec.model.random_shape.empty()) add("random-weights", spec.model.random_shape);
   if (spec.model.seed != 0) add("weights-seed", spec.model.seed);

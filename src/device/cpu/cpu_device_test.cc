@@ -56,6 +56,27 @@ TEST_F(CpuDeviceTest, UploadsRoundToTheNearest) {
   EXPECT_EQ(device_.download(x), (std::vector<float>{1.0f, 3.140625f}));
 }
 
+TEST_F(CpuDeviceTest, UploadsIntoPanelsInterleaveTheirRows) {
+  std::vector<float> values(8 * 6);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
+  const HostMatrix from{reinterpret_cast<const std::byte*>(values.data()), DType::f32, 8, 6, 6};
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    Tensor panels = empty(dtype, 8, 6);
+    panels.panel = 4;
+    device_.upload(from, panels);
+    EXPECT_EQ(device_.download(panels), values);
+    const Tensor as_stored{panels.data, dtype, 1, 48, 48};
+    const auto stored = device_.download(as_stored);
+    const std::size_t group = dtype == DType::f32 ? 1 : 2;
+    EXPECT_EQ(stored[group], 6) << "the second row's first element";
+    EXPECT_EQ(stored[4 * group], static_cast<float>(group)) << "the first row's second group";
+    EXPECT_EQ(stored[24], 24) << "the second panel";
+    EXPECT_EQ(device_.download(panels.row_range(4, 4)), std::vector<float>(values.begin() + 24, values.end()));
+    EXPECT_THROW(panels.row_range(2, 4), std::logic_error);
+    EXPECT_THROW(panels.column_range(0, 2), std::logic_error);
+  }
+}
+
 TEST_F(CpuDeviceTest, IntegersStayIntegers) {
   const Tensor x = empty(DType::i32, 1, 3);
   device_.upload(std::vector<std::int32_t>{1, -1, 2'000'000'011}, x);
