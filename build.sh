@@ -9,7 +9,7 @@ shift || true
 packages=(g++ cmake ninja-build pkg-config git ca-certificates ccache mold
   libdnnl-dev ocl-icd-opencl-dev libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libtomlplusplus-dev libsqlite3-dev
   libsqlitecpp-dev libzstd-dev libprotozero-dev libsentencepiece-dev libpcre2-dev libicu-dev libgtest-dev libgmock-dev
-  librapidcheck-dev libjs-chart.js libjs-dygraphs python3)
+  librapidcheck-dev libbenchmark-dev libjs-chart.js libjs-dygraphs python3)
 
 say() { echo "build.sh: $*" >&2; }
 

@@ -29,7 +29,7 @@ function(batchscope_folder name)
     target_compile_definitions(${name}_test PRIVATE BATCHSCOPE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     # RC_PARAMS: RapidCheck draws the same cases every time; to look further, run the test program with another seed.
     gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST
-      PROPERTIES TIMEOUT 600 LABELS ${name} ENVIRONMENT "RC_PARAMS=seed=1")
+      PROPERTIES TIMEOUT 600 LABELS ${name} ENVIRONMENT "RC_PARAMS=seed=1;GOMP_SPINCOUNT=1000")
   endif()
 
   foreach(fuzzer ${fuzzers})

@@ -19,6 +19,7 @@
 #include "base/units.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/openmp_wait.h"
 #include "cli/output.h"
 #include "report/text.h"
 #include "study/environment.h"
@@ -54,6 +55,9 @@ constexpr Command commands[] = {
     {add_report, "read"},  {add_compare, "read"},     {add_export, "read"},    {add_sql, "read"},
     {add_merge, "read"},   {add_completion, "shell"}, {add_worker, ""},
 };
+
+// Verbs that compute in this process.
+bool computes(const std::string& verb) { return verb == "eval" || verb == "generate" || verb == "worker"; }
 
 void add_commands(CLI::App& app, int& exit_code) {
   app.description("Measures what batch size, parallelism and kernel fusion cost LLM inference.");
@@ -150,6 +154,7 @@ int run(int count, char** arguments) {
 
 int main(int count, char** arguments) {
   using namespace batchscope;
+  if (count > 1 && cli::computes(arguments[1])) cli::wait_briefly_in_openmp(arguments);
   signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error where we write, not a death
   signal(SIGXFSZ, SIG_IGN);  // likewise a file that has reached the limit of its size
   spdlog::set_default_logger(spdlog::stderr_color_st("batchscope"));  // standard output is for results

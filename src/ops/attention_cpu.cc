@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "device/cpu/parallel_for.h"
 #include "ops/attention.h"
@@ -13,19 +14,38 @@
 namespace batchscope {
 namespace {
 
-// Calls body(segment, head, scores) with each [query_count, keys] part of the score matrix.
-template <class Body>
-void for_each_head(const AttentionShape& shape, const Tensor& scores, const Body& body) {
+// One head of one segment: its [query_count, keys] part of the score matrix.
+struct HeadScores {
+  const AttentionSegment* segment;
+  std::int64_t head;
+  std::int64_t offset;  // elements before the part
+};
+
+std::vector<HeadScores>& cut_into_heads(const AttentionShape& shape) {
+  thread_local std::vector<HeadScores> parts;
+  parts.clear();
   std::int64_t offset = 0;
-  for (const auto& segment : *shape.segments) {
+  for (const AttentionSegment& segment : *shape.segments)
     for (std::int64_t head = 0; head < shape.map.heads; ++head) {
-      const Tensor part{scores.data + offset * size_of(scores.dtype), scores.dtype, segment.query_count, segment.keys(),
-                        segment.keys()};
-      body(segment, head, part);
-      offset += part.elements();
+      parts.push_back({&segment, head, offset});
+      offset += segment.query_count * segment.keys();
     }
-  }
+  return parts;
 }
+
+// Calls body(segment, head, scores) with each part, the parts shared by the device's threads.
+template <class Body>
+void for_each_head(const CpuContext& context, const AttentionShape& shape, const Tensor& scores, const Body& body) {
+  const auto& parts = cut_into_heads(shape);
+  parallel_for_uneven(context, std::ssize(parts), [&](std::int64_t index) {
+    const auto& [segment, head, offset] = parts[static_cast<std::size_t>(index)];
+    body(*segment, head,
+         Tensor{scores.data + offset * size_of(scores.dtype), scores.dtype, segment->query_count, segment->keys(),
+                segment->keys()});
+  });
+}
+
+constexpr CpuContext one_thread{.threads = 1};  // within a part
 
 Tensor head_columns(const Tensor& x, std::int64_t head, std::int64_t head_dim) {
   return x.column_range(head * head_dim, head_dim);
@@ -46,19 +66,21 @@ void softmax_row(T* row, std::int64_t count) {
 void attention_scores_cpu(const CpuContext& context, const AttentionScores& op) {
   const HeadMap& map = op.shape.map;
   const float scale = 1.0f / std::sqrt(static_cast<float>(map.head_dim));
-  for_each_head(op.shape, op.scores, [&](const AttentionSegment& segment, std::int64_t head, const Tensor& scores) {
+  for_each_head(context, op.shape, op.scores, [&](const AttentionSegment& segment, std::int64_t head,
+                                                  const Tensor& scores) {
     const Tensor q = head_columns(op.q, head, map.head_dim).row_range(segment.query_begin, segment.query_count);
     const Tensor k = head_columns(op.k, map.kv_head(head), map.head_dim);
-    gemm_cpu(context, q, span_rows(k, segment.shared), Transpose::yes, scale,
+    gemm_cpu(one_thread, q, span_rows(k, segment.shared), Transpose::yes, scale,
              scores.column_range(0, segment.shared.count));
-    gemm_cpu(context, q, span_rows(k, segment.own), Transpose::yes, scale,
+    gemm_cpu(one_thread, q, span_rows(k, segment.own), Transpose::yes, scale,
              scores.column_range(segment.shared.count, segment.own.count));
   });
 }
 
-void causal_mask_cpu(const CpuContext&, const CausalMask& op) {
+void causal_mask_cpu(const CpuContext& context, const CausalMask& op) {
   for_dtype(op.scores.dtype, [&]<class T>(T) {
-    for_each_head(op.shape, op.scores, [&](const AttentionSegment& segment, std::int64_t, const Tensor& scores) {
+    for_each_head(context, op.shape, op.scores, [&](const AttentionSegment& segment, std::int64_t,
+                                                    const Tensor& scores) {
       T masked;
       store(masked, -std::numeric_limits<float>::infinity());
       for (std::int64_t query = 0; query < segment.query_count; ++query) {
@@ -72,22 +94,22 @@ void causal_mask_cpu(const CpuContext&, const CausalMask& op) {
 
 void attention_softmax_cpu(const CpuContext& context, const AttentionSoftmax& op) {
   for_dtype(op.scores.dtype, [&]<class T>(T) {
-    for_each_head(op.shape, op.scores, [&](const AttentionSegment&, std::int64_t, const Tensor& scores) {
-      parallel_for(context, scores.rows,
-                   [&](std::int64_t query) { softmax_row(scores.row<T>(query), scores.columns); });
+    for_each_head(context, op.shape, op.scores, [&](const AttentionSegment&, std::int64_t, const Tensor& scores) {
+      for (std::int64_t query = 0; query < scores.rows; ++query) softmax_row(scores.row<T>(query), scores.columns);
     });
   });
 }
 
 void attention_values_cpu(const CpuContext& context, const AttentionValues& op) {
   const HeadMap& map = op.shape.map;
-  for_each_head(op.shape, op.scores, [&](const AttentionSegment& segment, std::int64_t head, const Tensor& scores) {
+  for_each_head(context, op.shape, op.scores, [&](const AttentionSegment& segment, std::int64_t head,
+                                                  const Tensor& scores) {
     const Tensor out = head_columns(op.out, head, map.head_dim).row_range(segment.query_begin, segment.query_count);
     const Tensor v = head_columns(op.v, map.kv_head(head), map.head_dim);
     const std::int64_t shared = segment.shared.count;
     if (shared > 0)
-      gemm_cpu(context, scores.column_range(0, shared), span_rows(v, segment.shared), Transpose::no, 1.0f, out);
-    gemm_cpu(context, scores.column_range(shared, segment.own.count), span_rows(v, segment.own), Transpose::no, 1.0f,
+      gemm_cpu(one_thread, scores.column_range(0, shared), span_rows(v, segment.shared), Transpose::no, 1.0f, out);
+    gemm_cpu(one_thread, scores.column_range(shared, segment.own.count), span_rows(v, segment.own), Transpose::no, 1.0f,
              out, shared > 0);
   });
 }
