@@ -1,6 +1,7 @@
 // Embedding on the CPU.
 #include <cstring>
 
+#include "device/cpu/parallel_for.h"
 #include "ops/embedding.h"
 #include "ops/kernels_cpu.h"
 
@@ -14,17 +15,20 @@ void gather_from_panel(const std::byte* row, std::int64_t panel, std::int64_t gr
 
 }  // namespace
 
-void embedding_cpu(const CpuContext&, const Embedding& op) {
+void embedding_cpu(const CpuContext& context, const Embedding& op) {
   for (std::int64_t token = 0; token < op.out.rows; ++token) {
     const std::int32_t id = op.ids.row<std::int32_t>(0)[token];
     CHECK_THAT(id >= 0 && id < op.table.rows, "token {} is within the vocabulary of {}", id, op.table.rows);
+  }
+  parallel_for(context, op.out.rows, [&](std::int64_t token) {
+    const std::int32_t id = op.ids.row<std::int32_t>(0)[token];
     std::byte* out = op.out.data + op.out.offset(token, 0) * size_of(op.out.dtype);
     const std::byte* row = op.table.data + op.table.offset(id, 0) * size_of(op.table.dtype);
     if (op.table.panel > 0)
       gather_from_panel(row, op.table.panel, op.table.columns / op.table.panel_group(), out);
     else
       std::memcpy(out, row, static_cast<std::size_t>(op.out.columns * size_of(op.out.dtype)));
-  }
+  });
 }
 
 }  // namespace batchscope

@@ -122,14 +122,18 @@ struct Ready {
         a(desc.src_desc(), cpu_engine(), nullptr),
         b(desc.weights_desc(), cpu_engine(), nullptr),
         bias(desc.bias_desc(), cpu_engine(), nullptr),
-        out(desc.dst_desc(), cpu_engine(), nullptr) {}
+        out(desc.dst_desc(), cpu_engine(), nullptr),
+        arguments{{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, out}} {
+    if (bias.get_desc().get_size() > 0) arguments.emplace(DNNL_ARG_BIAS, bias);
+  }
   dnnl::matmul matmul;
   memory a, b, bias, out;
+  std::unordered_map<int, memory> arguments;  // the same memory objects
 };
 
 // The calling thread's primitives: asking oneDNN for one costs as much as a small product. Batches come in many lengths,
 // so the oldest are not kept for ever.
-const Ready& ready(const Product& product) {
+Ready& ready(const Product& product) {
   constexpr std::size_t most = 512;
   thread_local std::map<Product, Ready> known;
   if (const auto found = known.find(product); found != known.end()) return found->second;
@@ -139,16 +143,12 @@ const Ready& ready(const Product& product) {
 
 void execute(const Product& product, const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& out) {
   thread_local dnnl::stream stream(cpu_engine());
-  Ready r = ready(product);  // handles to shared objects
+  Ready& r = ready(product);
   r.a.set_data_handle(a.data);
   r.b.set_data_handle(b.data);
   r.out.set_data_handle(out.data);
-  std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, r.a}, {DNNL_ARG_WEIGHTS, r.b}, {DNNL_ARG_DST, r.out}};
-  if (product.biased) {
-    r.bias.set_data_handle(bias.data);
-    arguments.emplace(DNNL_ARG_BIAS, r.bias);
-  }
-  r.matmul.execute(stream, arguments);
+  if (product.biased) r.bias.set_data_handle(bias.data);
+  r.matmul.execute(stream, r.arguments);
   stream.wait();
 }
 

@@ -25,7 +25,7 @@ constexpr std::int64_t many_rows = 8;
 struct alignas(64) Tile {
   float query[tile_rows * widest];     // normed, rotated and scaled
   float out[tile_rows * widest];       // weighted values, not yet divided by `sum`
-  float key[tile_keys * widest];       // [keys, stride], or transposed, [head_dim, tile_keys]
+  float key[tile_keys * widest];       // transposed: [head_dim, tile_keys]
   float value[tile_keys * widest];     // [keys, stride]
   float score[tile_rows * tile_keys];  // [rows, tile_keys], then exp(score - largest)
   float largest[tile_rows];            // of the scores seen
@@ -71,6 +71,7 @@ class HeadGroup {
         const std::int64_t row = i * heads + h;
         float* query = t_.query + row * stride_;
         std::copy_n(float_row<0>(op_.q.row<T>(token) + (head_begin + h) * head_dim_, head_dim_), head_dim_, query);
+        std::fill(query + head_dim_, query + stride_, 0.0f);
         norm_and_rotate(op_, query, op_.norm.q, token);
         row_scale(query, head_dim_, scale);
         std::fill_n(t_.out + row * stride_, stride_, 0.0f);
@@ -91,40 +92,43 @@ class HeadGroup {
     const std::int64_t rows = at.count * heads, end = seen_to(at.count - 1);
     for (std::int64_t first = std::max<std::int64_t>(seen_from(0), 0); first < end; first += tile_keys) {
       const std::int64_t count = std::min(tile_keys, end - first);
-      load_keys(span.begin + first, count, rows >= many_rows);
-      if (rows >= many_rows)
+      const HeadRows<T> keys = head_rows(op_.k, span.begin + first, count);
+      const HeadRows<T> values = head_rows(op_.v, span.begin + first, count);
+      const bool many = rows >= many_rows;
+      if (many) {
+        load_tiles(keys, values);
         tile_gemm(t_.query, stride_, t_.key, tile_keys, t_.score, tile_keys, rows, head_dim_, whole_lanes(count), false);
-      else
-        tile_dots(t_.query, t_.key, stride_, t_.score, tile_keys, rows, count);
+      } else {
+        few_scores(t_.query, stride_, rows, keys, t_.score, tile_keys);
+      }
       for (std::int64_t row = 0; row < rows; ++row) {
         const std::int64_t i = row / heads;
         exponentiate(row, std::clamp<std::int64_t>(seen_from(i) - first, 0, count),
                      std::clamp<std::int64_t>(seen_to(i) - first, 0, count), count);
       }
-      tile_gemm(t_.score, tile_keys, t_.value, stride_, t_.out, stride_, rows, count, stride_, true);
+      if (many)
+        tile_gemm(t_.score, tile_keys, t_.value, stride_, t_.out, stride_, rows, count, stride_, true);
+      else
+        add_few_values(t_.score, tile_keys, rows, values, t_.out, stride_);
     }
   }
 
-  // Keys of the span's rows [first, first + count): transposed or not; behind them, up to whole lanes, zeros.
-  void load_keys(std::int64_t first, std::int64_t count, bool transposed) {
-    for (std::int64_t j = 0; j < count; ++j) {
-      const T* k = op_.k.template row<T>(first + j) + kv_head_ * head_dim_;
-      const T* v = op_.v.template row<T>(first + j) + kv_head_ * head_dim_;
-      copy_floats(v, t_.value + j * stride_);
-      if (!transposed) copy_floats(k, t_.key + j * stride_);
-    }
-    if (!transposed) return;
-    for (std::int64_t j = 0; j < count; ++j) {
-      const float* k = float_row<0>(op_.k.template row<T>(first + j) + kv_head_ * head_dim_, head_dim_);
-      for (std::int64_t d = 0; d < head_dim_; ++d) t_.key[d * tile_keys + j] = k[d];
+  // This head's part of rows [first, first + count).
+  HeadRows<T> head_rows(const Tensor& x, std::int64_t first, std::int64_t count) const {
+    return {x.template row<T>(first) + kv_head_ * head_dim_, x.stride, count, head_dim_};
+  }
+
+  // Keys transposed and values, as floats; behind them, up to whole lanes, zeros.
+  void load_tiles(const HeadRows<T>& keys, const HeadRows<T>& values) {
+    for (std::int64_t j = 0; j < keys.count; ++j) {
+      float* value = t_.value + j * stride_;
+      std::copy_n(float_row<0>(values.data + j * values.stride, head_dim_), head_dim_, value);
+      std::fill(value + head_dim_, value + stride_, 0.0f);
+      const float* key = float_row<0>(keys.data + j * keys.stride, head_dim_);
+      for (std::int64_t d = 0; d < head_dim_; ++d) t_.key[d * tile_keys + j] = key[d];
     }
     for (std::int64_t d = 0; d < head_dim_; ++d)
-      std::fill(t_.key + d * tile_keys + count, t_.key + d * tile_keys + whole_lanes(count), 0.0f);
-  }
-
-  void copy_floats(const T* from, float* to) {
-    std::copy_n(float_row<0>(from, head_dim_), head_dim_, to);
-    std::fill(to + head_dim_, to + stride_, 0.0f);
+      std::fill(t_.key + d * tile_keys + keys.count, t_.key + d * tile_keys + whole_lanes(keys.count), 0.0f);
   }
 
   // Scores of a row to weights, of which keys outside of [begin, end) get none.

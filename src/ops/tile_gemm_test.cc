@@ -48,18 +48,50 @@ TEST(TileGemm, IsTheProductAndAddsWhenAsked) {
       }
 }
 
-TEST(TileDots, AreTheRowsProducts) {
+template <class T>
+std::vector<T> rows_of(std::mt19937& random, std::int64_t count) {
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  std::vector<T> rows;
+  for (std::int64_t i = 0; i < count; ++i) rows.push_back(static_cast<T>(uniform(random)));
+  return rows;
+}
+
+template <class T>
+class FewRows : public testing::Test {};
+using Elements = testing::Types<float, BFloat16>;
+TYPED_TEST_SUITE(FewRows, Elements);
+
+TYPED_TEST(FewRows, ScoresAndValuesAreTheProducts) {
   std::mt19937 random(4);
-  const std::int64_t rows = 3, columns = 5, depth = 32;
-  Floats a(rows * depth), b(columns * depth), out(rows * 64);
-  a.randomise(random, rows * depth);
-  b.randomise(random, columns * depth);
-  tile_dots(a.data(), b.data(), depth, out.data(), 64, rows, columns);
-  for (std::int64_t i = 0; i < rows; ++i)
-    for (std::int64_t j = 0; j < columns; ++j) {
-      double want = 0;
-      for (std::int64_t k = 0; k < depth; ++k) want += double{a[i * depth + k]} * b[j * depth + k];
-      EXPECT_NEAR(out[i * 64 + j], want, 1e-5);
+  const std::int64_t keys = 5, gap = 3;
+  for (const std::int64_t rows : {1, 2, 3, 7})
+    for (const std::int64_t width : {8, 16, 64, 100}) {
+      const std::int64_t lanes = whole_lanes(width), stride = width + gap;
+      const auto elements = rows_of<TypeParam>(random, keys * stride);
+      const HeadRows<TypeParam> head{elements.data(), stride, keys, width};
+      const auto at = [&](std::int64_t j, std::int64_t d) {
+        return double{static_cast<float>(elements[static_cast<std::size_t>(j * stride + d)])};
+      };
+      Floats queries(rows * lanes), scores(rows * 64), out(rows * lanes), weights(rows * 64);
+      for (std::int64_t row = 0; row < rows; ++row)
+        for (std::int64_t d = 0; d < width; ++d) queries[row * lanes + d] = static_cast<float>(d % 7) - 3;
+      weights.randomise(random, rows * 64);
+      few_scores(queries.data(), lanes, rows, head, scores.data(), 64);
+      for (int times = 1; times <= 2; ++times) {
+        add_few_values(weights.data(), 64, rows, head, out.data(), lanes);
+        for (std::int64_t row = 0; row < rows; ++row)
+          for (std::int64_t d = 0; d < width; ++d) {
+            double want = 0;
+            for (std::int64_t j = 0; j < keys; ++j) want += double{weights[row * 64 + j]} * at(j, d);
+            ASSERT_NEAR(out[row * lanes + d], times * want, 1e-5);
+          }
+      }
+      for (std::int64_t row = 0; row < rows; ++row)
+        for (std::int64_t j = 0; j < keys; ++j) {
+          double want = 0;
+          for (std::int64_t d = 0; d < width; ++d) want += double{queries[row * lanes + d]} * at(j, d);
+          ASSERT_NEAR(scores[row * 64 + j], want, 1e-4);
+        }
     }
 }
 
