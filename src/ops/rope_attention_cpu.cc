@@ -14,7 +14,7 @@
 namespace batchscope {
 namespace {
 
-constexpr std::int64_t tile_rows = 64;  // a row is a query of one head
+constexpr std::int64_t tile_rows = 128;  // a row is a query of one head
 constexpr std::int64_t tile_keys = 64;
 constexpr std::int64_t widest = RopeAttention::largest_head_dim;
 // From here on keys are transposed, so that many rows meet them at once; fewer rows take them as they lie.
@@ -195,9 +195,13 @@ std::vector<QueryTile>& cut_into_tiles(const RopeAttention& op) {
   thread_local std::vector<QueryTile> tiles;
   tiles.clear();
   const std::int64_t most = std::max<std::int64_t>(tile_rows / op.shape.map.group, 1);
-  for (const AttentionSegment& segment : *op.shape.segments)
-    for (std::int64_t first = 0; first < segment.query_count; first += most)
-      tiles.push_back({&segment, first, std::min(most, segment.query_count - first)});
+  for (const AttentionSegment& segment : *op.shape.segments) {
+    const std::int64_t parts = (segment.query_count + most - 1) / most;
+    for (std::int64_t part = 0; part < parts; ++part) {
+      const std::int64_t first = segment.query_count * part / parts;
+      tiles.push_back({&segment, first, segment.query_count * (part + 1) / parts - first});
+    }
+  }
   return tiles;
 }
 
