@@ -10,6 +10,7 @@
 #include "ops/norm.h"
 #include "ops/rope.h"
 #include "ops/rows.h"
+#include "ops/sample_tokens.h"
 
 namespace batchscope {
 
@@ -38,6 +39,7 @@ CpuKernels cpu_kernels() {
   kernels.add<SumExpAndTarget, sum_exp_and_target_cpu>();
   kernels.add<TargetLogProbability, target_log_probability_cpu>();
   kernels.add<RowArgMax, row_argmax_cpu>();
+  kernels.add<SampleTokens, sample_tokens_cpu>();
   return kernels;
 }
 
