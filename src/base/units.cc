@@ -27,14 +27,6 @@ constexpr std::array byte_units{Unit{"", 1},         Unit{"B", 1},       Unit{"K
 constexpr std::array time_units{Unit{"ns", 1},  Unit{"us", 1e3},   Unit{"ms", 1e6},
                                 Unit{"s", 1e9}, Unit{"min", 60e9}, Unit{"h", 3600e9}};
 
-std::optional<double> parse_number(std::string_view text) {
-  const char* end = text.data() + text.size();
-  double value = 0;
-  const auto [stop, error] = std::from_chars(text.data(), end, value, std::chars_format::fixed);
-  if (error != std::errc() || stop != end || !std::isfinite(value)) return std::nullopt;
-  return value;
-}
-
 // "1.5", or a fraction "1/6".
 std::optional<double> parse_fraction(std::string_view text) {
   const auto slash = text.find('/');
@@ -58,6 +50,14 @@ std::optional<double> parse_quantity(std::string_view text, const Units& units) 
 }
 
 }  // namespace
+
+std::optional<double> parse_number(std::string_view text) {
+  const char* end = text.data() + text.size();
+  double value = 0;
+  const auto [stop, error] = std::from_chars(text.data(), end, value, std::chars_format::fixed);
+  if (error != std::errc() || stop != end || !std::isfinite(value)) return std::nullopt;
+  return value;
+}
 
 std::int64_t parse_bytes(std::string_view text, std::string_view what) {
   const auto bytes = parse_quantity(text, byte_units);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -9,8 +10,10 @@
 
 namespace batchscope {
 
-// All parsers throw InputError that names `what` (a flag or key) and shows what is accepted.
+// All parsers but the first throw InputError that names `what` (a flag or key) and shows what is accepted.
 
+// "0.8": a finite number without an exponent; else nothing.
+std::optional<double> parse_number(std::string_view text);
 // "512", "64MiB", "1.5GB", "2GiB": bytes > 0; KB, MB, GB, TB are powers of 1000, KiB, MiB, GiB, TiB of 1024.
 std::int64_t parse_bytes(std::string_view text, std::string_view what);
 // "12GB/s", "800MiB/s": bytes per second, > 0.

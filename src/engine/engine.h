@@ -83,7 +83,7 @@ struct GeneratedSequence {
 
 struct GenerateReport {
   std::vector<GeneratedSequence> sequences;  // one a request, in the order of the requests
-  TokenCounts tokens;                        // requested: prompts and generated ones
+  TokenCounts tokens;                        // requested: prompts and what was generated, less the last of each
   std::int64_t steps = 0;                    // passes through the model
   std::vector<Nanoseconds> step_times;
   Nanoseconds time{0};
@@ -111,7 +111,8 @@ class Engine {
   virtual Nanoseconds load(const ModelSource& model, const Placement& placement) = 0;
   // Settings that may change between runs of one loaded model.
   virtual ScoreReport score(std::span<const ScoreRequest> requests, const RunSettings& settings, PhaseSink* phases) = 0;
-  // At most `settings.batch` sequences at a time.
+  // Serves the requests as they arrive, at most `settings.batch` of a replica at a time (continuous batching: Yu et al.
+  // 2022). The clock starts after a warm-up.
   virtual GenerateReport generate(std::span<const GenerateRequest> requests, const RunSettings& settings,
                                   PhaseSink* phases, const TokenSink& on_token) = 0;
 };

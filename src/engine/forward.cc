@@ -83,11 +83,17 @@ std::vector<float> Forward::score(const Batch& batch, const Fusion& fusion) {
   return device_.download(largest);
 }
 
-std::vector<std::int32_t> Forward::next_tokens(const Batch& batch, const CacheWrite& cache, const Fusion& fusion) {
+std::vector<std::int32_t> Forward::next_tokens(const Batch& batch, const CacheWrite& cache,
+                                               const std::vector<TokenDraw>& draws, const Fusion& fusion) {
   const ArenaScope scope(device_.arena());
   Step step{batch, fusion, &cache, {}, {}, {}, {}, {}};
   run_layers(step);
   if (!last_stage()) return {};
+  const bool any_drawn = std::any_of(draws.begin(), draws.end(), [](const auto& draw) { return draw.temperature > 0; });
+  return any_drawn ? drawn_tokens(step, draws) : most_probable_tokens(step);
+}
+
+std::vector<std::int32_t> Forward::most_probable_tokens(const Step& step) {
   const Tensor scores = logits(step);
   const Tensor best = allocate("best tokens", DType::f32, shards_.size() * scores.rows, 2);
   row_argmax(device_, scores, vocabulary_range(config_, layout_.shards(), place_.shard).begin,
@@ -102,6 +108,22 @@ std::vector<std::int32_t> Forward::next_tokens(const Batch& batch, const CacheWr
     tokens.push_back(static_cast<std::int32_t>(values[2 * winner + 1]));
   }
   return tokens;
+}
+
+// Shards' parts of the vocabulary differ by one at most; in the all-gather each takes the room of the widest.
+std::vector<std::int32_t> Forward::drawn_tokens(const Step& step, const std::vector<TokenDraw>& draws) {
+  const std::int64_t rows = step.batch.logits();
+  std::vector<std::int64_t> widths;
+  for (std::int64_t shard = 0; shard < layout_.shards(); ++shard)
+    widths.push_back(vocabulary_range(config_, layout_.shards(), shard).size());
+  const std::int64_t widest = *std::max_element(widths.begin(), widths.end());
+  const Tensor all = allocate("logits of all shards", dtype_, shards_.size() * rows, widest);
+  project(step, all.row_range(shards_.rank() * rows, rows).column_range(0, weights_.projection.rows));
+  shards_.all_gather(all, "logits");
+  const Tensor tokens = allocate("drawn tokens", DType::i32, 1, rows);
+  sample_tokens(device_, all, widths, draws, tokens);
+  const auto values = device_.download(tokens);
+  return {values.begin(), values.end()};
 }
 
 void Forward::run_layers(Step& step) {
@@ -251,17 +273,19 @@ void Forward::reduce_and_norm(const Step& step, const Tensor* next_norm, std::st
 
 // [logit rows, vocabulary here]
 Tensor Forward::logits(const Step& step) {
+  const Tensor out = allocate("logits", dtype_, step.batch.logits(), weights_.projection.rows);
+  project(step, out);
+  return out;
+}
+
+// Logits of the rows that they are wanted of.
+void Forward::project(const Step& step, const Tensor& out) {
   const Batch& batch = step.batch;
-  const Tensor out = allocate("logits", dtype_, batch.logits(), weights_.projection.rows);
-  if (batch.logit_rows.empty()) {
-    linear(device_, step.h, weights_.projection, {}, out);
-    return out;
-  }
+  if (batch.logit_rows.empty()) return linear(device_, step.h, weights_.projection, {}, out);
   const ArenaScope scope(device_.arena());
   const Tensor selected = allocate("scored hidden states", dtype_, batch.logits(), config_.hidden);
   gather_rows(device_, step.h, upload("scored rows", batch.logit_rows), selected);
   linear(device_, selected, weights_.projection, {}, out);
-  return out;
 }
 
 }  // namespace batchscope

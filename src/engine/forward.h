@@ -8,6 +8,7 @@
 #include "engine/rank_weights.h"
 #include "engine/settings.h"
 #include "ops/attention.h"
+#include "ops/sample_tokens.h"
 
 namespace batchscope {
 
@@ -36,8 +37,10 @@ class Forward {
   // Log-probability of each target, on the last stage; elsewhere empty.
   std::vector<float> score(const Batch& batch, const Fusion& fusion);
 
-  // The most probable next token of each logit row, on the last stage; elsewhere empty.
-  std::vector<std::int32_t> next_tokens(const Batch& batch, const CacheWrite& cache, const Fusion& fusion);
+  // The next token of each logit row, on the last stage; elsewhere empty. Where all are the most probable ones, shards
+  // exchange their candidates; where any is drawn, all rows' logits, so that each shard draws the same.
+  std::vector<std::int32_t> next_tokens(const Batch& batch, const CacheWrite& cache,
+                                        const std::vector<TokenDraw>& draws, const Fusion& fusion);
 
   // A cache with room for `rows` tokens, in the arena's current scope.
   KvCache allocate_cache(std::int64_t rows);
@@ -57,6 +60,9 @@ class Forward {
   void mlp(const Step& step, const LayerWeights& weights);
   void reduce_and_norm(const Step& step, const Tensor* next_norm, std::string_view phase);
   Tensor logits(const Step& step);
+  void project(const Step& step, const Tensor& out);
+  std::vector<std::int32_t> most_probable_tokens(const Step& step);
+  std::vector<std::int32_t> drawn_tokens(const Step& step, const std::vector<TokenDraw>& draws);
 
   const ModelConfig config_;
   const Layout layout_;

@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <mutex>
 
 #include "base/error.h"
 #include "device/cpu/cpu_device.h"
+#include "engine/step_phases.h"
 #include "ops/cpu_kernels.h"
 
 namespace batchscope {
@@ -36,6 +38,29 @@ std::size_t sequences(const std::vector<Batch>& parts) {
 // A batch as phases name it.
 std::string batch_detail(std::size_t index, std::size_t sequences) {
   return fmt::format("batch {}, {} sequences", index, sequences);
+}
+
+// One replica's part of a generation.
+struct ReplicaGeneration {
+  RequestIndices served;
+  Generation start;  // each rank goes on from a copy
+  std::unique_ptr<Admission> admission = {};
+  // Of the rank that holds the results:
+  std::vector<Nanoseconds> step_times = {};
+  std::int64_t computed = 0;  // tokens
+};
+
+// A step's tokens, known `now`, to the sequences that they belong to.
+void append_tokens(const GenerationStep& step, std::span<const std::int32_t> tokens, Nanoseconds begin, Nanoseconds now,
+                   std::vector<GeneratedSequence>& sequences) {
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    GeneratedSequence& sequence = sequences[step.requests[i]];
+    sequence.tokens.push_back(tokens[i]);
+    sequence.end = now;
+    if (!step.is_prefill) continue;
+    sequence.admitted = begin;
+    sequence.first_token = now;
+  }
 }
 
 }  // namespace
@@ -157,46 +182,76 @@ ScoreReport LocalEngine::score(std::span<const ScoreRequest> requests, const Run
   for (std::size_t replica = 0; replica < replicas; ++replica)
     for (std::size_t index = 0; index < ended[replica].size(); ++index)
       run.batch_times.push_back(ended[replica][index] - started[replica][index]);
-  for (auto& state : ranks_)
-    for (const auto& entry : state.rank->ledger().entries()) run.ledger.push_back(entry);
+  run.ledger = all_ledger_entries();
   run.devices = report_devices(run.time);
   return run;
 }
 
 GenerateReport LocalEngine::generate(std::span<const GenerateRequest> requests, const RunSettings& settings,
                                      PhaseSink* phases, const TokenSink& on_token) {
-  for (const auto& request : requests)
+  for (const auto& request : requests) {
     if (request.prompt.empty()) throw InputError("a prompt has no token; give some text");
+    if (request.new_tokens < 1)
+      throw InputError("a request asks for {} new tokens; 1 is the least", request.new_tokens);
+  }
   prepare(settings);
+  std::vector<ReplicaGeneration> replicas;
+  for (std::int64_t replica = 0; replica < placement_.layout.replicas(); ++replica) {
+    const RequestIndices served = requests_of_replica(requests.size(), placement_.layout, replica);
+    replicas.push_back({served, Generation(requests, served, settings.batch, config_.eos_tokens)});
+  }
+  const auto replica_of = [&](RankState& state) -> ReplicaGeneration& {
+    return replicas[static_cast<std::size_t>(state.rank->place().replica)];
+  };
+  on_every_rank([&](RankState& state) {
+    const PhaseScope phase(phases, "warm-up", state.rank->device().name());
+    state.rank->warm_up(replica_of(state).start, settings.fusion);
+  });
+
   GenerateReport run;
   run.sequences.resize(requests.size());
+  std::mutex sink_mutex;
   on_every_rank([&](RankState& state) { begin_measuring(state); });
-  const auto batch = static_cast<std::size_t>(settings.batch);
-  const auto replicas = static_cast<std::size_t>(placement_.layout.replicas());
-  const Nanoseconds begin = monotonic_clock().now();
+  const Nanoseconds begin = clock_.now();
+  for (auto& replica : replicas)
+    replica.admission = std::make_unique<Admission>(requests, replica.served, clock_, begin);
   on_every_rank([&](RankState& state) {
-    const auto replica = static_cast<std::size_t>(state.rank->place().replica);
-    for (std::size_t at = replica * batch; at < requests.size(); at += replicas * batch) {
-      const auto part = requests.subspan(at, std::min(batch, requests.size() - at));
-      const PhaseScope phase(phases, "generate", state.rank->device().name(), batch_detail(at / batch, part.size()));
-      Nanoseconds first{0};
-      auto tokens = state.rank->generate(part, config_.eos_tokens, settings,
-                                         [&] { first = monotonic_clock().now() - begin; });
-      if (!state.rank->holds_results()) continue;
-      for (std::size_t i = 0; i < part.size(); ++i) {
-        GeneratedSequence& sequence = run.sequences[at + i];
-        sequence.tokens.assign(tokens[i].begin() + std::ssize(part[i].prompt), tokens[i].end());
-        sequence.first_token = first;
-        sequence.end = monotonic_clock().now() - begin;
-        if (on_token)
-          for (const std::int32_t token : sequence.tokens) on_token(at + i, token);
-      }
-    }
+    ReplicaGeneration& replica = replica_of(state);
+    StepPhases step_phases(phases, state.rank->device().name());
+    const auto on_step = [&](const GenerationStep& step, std::span<const std::int32_t> tokens, Nanoseconds step_begin) {
+      const Nanoseconds now = clock_.now() - begin;
+      step_phases.add(step, begin + step_begin, begin + now);
+      if (!state.rank->holds_results()) return;
+      replica.step_times.push_back(now - step_begin);
+      replica.computed += step.batch.rows();
+      append_tokens(step, tokens, step_begin, now, run.sequences);
+      if (!on_token) return;
+      const std::lock_guard lock(sink_mutex);
+      for (std::size_t i = 0; i < tokens.size(); ++i) on_token(step.requests[i], tokens[i]);
+    };
+    state.rank->generate(replica.start, *replica.admission, settings.fusion, on_step);
     state.cpu = thread_cpu_time() - state.before.cpu;
   });
-  run.time = monotonic_clock().now() - begin;
+  run.time = clock_.now() - begin;
+  for (const auto& replica : replicas) {
+    run.step_times.insert(run.step_times.end(), replica.step_times.begin(), replica.step_times.end());
+    run.tokens.computed += replica.computed;
+  }
+  run.steps = std::ssize(run.step_times);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    run.sequences[i].arrival = requests[i].arrival;
+    run.tokens.requested += std::ssize(requests[i].prompt) + std::ssize(run.sequences[i].tokens) - 1;
+  }
+  run.ledger = all_ledger_entries();
   run.devices = report_devices(run.time);
   return run;
+}
+
+std::vector<LedgerEntry> LocalEngine::all_ledger_entries() const {
+  std::vector<LedgerEntry> entries;
+  for (const auto& state : ranks_)
+    for (const auto& entry : state.rank->ledger().entries()) entries.push_back(entry);
+  return entries;
 }
 
 std::vector<DeviceReport> LocalEngine::report_devices(Nanoseconds time) {

@@ -12,6 +12,9 @@ namespace batchscope {
 
 class LocalEngine : public Engine {
  public:
+  // Requests arrive, and generations are timed, by this clock.
+  explicit LocalEngine(Clock& clock = monotonic_clock()) : clock_(clock) {}
+
   std::string describe() const override;
   Capabilities capabilities() const override;
   Nanoseconds load(const ModelSource& model, const Placement& placement) override;
@@ -38,7 +41,9 @@ class LocalEngine : public Engine {
   void begin_measuring(RankState& state);
   DeviceReport report(RankState& state, Nanoseconds time);
   std::vector<DeviceReport> report_devices(Nanoseconds time);
+  std::vector<LedgerEntry> all_ledger_entries() const;
 
+  Clock& clock_;
   ModelConfig config_;
   Placement placement_;
   // In the order of their dependence: threads end first.

@@ -29,43 +29,6 @@ Communicator communicator(const Layout& layout, const Layout::Place& place, Grou
   return {members, static_cast<int>(self - members.begin()), device, fabric, ledger, time};
 }
 
-// One sequence under generation, and where its keys and values lie in the cache.
-struct Growing {
-  std::int64_t cache_begin = 0;
-  std::int64_t cached = 0;  // tokens whose keys and values are there
-  std::int64_t longest = 0;
-  bool finished = false;
-};
-
-// The tokens of each unfinished sequence that are not cached yet, and where they go.
-struct NextStep {
-  Batch batch;
-  std::vector<std::int32_t> cache_rows;
-  std::vector<std::size_t> sequences;  // one a logit row
-};
-
-NextStep next_step(const std::vector<std::vector<std::int32_t>>& tokens, std::vector<Growing>& growing) {
-  NextStep step;
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    Growing& g = growing[i];
-    if (g.finished) continue;
-    const auto length = static_cast<std::int64_t>(tokens[i].size());
-    const std::int64_t count = length - g.cached;
-    step.batch.segments.push_back(
-        {.query_begin = step.batch.rows(), .query_count = count, .shared = {}, .own = {g.cache_begin, length}});
-    for (std::int64_t position = g.cached; position < length; ++position) {
-      step.batch.tokens.push_back(tokens[i][static_cast<std::size_t>(position)]);
-      step.batch.positions.push_back(static_cast<std::int32_t>(position));
-      step.cache_rows.push_back(static_cast<std::int32_t>(g.cache_begin + position));
-    }
-    step.batch.logit_rows.push_back(static_cast<std::int32_t>(step.batch.rows() - 1));
-    step.batch.targets.push_back(-1);
-    step.sequences.push_back(i);
-    g.cached = length;
-  }
-  return step;
-}
-
 }  // namespace
 
 Rank::Rank(const ModelConfig& config, const Layout& layout, int rank, DType dtype, std::unique_ptr<Device> device,
@@ -92,33 +55,28 @@ void Rank::score(std::span<const Batch> parts, const Fusion& fusion, std::span<d
   if (layout_.stages() > 1 && !layout_.micro_batches()) replica_.barrier();
 }
 
-std::vector<std::vector<std::int32_t>> Rank::generate(std::span<const GenerateRequest> requests,
-                                                      std::span<const std::int32_t> eos, const RunSettings& settings,
-                                                      const std::function<void()>& first_token) {
-  std::vector<std::vector<std::int32_t>> tokens;
-  std::vector<Growing> growing;
-  std::int64_t cache_rows = 0;
-  for (const auto& request : requests) {
-    const std::int64_t longest = std::ssize(request.prompt) + request.new_tokens;
-    tokens.push_back(request.prompt);
-    growing.push_back({.cache_begin = cache_rows, .longest = longest, .finished = request.new_tokens == 0});
-    cache_rows += longest;
-  }
+void Rank::warm_up(const Generation& generation, const Fusion& fusion) {
   const ArenaScope scope(device_->arena());
-  const KvCache cache = forward_.allocate_cache(cache_rows);
-  bool first = true;
-  for (NextStep step = next_step(tokens, growing); !step.sequences.empty(); step = next_step(tokens, growing)) {
-    auto chosen = forward_.next_tokens(step.batch, {&cache, step.cache_rows}, settings.fusion);
-    chosen = share_tokens(std::move(chosen), step.sequences.size());
-    if (std::exchange(first, false)) first_token();
-    for (std::size_t i = 0; i < chosen.size(); ++i) {
-      auto& sequence = tokens[step.sequences[i]];
-      sequence.push_back(chosen[i]);
-      growing[step.sequences[i]].finished = std::ssize(sequence) >= growing[step.sequences[i]].longest ||
-                                            std::find(eos.begin(), eos.end(), chosen[i]) != eos.end();
-    }
+  const KvCache cache = forward_.allocate_cache(generation.cache_rows());
+  for (const GenerationStep& step : generation.largest_steps()) run(step, cache, fusion);
+}
+
+void Rank::generate(Generation generation, Admission& admission, const Fusion& fusion, const StepSink& on_step) {
+  const ArenaScope scope(device_->arena());
+  const KvCache cache = forward_.allocate_cache(generation.cache_rows());
+  for (std::size_t index = 0;; ++index) {
+    const auto& decision = admission.at(index, generation.free_slots(), generation.is_active());
+    if (decision.admitted.empty() && !generation.is_active()) return;
+    const GenerationStep step = decision.admitted.empty() ? generation.decode() : generation.prefill(decision.admitted);
+    const auto tokens = run(step, cache, fusion);
+    generation.append(step, tokens);
+    on_step(step, tokens, decision.time);
   }
-  return tokens;
+}
+
+std::vector<std::int32_t> Rank::run(const GenerationStep& step, const KvCache& cache, const Fusion& fusion) {
+  auto tokens = forward_.next_tokens(step.batch, {&cache, step.cache_rows}, step.draws, fusion);
+  return share_tokens(std::move(tokens), step.requests.size());
 }
 
 // The last stage's choice, on every rank of the replica.

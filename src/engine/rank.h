@@ -7,8 +7,10 @@
 #include <span>
 #include <vector>
 
+#include "engine/admission.h"
 #include "engine/engine.h"
 #include "engine/forward.h"
+#include "engine/generation.h"
 
 namespace batchscope {
 
@@ -24,11 +26,15 @@ class Rank {
   // requests' log-likelihoods go to `out` (one a request of the task), elsewhere nothing does.
   void score(std::span<const Batch> parts, const Fusion& fusion, std::span<double> out);
 
-  // Greedy: every request's tokens with what was generated, on every rank of the replica. A sequence ends at a token
-  // of `eos`. `first_token` is called once the first new tokens are known.
-  std::vector<std::vector<std::int32_t>> generate(std::span<const GenerateRequest> requests,
-                                                  std::span<const std::int32_t> eos, const RunSettings& settings,
-                                                  const std::function<void()>& first_token);
+  // The largest steps of a generation, as warm-up; nothing comes of them.
+  void warm_up(const Generation& generation, const Fusion& fusion);
+
+  // Told of each step once its tokens are known, on every rank of the replica; `begin`: when it was decided on, since
+  // the begin of the run.
+  using StepSink =
+      std::function<void(const GenerationStep& step, std::span<const std::int32_t> tokens, Nanoseconds begin)>;
+  // Serves all requests of the replica, as they are admitted.
+  void generate(Generation generation, Admission& admission, const Fusion& fusion, const StepSink& on_step);
 
   Device& device() { return *device_; }
   Ledger& ledger() { return ledger_; }
@@ -38,6 +44,7 @@ class Rank {
   bool holds_results() const { return place_.stage == layout_.stages() - 1 && place_.shard == 0; }
 
  private:
+  std::vector<std::int32_t> run(const GenerationStep& step, const KvCache& cache, const Fusion& fusion);
   std::vector<std::int32_t> share_tokens(std::vector<std::int32_t> tokens, std::size_t count);
 
   const Layout layout_;

@@ -11,6 +11,7 @@
 #include "ops/norm.h"
 #include "ops/rope.h"
 #include "ops/rows.h"
+#include "ops/sample_tokens.h"
 
 namespace batchscope {
 
@@ -39,6 +40,7 @@ CpuKernels cpu_kernels() {
   kernels.add<SumExpAndTarget, sum_exp_and_target_cpu>();
   kernels.add<TargetLogProbability, target_log_probability_cpu>();
   kernels.add<RowArgMax, row_argmax_cpu>();
+  kernels.add<SampleTokens, sample_tokens_cpu>();
   kernels.weight_panel = gemm_panel;
   return kernels;
 }

@@ -28,6 +28,7 @@ struct RowMax;
 struct SumExpAndTarget;
 struct TargetLogProbability;
 struct RowArgMax;
+struct SampleTokens;
 
 void embedding_cpu(const CpuContext& context, const Embedding& op);
 void rms_norm_cpu(const CpuContext& context, const RmsNorm& op);
@@ -52,5 +53,6 @@ void row_max_cpu(const CpuContext& context, const RowMax& op);
 void sum_exp_and_target_cpu(const CpuContext& context, const SumExpAndTarget& op);
 void target_log_probability_cpu(const CpuContext& context, const TargetLogProbability& op);
 void row_argmax_cpu(const CpuContext& context, const RowArgMax& op);
+void sample_tokens_cpu(const CpuContext& context, const SampleTokens& op);
 
 }  // namespace batchscope

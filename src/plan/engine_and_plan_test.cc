@@ -1,5 +1,5 @@
-// The engine against its plan and against itself: every layout, fusion and packing gives the same log-likelihoods,
-// moves the bytes that were predicted, and uses the memory that was planned.
+// The engine against its plan and against itself: every layout, fusion and packing gives the same log-likelihoods and
+// tokens, moves the bytes that were predicted, and uses the memory that was planned.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -37,8 +37,10 @@ constexpr Packing packings[] = {Packing::padded, Packing::packed, Packing::prefi
 // Without oneDNN (cmake/compiler.cmake) products are plain loops under a sanitizer: fewer questions race as well.
 #ifdef BATCHSCOPE_WITHOUT_OPENMP
 constexpr int few_questions = 2;
+constexpr std::size_t few_prompts = 4, generating_fusions = 2;
 #else
 constexpr int few_questions = 5;
+constexpr std::size_t few_prompts = 7, generating_fusions = std::size(fusions);
 #endif
 
 // Questions of four choices that share a context.
@@ -65,7 +67,8 @@ Placement placement_of(const std::string& layout, DType dtype = DType::f32) {
 }
 
 // Predicted, counted where copied, and counted by the link: all the same; planned memory and the arena's peak too.
-void expect_as_planned(const ScoreReport& run, const Plan& plan) {
+template <class Report>
+void expect_as_planned(const Report& run, const Plan& plan) {
   ASSERT_EQ(run.devices.size(), plan.devices.size());
   for (std::size_t i = 0; i < plan.devices.size(); ++i) {
     const DevicePlan& planned = plan.devices[i];
@@ -79,6 +82,7 @@ void expect_as_planned(const ScoreReport& run, const Plan& plan) {
   }
   EXPECT_EQ(run.tokens.computed, plan.tokens.computed);
   EXPECT_EQ(run.tokens.padding, plan.tokens.padding);
+  EXPECT_EQ(run.tokens.requested, plan.tokens.requested);
 }
 
 double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
@@ -186,32 +190,174 @@ TEST(Engine, ComputesInBf16) {
   }
 }
 
-class EveryMember : public testing::TestWithParam<const char*> {};
+constexpr std::int64_t new_tokens_of_prompts[] = {4, 1, 3, 6, 12, 9, 2};
 
-TEST_P(EveryMember, GeneratesTheSameInEveryLayout) {
-  const ModelSource model{.random_shape = GetParam(), .seed = 5};
-  const ModelConfig config = read_config(model);
-  const std::vector<GenerateRequest> requests{{{1, 5, 9}, 20}, {{1, 7}, 12}, {{1, 2, 3, 4, 5, 6}, 1}};
-  std::vector<std::vector<std::int32_t>> reference;
-  for (const char* layout : {"tp1", "mp2", "pp2", "tp3", "dp2.tp2", "mp2.tp2"}) {
-    LocalEngine engine;
-    engine.load(model, placement_of(layout));
-    for (const char* fusion : {"off", "on"}) {
-      const RunSettings settings{.fusion = parse_fusion(fusion), .batch = 2};
-      const auto run = engine.generate(requests, settings, nullptr, {});
-      std::vector<std::vector<std::int32_t>> tokens;
-      for (const auto& sequence : run.sequences) tokens.push_back(sequence.tokens);
-      if (reference.empty()) reference = tokens;
-      EXPECT_EQ(tokens, reference) << layout << ", fusion " << fusion;
-    }
+// Prompts of different lengths, one of which goes on for a token only.
+std::vector<GenerateRequest> some_prompts(const Sampling& sampling) {
+  std::vector<GenerateRequest> requests;
+  for (const std::int64_t new_tokens : std::span(new_tokens_of_prompts).first(few_prompts)) {
+    GenerateRequest request{.new_tokens = new_tokens, .sampling = sampling};
+    for (std::int64_t i = 0; i < 1 + 5 * new_tokens % 17; ++i)
+      request.prompt.push_back(static_cast<std::int32_t>(1 + 7 * i * new_tokens % 500));
+    requests.push_back(std::move(request));
   }
-  ASSERT_EQ(reference.size(), requests.size());
-  EXPECT_EQ(reference[2].size(), 1u);
+  return requests;
 }
 
-INSTANTIATE_TEST_SUITE_P(Engine, EveryMember, testing::Values(grouped_heads, biased, windowed), [](const auto& tested) {
-  return tested.param == grouped_heads ? "grouped" : tested.param == biased ? "biased" : "windowed";
-});
+constexpr Sampling drawn{.temperature = 0.7, .top_p = 0.9, .seed = 3};
+
+std::vector<std::vector<std::int32_t>> tokens_of(const GenerateReport& run) {
+  std::vector<std::vector<std::int32_t>> tokens;
+  for (const auto& sequence : run.sequences) tokens.push_back(sequence.tokens);
+  return tokens;
+}
+
+class EveryLayoutGenerates : public testing::TestWithParam<std::tuple<const char*, const char*>> {};
+
+TEST_P(EveryLayoutGenerates, TheSameTokensAndIsPlannedExactly) {
+  const auto& [shape, layout] = GetParam();
+  const ModelSource model{.random_shape = shape, .seed = 5};
+  const ModelConfig config = read_config(model);
+  LocalEngine alone, engine;
+  alone.load(model, placement_of("tp1"));
+  engine.load(model, placement_of(layout));
+  for (const Sampling& sampling : {Sampling{}, drawn}) {
+    const auto requests = some_prompts(sampling);
+    const auto reference = tokens_of(alone.generate(requests, {.batch = 1}, nullptr, {}));
+    for (std::size_t i = 0; i < requests.size(); ++i) EXPECT_EQ(std::ssize(reference[i]), requests[i].new_tokens);
+    for (const char* fusion : std::span(fusions).first(generating_fusions)) {
+      SCOPED_TRACE(fmt::format("fusion {}, temperature {}", fusion, sampling.temperature));
+      const RunSettings settings{.fusion = parse_fusion(fusion), .batch = 3};
+      const GenerateReport run = engine.generate(requests, settings, nullptr, {});
+      EXPECT_EQ(tokens_of(run), reference);
+      const Plan plan = plan_generate(config, placement_of(layout), settings, requests);
+      expect_as_planned(run, plan);
+      EXPECT_EQ(run.steps, plan.batches);
+      EXPECT_EQ(run.steps, std::ssize(run.step_times));
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, EveryLayoutGenerates,
+                         testing::Combine(testing::Values(grouped_heads), testing::ValuesIn(layouts)),
+                         [](const auto& tested) { return name_of(tested); });
+INSTANTIATE_TEST_SUITE_P(Members, EveryLayoutGenerates,
+                         testing::Combine(testing::Values(thirteen_heads, biased, windowed),
+                                          testing::Values("tp1", "mp2", "pp2", "tp3", "dp2.tp2", "mp2.tp2")),
+                         [](const auto& tested) { return name_of(tested); });
+
+// Where only one request draws, the others' tokens are the most probable ones all the same.
+TEST(Generate, MixesDrawnAndMostProbableTokens) {
+  const ModelSource model{.random_shape = grouped_heads, .seed = 5};
+  auto requests = some_prompts({});
+  LocalEngine engine;
+  engine.load(model, placement_of("tp3"));
+  const auto greedy = tokens_of(engine.generate(requests, {.batch = 4}, nullptr, {}));
+  requests[3].sampling = drawn;
+  const GenerateReport run = engine.generate(requests, {.batch = 4}, nullptr, {});
+  expect_as_planned(run, plan_generate(read_config(model), placement_of("tp3"), {.batch = 4}, requests));
+  const auto mixed = tokens_of(run);
+  for (std::size_t i = 0; i < requests.size(); ++i) EXPECT_EQ(mixed[i] == greedy[i], i != 3) << i;
+  requests[3].sampling.seed += 1;
+  EXPECT_NE(tokens_of(engine.generate(requests, {.batch = 4}, nullptr, {}))[3], mixed[3]);
+}
+
+// The memory is that of the plan whenever requests arrive, and so are the tokens; a limit of just that much does.
+TEST(Generate, TakesThePlannedMemoryWhateverArrives) {
+  const ModelSource model{.random_shape = grouped_heads, .seed = 5};
+  const ModelConfig config = read_config(model);
+  for (const char* layout : {"tp2", "mp2", "dp2"}) {
+    LocalEngine engine;
+    engine.load(model, placement_of(layout));
+    auto requests = some_prompts(drawn);
+    RunSettings settings{.batch = 3};
+    const Plan plan = plan_generate(config, placement_of(layout), settings, requests);
+    const auto reference = tokens_of(engine.generate(requests, settings, nullptr, {}));
+    for (std::size_t i = 0; i < requests.size(); ++i)
+      requests[i].arrival = std::chrono::microseconds(700) * (i * 4 % requests.size());
+    std::int64_t most = 0;
+    for (const auto& device : plan.devices) most = std::max(most, device.total_bytes);
+    settings.device_memory_bytes = most;
+    const GenerateReport run = engine.generate(requests, settings, nullptr, {});
+    EXPECT_EQ(tokens_of(run), reference);
+    for (std::size_t i = 0; i < plan.devices.size(); ++i)
+      EXPECT_EQ(run.devices[i].memory.peak_bytes, plan.devices[i].total_bytes);
+    settings.device_memory_bytes = most - 1;
+    EXPECT_THROW(engine.generate(requests, settings, nullptr, {}), OutOfMemory);
+    for (const auto& sequence : run.sequences) {
+      EXPECT_LE(sequence.arrival, sequence.admitted);
+      EXPECT_LT(sequence.admitted, sequence.first_token);
+      EXPECT_LE(sequence.first_token, sequence.end);
+      EXPECT_LE(sequence.end, run.time);
+    }
+  }
+}
+
+struct PhaseVector : PhaseSink {
+  void record(Phase phase) override { names.push_back(phase.name); }
+  std::vector<std::string> names;
+};
+
+// Two slots: the first request decodes while the others, of a token each, pass through the second slot.
+TEST(Generate, FinishedSequencesMakeRoomAtOnce) {
+  LocalEngine engine;
+  engine.load({.random_shape = grouped_heads}, placement_of("tp1"));
+  std::vector<GenerateRequest> requests(4, {.prompt = {5, 6}, .new_tokens = 1});
+  requests[0].new_tokens = 5;
+  PhaseVector phases;
+  std::vector<std::size_t> order;
+  const GenerateReport run = engine.generate(requests, {.batch = 2}, &phases,
+                                             [&](std::size_t request, std::int32_t) { order.push_back(request); });
+  EXPECT_EQ(run.steps, 3 + 4);
+  EXPECT_EQ(order, (std::vector<std::size_t>{0, 1, 2, 3, 0, 0, 0, 0}));
+  EXPECT_EQ(phases.names, (std::vector<std::string>{"warm-up", "prefill", "prefill", "prefill", "decode"}));
+  EXPECT_EQ(run.tokens.computed, 4 * 2 + 4);
+}
+
+// A clock that stands still while the model computes: each request is served the moment that it arrives.
+TEST(Generate, WaitsForArrivals) {
+  ManualClock clock;
+  clock.advance(std::chrono::seconds(9));
+  LocalEngine engine(clock);
+  engine.load({.random_shape = grouped_heads}, placement_of("tp1"));
+  std::vector<GenerateRequest> requests(3, {.prompt = {5, 6}, .new_tokens = 3});
+  requests[0].arrival = std::chrono::milliseconds(40);
+  requests[2].arrival = std::chrono::milliseconds(10);
+  const GenerateReport run = engine.generate(requests, {.batch = 3}, nullptr, {});
+  for (const auto& sequence : run.sequences)
+    for (const Nanoseconds time : {sequence.admitted, sequence.first_token, sequence.end})
+      EXPECT_EQ(time, sequence.arrival);
+  EXPECT_EQ(run.sequences[2].arrival, std::chrono::milliseconds(10));
+  EXPECT_EQ(run.time, std::chrono::milliseconds(40));
+}
+
+TEST(Generate, EndsAtEosUnlessToldNotTo) {
+  const auto folder = std::filesystem::path(testing::TempDir()) / fmt::format("eos_{}", getpid());
+  std::filesystem::create_directories(folder);
+  nlohmann::json config{{"architectures", {"LlamaForCausalLM"}},
+                        {"hidden_size", 64},
+                        {"intermediate_size", 96},
+                        {"num_hidden_layers", 2},
+                        {"num_attention_heads", 4},
+                        {"vocab_size", 512},
+                        {"max_position_embeddings", 64}};
+  GenerateRequest request{.prompt = {5, 6}, .new_tokens = 12};
+  const auto generate = [&] {
+    std::ofstream(folder / "config.json") << config;
+    LocalEngine engine;
+    engine.load({.random_shape = folder.string(), .seed = 4}, placement_of("mp2"));
+    return tokens_of(engine.generate({&request, 1}, {}, nullptr, {}))[0];
+  };
+  config["eos_token_id"] = 511;
+  request.stop_at_eos = false;
+  const auto all = generate();
+  ASSERT_EQ(all.size(), 12u);
+  config["eos_token_id"] = {all[4], all[7]};
+  EXPECT_EQ(generate(), all);
+  request.stop_at_eos = true;
+  const auto end = std::find_if(all.begin(), all.end(), [&](auto token) { return token == all[4] || token == all[7]; });
+  EXPECT_EQ(generate(), std::vector<std::int32_t>(all.begin(), end + 1));
+}
 
 // A model whose RoPE stretches with each sequence, made for `positions` tokens; the config.json alone matters.
 std::filesystem::path dynamic_model(std::int64_t positions) {
@@ -259,6 +405,10 @@ TEST(Engine, RefusesWhatItCannotDo) {
   EXPECT_THROW(engine.load(model, placement_of("tp1", DType::f16)), InputError);
   placement.device = parse_device("cuda:0,1");
   EXPECT_THROW(engine.load(model, placement), InputError);
+  engine.load(model, placement_of("tp1"));
+  for (const GenerateRequest& bad : {GenerateRequest{{}, 3}, GenerateRequest{{1}, 0}})
+    EXPECT_THROW(engine.generate({&bad, 1}, {}, nullptr, {}), InputError);
+  EXPECT_EQ(engine.generate({}, {}, nullptr, {}).steps, 0);
 }
 
 // lm-evaluation-harness's own scores of a model's first questions.

@@ -106,18 +106,31 @@ Plan plan_score(const ModelConfig& config, const Placement& placement, const Run
 Plan plan_generate(const ModelConfig& config, const Placement& placement, const RunSettings& settings,
                    std::span<const GenerateRequest> requests) {
   placement.layout.check(config);
+  std::vector<GenerateRequest> at_once(requests.begin(), requests.end());
+  for (GenerateRequest& request : at_once) {
+    request.arrival = Nanoseconds(0);
+    request.stop_at_eos = false;
+  }
   Plan plan;
-  const auto batch = static_cast<std::size_t>(settings.batch);
-  const auto replicas = static_cast<std::size_t>(placement.layout.replicas());
-  plan.batches = static_cast<std::int64_t>((requests.size() + batch - 1) / batch);
+  for (const auto& request : at_once) plan.tokens.requested += std::ssize(request.prompt) + request.new_tokens - 1;
   for (int index = 0; index < placement.layout.ranks(); ++index) {
     PlanningRank planning(config, placement, index);
-    const auto replica = static_cast<std::size_t>(planning.rank->place().replica);
-    for (std::size_t at = replica * batch; at < requests.size(); at += replicas * batch)
-      planning.rank->generate(requests.subspan(at, std::min(batch, requests.size() - at)), {}, settings, [] {});
-    const Ledger& ledger = planning.rank->ledger();
-    plan.ledger.insert(plan.ledger.end(), ledger.entries().begin(), ledger.entries().end());
-    plan.devices.push_back(finish(planning, ledger, planning.device->flop(), link_kind(placement, settings.link)));
+    Rank& rank = *planning.rank;
+    const RequestIndices served = requests_of_replica(at_once.size(), placement.layout, rank.place().replica);
+    const Generation generation(at_once, served, settings.batch, {});
+    rank.warm_up(generation, settings.fusion);
+    rank.ledger().clear();
+    const double warm_up_flop = planning.device->flop();
+    ManualClock clock;
+    Admission admission(at_once, served, clock, clock.now());
+    rank.generate(generation, admission, settings.fusion, [&](const GenerationStep& step, auto, auto) {
+      if (!rank.holds_results()) return;
+      ++plan.batches;
+      plan.tokens.computed += step.batch.rows();
+    });
+    plan.ledger.insert(plan.ledger.end(), rank.ledger().entries().begin(), rank.ledger().entries().end());
+    plan.devices.push_back(
+        finish(planning, rank.ledger(), planning.device->flop() - warm_up_flop, link_kind(placement, settings.link)));
   }
   return plan;
 }

@@ -25,15 +25,16 @@ struct DevicePlan {
 struct Plan {
   std::vector<DevicePlan> devices;  // one a rank
   std::vector<LedgerEntry> ledger;
-  std::int64_t batches = 0;
-  TokenCounts tokens;  // computed and padding
+  std::int64_t batches = 0;  // of a generation: steps
+  TokenCounts tokens;        // computed and padding
 };
 
 // Plans scoring these requests in batches as the engine forms them. Ignores settings.device_memory_bytes.
 Plan plan_score(const ModelConfig& config, const Placement& placement, const RunSettings& settings,
                 std::span<const ScoreRequest> requests);
 
-// Plans greedy generation to the last token of every request.
+// Plans a generation in which all requests arrive at once and none ends early. Memory is exact for every arrival and
+// every end, as the largest steps are in the warm-up; traffic and FLOPs are exact where things are as planned.
 Plan plan_generate(const ModelConfig& config, const Placement& placement, const RunSettings& settings,
                    std::span<const GenerateRequest> requests);
 

@@ -93,6 +93,39 @@ TEST(PlanGenerate, CountsTheKvCache) {
     EXPECT_EQ(use(device, MemoryUse::kv), 2 * layers * (hidden / 2) * batch * (prompt + fresh) * two_bytes);
 }
 
+// Two prompts are read once, and every token generated but the last once, in as many steps.
+TEST(PlanGenerate, DoesTwoOperationsAParameterATokenAndLeavesOutTheWarmUp) {
+  const std::int64_t batch = 2, prompt = 30, fresh = 10, tokens = batch * (prompt + fresh - 1);
+  const GenerateRequest request{std::vector<std::int32_t>(static_cast<std::size_t>(prompt)), fresh};
+  const Plan plan = plan_generate(parse_model_shape("llama-30b"), placement_of("tp2"), {.batch = batch},
+                                  std::vector<GenerateRequest>(static_cast<std::size_t>(batch), request));
+  EXPECT_EQ(plan.batches, fresh);
+  EXPECT_EQ(plan.tokens.computed, tokens);
+  EXPECT_EQ(plan.tokens.requested, tokens);
+  const double matrices = 2.0 * static_cast<double>(tokens * layers * layer_matrices + batch * fresh * table) / 2;
+  for (const DevicePlan& device : plan.devices) {
+    EXPECT_GT(device.flop, matrices);
+    EXPECT_LT(device.flop, matrices * 1.01);
+  }
+}
+
+// What is drawn needs each row's logits whole on every shard; what is most probable a pair of floats of each shard.
+TEST_P(Llama30bTensorParallel, GathersLogitsToDrawFromThem) {
+  const std::int64_t n = GetParam(), batch = 4, fresh = 3;
+  GenerateRequest request{std::vector<std::int32_t>(30), fresh};
+  const auto sent = [&] {
+    const std::vector<GenerateRequest> requests(static_cast<std::size_t>(batch), request);
+    return plan_generate(parse_model_shape("llama-30b"), placement_of(fmt::format("tp{}", n)), {.batch = batch},
+                         requests)
+        .devices.front()
+        .tx_bytes;
+  };
+  const std::int64_t greedy = sent();
+  request.sampling.temperature = 1;
+  const std::int64_t rows = batch * fresh, pair = 2 * 4;
+  EXPECT_EQ(sent() - greedy, rows * (vocabulary / n * two_bytes - pair) * (n - 1));
+}
+
 TEST(LargestBatch, IsTheLastThatFits) {
   const auto plan_with = [](std::int64_t bytes) {
     Plan plan;

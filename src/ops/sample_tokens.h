@@ -1,0 +1,32 @@
+// Drawing the next token of each row from softmax(logits / temperature), cut to the nucleus: the fewest most probable
+// tokens that together have `top_p` of the probability (Holtzman et al. 2020); of equally probable ones the first.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "device/device.h"
+
+namespace batchscope {
+
+struct TokenDraw {
+  double temperature = 0;  // >= 0; 0: the largest logit, the first of equal ones
+  double top_p = 1;        // 0 < top_p <= 1
+  double uniform = 0;      // 0 <= uniform < 1: where the draw falls, with the kept tokens in the order of their ids
+};
+
+// The token of one row, in time linear in the vocabulary. A logit that is no number is never drawn; where no logit is
+// finite the answer is that of temperature 0.
+std::int32_t sample_token(std::span<const float> logits, const TokenDraw& draw);
+
+struct SampleTokens {
+  Tensor logits;                            // [parts * rows, widest part]: each part of the vocabulary has all rows
+  const std::vector<std::int64_t>* widths;  // of the parts; outlives the op
+  const std::vector<TokenDraw>* draws;      // [rows]; outlives the op
+  Tensor out;                               // [1, rows] i32, in the whole vocabulary
+};
+void sample_tokens(Device& device, const Tensor& logits, const std::vector<std::int64_t>& widths,
+                   const std::vector<TokenDraw>& draws, const Tensor& out);
+
+}  // namespace batchscope
