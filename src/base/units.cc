@@ -27,7 +27,7 @@ constexpr std::array byte_units{Unit{"", 1},         Unit{"B", 1},       Unit{"K
 constexpr std::array time_units{Unit{"ns", 1},  Unit{"us", 1e3},   Unit{"ms", 1e6},
                                 Unit{"s", 1e9}, Unit{"min", 60e9}, Unit{"h", 3600e9}};
 
-std::optional<double> parse_number(std::string_view text) {
+std::optional<double> plain_number(std::string_view text) {
   const char* end = text.data() + text.size();
   double value = 0;
   const auto [stop, error] = std::from_chars(text.data(), end, value, std::chars_format::fixed);
@@ -38,9 +38,9 @@ std::optional<double> parse_number(std::string_view text) {
 // "1.5", or a fraction "1/6".
 std::optional<double> parse_fraction(std::string_view text) {
   const auto slash = text.find('/');
-  if (slash == std::string_view::npos) return parse_number(text);
-  const auto numerator = parse_number(text.substr(0, slash));
-  const auto denominator = parse_number(text.substr(slash + 1));
+  if (slash == std::string_view::npos) return plain_number(text);
+  const auto numerator = plain_number(text.substr(0, slash));
+  const auto denominator = plain_number(text.substr(slash + 1));
   if (!numerator || !denominator || *denominator == 0) return std::nullopt;
   return *numerator / *denominator;
 }
@@ -87,6 +87,15 @@ std::int64_t parse_integer(std::string_view text, std::int64_t low, std::int64_t
   const auto [stop, error] = std::from_chars(text.data(), end, value);
   if (error != std::errc() || stop != end || value < low || value > high)
     throw InputError("{}: '{}' is not a whole number from {} to {}", what, text, low, high);
+  return value;
+}
+
+double parse_number(std::string_view text, double low, double high, std::string_view what) {
+  double value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stop != end || !(value >= low && value <= high))
+    throw InputError("{}: '{}' is not a number from {} to {}", what, text, low, high);
   return value;
 }
 
