@@ -67,7 +67,8 @@ inline void write_test_study(const std::filesystem::path& path, const std::strin
                           .position = static_cast<std::int64_t>(run.cell)};
     const std::int64_t attempt = store.start_attempt(session, store.add_cells(id, {&cell, 1}).front());
     const CellRecords records = to_records(result_of(spec, run.repeat));
-    store.finish_attempt(attempt, records.result, records.items, records.phases, records.ledger, records.devices);
+    store.finish_attempt(attempt, records.result, records.items, records.phases, records.ledger, records.devices,
+                         records.requests);
   }
   store.end_session(session);
 }

@@ -52,6 +52,24 @@ constexpr auto distinctions = {
     +[](const CellSpec& s) { return std::filesystem::path(s.model.path).filename().string(); },
     +[](const CellSpec& s) { return s.model.random_shape; },
     +[](const CellSpec& s) { return std::filesystem::path(s.task).filename().string(); },
+    +[](const CellSpec& s) { return std::string(s.workload ? "generate" : "questions"); },
+    +[](const CellSpec& s) {
+      const bool is_drawn = s.workload && s.workload->trace.empty();
+      return is_drawn ? fmt::format("{}+{} tok", s.workload->prompt_tokens, s.workload->output_tokens) : "";
+    },
+    +[](const CellSpec& s) {
+      return s.workload && s.workload->requests > 0 ? fmt::format("{} requests", s.workload->requests) : "";
+    },
+    +[](const CellSpec& s) {
+      if (!s.workload || !s.workload->trace.empty()) return std::string();
+      return s.workload->arrival_rate ? fmt::format("{}/s", *s.workload->arrival_rate) : "at once";
+    },
+    +[](const CellSpec& s) {
+      return s.workload ? std::filesystem::path(s.workload->trace).filename().string() : std::string();
+    },
+    +[](const CellSpec& s) { return s.workload ? fmt::format("T {}", s.workload->sampling.temperature) : ""; },
+    +[](const CellSpec& s) { return s.workload ? fmt::format("top-p {}", s.workload->sampling.top_p) : ""; },
+    +[](const CellSpec& s) { return s.workload ? fmt::format("seed {}", s.workload->sampling.seed) : ""; },
     +[](const CellSpec& s) { return s.limit ? fmt::format("{} items", *s.limit) : std::string("all items"); },
     +[](const CellSpec& s) { return s.engine; },
 };
@@ -72,6 +90,17 @@ std::string strategy_name(const CellSpec& spec) {
   if (!spec.model.random_shape.empty()) add("random-weights", spec.model.random_shape);
   if (spec.model.seed != 0) add("weights-seed", spec.model.seed);
   if (!spec.task.empty()) add("task", spec.task);
+  if (spec.workload) {
+    const Workload& workload = *spec.workload;
+    if (!workload.trace.empty()) add("trace", workload.trace);
+    if (workload.prompt_tokens > 0) add("prompt-tokens", workload.prompt_tokens);
+    if (workload.output_tokens > 0) add("output-tokens", workload.output_tokens);
+    if (workload.requests > 0) add("requests", workload.requests);
+    if (workload.arrival_rate) add("arrival-rate", *workload.arrival_rate);
+    if (workload.sampling.temperature > 0) add("temperature", workload.sampling.temperature);
+    if (workload.sampling.top_p < 1) add("top-p", workload.sampling.top_p);
+    if (workload.sampling.seed != 0) add("task-seed", workload.sampling.seed);
+  }
   if (spec.limit) add("limit", *spec.limit);
   if (spec.engine != "batchscope") add("engine", spec.engine);
   return name;

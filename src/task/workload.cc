@@ -104,8 +104,9 @@ WorkloadRequests make_requests(std::span<const RequestOutline> outlines, const W
   std::int64_t all = 0;
   for (const RequestOutline& outline : outlines) {
     if (outline.output_tokens >= max_tokens)
-      throw InputError("request {}: {} output tokens behind a prompt are more than the {} tokens of a sequence",
-                       outline.id.dump(), outline.output_tokens, max_tokens);
+      throw InputError(
+          "request {}: {} output tokens behind a prompt are more than the {} tokens of a sequence; ask for fewer",
+          outline.id.dump(), outline.output_tokens, max_tokens);
     GenerateRequest request{.new_tokens = outline.output_tokens, .arrival = outline.arrival, .stop_at_eos = false};
     if (outline.prompt) request.prompt = tokenizer.encode(*outline.prompt);
     const std::int64_t length = outline.prompt ? std::ssize(request.prompt) : outline.prompt_tokens;
