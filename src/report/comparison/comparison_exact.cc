@@ -132,6 +132,18 @@ Compared compare_memory(const CellSummary& a, const CellSummary& b, double thres
   return most;
 }
 
+std::string other_requests(const CellSummary& a, const CellSummary& b) {
+  if (!a.spec.workload || !b.spec.workload) return "";
+  const auto asked = [](const CellSummary& cell) {
+    return fmt::format("{} tokens for {} requests", tokens(cell, "requested").value_or(0),
+                       cell.result.is_object() ? cell.result.value("requests", nlohmann::json()).dump() : "no");
+  };
+  const auto rate = [](const CellSummary& cell) { return cell.spec.workload->arrival_rate.value_or(0); };
+  if (asked(a) != asked(b)) return fmt::format("the requests differ: {} in A, {} in B", asked(a), asked(b));
+  if (rate(a) != rate(b)) return "the requests differ: they arrive at another rate";
+  return "";
+}
+
 std::optional<double> bytes_sent(const CellSummary& cell) {
   double sum = 0;
   for (const DeviceRecord& device : cell.devices) {
