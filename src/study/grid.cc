@@ -53,26 +53,37 @@ constexpr auto distinctions = {
     +[](const CellSpec& s) { return s.model.random_shape; },
     +[](const CellSpec& s) { return std::filesystem::path(s.task).filename().string(); },
     +[](const CellSpec& s) { return std::string(s.workload ? "generate" : "questions"); },
-    +[](const CellSpec& s) {
-      const bool is_drawn = s.workload && s.workload->trace.empty();
-      return is_drawn ? fmt::format("{}+{} tok", s.workload->prompt_tokens, s.workload->output_tokens) : "";
-    },
-    +[](const CellSpec& s) {
-      return s.workload && s.workload->requests > 0 ? fmt::format("{} requests", s.workload->requests) : "";
-    },
-    +[](const CellSpec& s) {
-      if (!s.workload || !s.workload->trace.empty()) return std::string();
-      return s.workload->arrival_rate ? fmt::format("{}/s", *s.workload->arrival_rate) : "at once";
-    },
-    +[](const CellSpec& s) {
-      return s.workload ? std::filesystem::path(s.workload->trace).filename().string() : std::string();
-    },
-    +[](const CellSpec& s) { return s.workload ? fmt::format("T {}", s.workload->sampling.temperature) : ""; },
-    +[](const CellSpec& s) { return s.workload ? fmt::format("top-p {}", s.workload->sampling.top_p) : ""; },
-    +[](const CellSpec& s) { return s.workload ? fmt::format("seed {}", s.workload->sampling.seed) : ""; },
     +[](const CellSpec& s) { return s.limit ? fmt::format("{} items", *s.limit) : std::string("all items"); },
     +[](const CellSpec& s) { return s.engine; },
 };
+
+// The same of those that generate, among each other; "" where it does not apply.
+constexpr auto workload_distinctions = {
+    +[](const Workload& w) {
+      return w.trace.empty() ? fmt::format("{}+{} tok", w.prompt_tokens, w.output_tokens)
+                             : std::filesystem::path(w.trace).filename().string();
+    },
+    +[](const Workload& w) { return w.requests > 0 ? fmt::format("{} requests", w.requests) : ""; },
+    +[](const Workload& w) {
+      if (!w.trace.empty()) return std::string();
+      return w.arrival_rate ? fmt::format("{}/s", *w.arrival_rate) : "at once";
+    },
+    +[](const Workload& w) { return fmt::format("T {}", w.sampling.temperature); },
+    +[](const Workload& w) { return fmt::format("top-p {}", w.sampling.top_p); },
+    +[](const Workload& w) { return fmt::format("seed {}", w.sampling.seed); },
+};
+
+// Adds to each name what `distinction` says of its strategy, if it does not say the same of all that `applies` to.
+void distinguish(std::span<const CellSpec> strategies, const std::function<bool(const CellSpec&)>& applies,
+                 const std::function<std::string(const CellSpec&)>& distinction, std::vector<std::string>& names) {
+  std::set<std::string> values;
+  for (const CellSpec& spec : strategies)
+    if (applies(spec)) values.insert(distinction(spec));
+  if (values.size() < 2) return;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    if (applies(strategies[i]))
+      if (const std::string value = distinction(strategies[i]); !value.empty()) names[i] += " " + value;
+}
 
 }  // namespace
 
@@ -129,13 +140,13 @@ std::vector<std::string> short_names(std::span<const CellSpec> strategies) {
     strategy_names.insert(strategy_name(without_token_limit(spec)));
   }
   if (different.size() == strategy_names.size()) return names;
-  for (const auto distinction : distinctions) {
-    std::set<std::string> values;
-    for (const CellSpec& spec : strategies) values.insert(distinction(spec));
-    if (values.size() < 2) continue;
-    for (std::size_t i = 0; i < names.size(); ++i)
-      if (const std::string value = distinction(strategies[i]); !value.empty()) names[i] += " " + value;
-  }
+  for (const auto distinction : distinctions)
+    distinguish(
+        strategies, [](const CellSpec&) { return true; }, distinction, names);
+  for (const auto distinction : workload_distinctions)
+    distinguish(
+        strategies, [&](const CellSpec& spec) { return spec.workload && !distinction(*spec.workload).empty(); },
+        [&](const CellSpec& spec) { return distinction(*spec.workload); }, names);
   return names;
 }
 

@@ -176,6 +176,18 @@ TEST(Grid, ShortNamesSayWhatDiffers) {
             (std::set<std::string>{"TP2 1.0 MiB", "TP2 2.0 MiB", "TP2 fused 1.0 MiB", "TP2 fused 2.0 MiB"}));
 }
 
+TEST(Grid, ShortNamesTellRequestsFromQuestions) {
+  const auto names = [](const std::string& grids) {
+    return short_names(parse_study("parallel = 'tp2'\n[[grid]]\nbatch = 1\n" + grids, "s.toml").cells);
+  };
+  const std::string lengths = "[[grid]]\nprompt-tokens = 3\noutput-tokens = 4\n";
+  EXPECT_EQ(names(lengths), (std::vector<std::string>{"TP2 questions", "TP2 generate"}));
+  EXPECT_EQ(names(lengths + "arrival-rate = [0.5, 8]\n"),
+            (std::vector<std::string>{"TP2 questions", "TP2 generate 0.5/s", "TP2 generate 8/s"}));
+  EXPECT_EQ(names(lengths + "[[grid]]\ntrace = 'a/t.jsonl'\n"),
+            (std::vector<std::string>{"TP2 questions", "TP2 generate 3+4 tok", "TP2 generate t.jsonl"}));
+}
+
 TEST(StudyFile, EachFusionIsAnAblation) {
   const StudySpec study = parse_study("[grid]\nfusion = 'each'\nbatch = [1, 8]\n", "s.toml");
   ASSERT_EQ(study.cells.size(), 24u);  // off, 5 alone, 5 left out, on; two batches of each

@@ -14,6 +14,9 @@ namespace {
 nlohmann::json settings_of(const CellSpec& spec) {
   nlohmann::json settings = to_json(spec);
   settings["link"] = to_string(spec.run.link);
+  settings.erase("workload");  // each of its words is a setting
+  const nlohmann::json workload = spec.workload ? to_json(*spec.workload) : nlohmann::json::object();
+  for (const auto& [name, value] : workload.items()) settings["workload " + name] = value;
   return settings;
 }
 

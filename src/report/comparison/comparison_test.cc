@@ -139,7 +139,10 @@ TEST(Comparison, TimesOfOtherRequestsAreNotJudged) {
   EXPECT_THAT(longer.cells[0].time.why, HasSubstr("120 tokens for 10 requests in A, 240 tokens"));
   b = a;
   for (CellSummary& cell : b.report.cells) cell.spec.workload->arrival_rate = 3;
-  EXPECT_THAT(compare(a, b, {}).cells[0].time.why, HasSubstr("another rate"));
+  const Comparison slower = compare(a, b, {});
+  EXPECT_THAT(slower.cells[0].time.why, HasSubstr("another rate"));
+  ASSERT_EQ(slower.settings.size(), 1u);
+  EXPECT_EQ(slower.settings[0].what, "workload arrival_rate");
 }
 
 TEST(Comparison, ASlowCellIsARegressionBeyondTheThreshold) {
