@@ -151,6 +151,12 @@ TEST(StudyFile, TheDemoIsAStudy) {
   EXPECT_GE(demo.cells.size(), 22u);
 }
 
+TEST(StudyFile, TheExampleOfGenerationGenerates) {
+  const StudySpec study = read_study(BATCHSCOPE_SOURCE_DIR "/studies/generation.toml");
+  ASSERT_EQ(study.cells.size(), 12u);
+  for (const CellSpec& cell : study.cells) EXPECT_TRUE(cell.workload);
+}
+
 TEST(Grid, OrderKeepsWorkersTogetherAndFollowsItsSeed) {
   const StudySpec study = parse_study("[grid]\nparallel = ['tp1', 'tp2', 'mp2']\nbatch = [1, 2, 4, 8]\n", "s.toml");
   const auto order = run_order(study.cells, 3, 42);

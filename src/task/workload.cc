@@ -27,6 +27,18 @@ std::vector<std::int32_t> draw_tokens(std::int64_t count, std::int64_t vocabular
   return tokens;
 }
 
+// A time that is negative was not measured.
+void check_order(const RequestResult& request) {
+  if (request.arrival <= request.admitted && request.admitted <= request.first_token &&
+      request.first_token <= request.end)
+    return;
+  throw Failure(
+      "request {}: the engine's times are out of order: arrival at {} s, admitted at {} s, first token at {} s, end at "
+      "{} s",
+      request.id.dump(), to_seconds(request.arrival), to_seconds(request.admitted), to_seconds(request.first_token),
+      to_seconds(request.end));
+}
+
 }  // namespace
 
 nlohmann::json to_json(const Workload& workload) {
@@ -151,7 +163,7 @@ std::vector<RequestResult> request_results(const WorkloadRequests& asked,
                                            std::span<const GeneratedSequence> sequences) {
   CHECK_EQUAL(sequences.size(), asked.requests.size(), "the engine answers every request");
   std::vector<RequestResult> results;
-  for (std::size_t i = 0; i < sequences.size(); ++i)
+  for (std::size_t i = 0; i < sequences.size(); ++i) {
     results.push_back({.id = asked.ids[i],
                        .arrival = asked.requests[i].arrival,
                        .admitted = sequences[i].admitted,
@@ -160,6 +172,8 @@ std::vector<RequestResult> request_results(const WorkloadRequests& asked,
                        .prompt_tokens = asked.prompt_tokens[i],
                        .output_tokens = std::ssize(sequences[i].tokens),
                        .truncated = asked.truncated(i)});
+    check_order(results.back());
+  }
   return results;
 }
 

@@ -85,6 +85,7 @@ struct RequestResult {
 };
 nlohmann::json to_json(const RequestResult& request);
 
+// Failure when an instant comes before one that it must follow: an engine that served a request before it arrived, say.
 std::vector<RequestResult> request_results(const WorkloadRequests& asked, std::span<const GeneratedSequence> sequences);
 
 }  // namespace batchscope

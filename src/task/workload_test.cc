@@ -141,6 +141,9 @@ TEST(Workload, TimesOfARequestCountFromItsArrival) {
   EXPECT_EQ(results[0].latency(), std::chrono::milliseconds(110));
   EXPECT_EQ(results[1].time_per_output_token(), std::nullopt);
   EXPECT_DOUBLE_EQ(to_json(results[0]).at("first_token_s"), 0.03);
+  WorkloadRequests later = asked;
+  later.requests[1].arrival = Nanoseconds(1);
+  EXPECT_THROW(request_results(later, std::vector{five, one}), Failure);
 }
 
 }  // namespace
