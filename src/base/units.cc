@@ -90,6 +90,15 @@ std::int64_t parse_integer(std::string_view text, std::int64_t low, std::int64_t
   return value;
 }
 
+double parse_number(std::string_view text, double low, double high, std::string_view what) {
+  double value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stop != end || !(value >= low && value <= high))
+    throw InputError("{}: '{}' is not a number from {} to {}", what, text, low, high);
+  return value;
+}
+
 std::string format_bytes(double bytes) {
   constexpr std::array names{"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
   std::size_t step = 0;

@@ -22,6 +22,8 @@ double parse_bandwidth(std::string_view text, std::string_view what);
 Nanoseconds parse_duration(std::string_view text, std::string_view what);
 // "17": a whole number within [low, high].
 std::int64_t parse_integer(std::string_view text, std::int64_t low, std::int64_t high, std::string_view what);
+// "0.7", "1e-3": a number within [low, high].
+double parse_number(std::string_view text, double low, double high, std::string_view what);
 
 // "64.0 MiB", "512 B": at most three digits before the point.
 std::string format_bytes(double bytes);

@@ -57,7 +57,8 @@ class EvalStore {
   void finish(const CellResult& result, std::vector<Phase> phases) {
     recording_->stop();
     const CellRecords records = to_records(result, std::move(phases));
-    writer_.finish_attempt(attempt_, records.result, records.items, records.phases, records.ledger, records.devices);
+    writer_.finish_attempt(attempt_, records.result, records.items, records.phases, records.ledger, records.devices,
+                           records.requests);
     writer_.end_session(session_);
     if (const auto error = recording_->write_error()) throw Failure("{}", *error);
   }
@@ -83,8 +84,11 @@ CellResult load_and_run(Engine& engine, const CellSpec& spec, const PreparedTask
 
 std::string items_text(const CellResult& result) {
   std::string text;
-  for (const ItemScore& item : result.items)
-    text += to_json(item).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  const auto add = [&](const nlohmann::json& line) {
+    text += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  };
+  for (const ItemScore& item : result.items) add(to_json(item));
+  for (const RequestResult& request : result.requests) add(to_json(request));
   return text;
 }
 
@@ -125,19 +129,20 @@ void eval(const EvalOptions& options) {
 
 void add_eval(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<EvalOptions>();
-  CLI::App* command = app.add_subcommand("eval", "score a task: time, accuracy, traffic, memory");
+  CLI::App* command = app.add_subcommand("eval", "score a task or generate: time, accuracy, latency, traffic, memory");
   options->cell.add_all(*command);
   command->add_option("--json", options->json, "the result as one JSON object; - is standard output")
       ->type_name("FILE");
-  command->add_option("--items", options->items, "each question's result, one JSON object a line")
+  command->add_option("--items", options->items, "each question's or request's result, one JSON object a line")
       ->type_name("FILE.jsonl");
   command->add_option("-o,--output", options->output, "everything, with time series, as a .bscope file")
       ->type_name("FILE.bscope");
   command->footer(
       "Exit codes: 0 ok (truncated too, when asked for), 2 bad input, 3 out of memory,\n"
       "4 failed, 5 timed out.\n"
-      "Example:\n"
-      "  batchscope eval --device cpu:2 --parallel tp2 --fusion on --batch 16 --json -");
+      "Examples:\n"
+      "  batchscope eval --device cpu:2 --parallel tp2 --fusion on --batch 16 --json -\n"
+      "  batchscope eval --prompt-tokens 32 --output-tokens 16 --arrival-rate 20 --batch 8");
   command->callback([options, &exit_code] {
     eval(*options);
     exit_code = 0;

@@ -68,8 +68,26 @@ void CellOptions::add_setting_flags(CLI::App& app) {
 void CellOptions::add_task_flags(CLI::App& app) {
   app.add_option("--task", task, "questions, one JSON object a line (default: the embedded set)")
       ->type_name("FILE.jsonl");
-  app.add_option("--limit", limit, "the first N questions only")->type_name("N");
-  app.add_option("--max-tokens-per-sequence", max_tokens_per_sequence, "longest model input")->type_name("N");
+  app.add_option("--prompt-tokens", prompt_tokens, "generate instead: prompts of N random tokens")->type_name("N");
+  app.add_option("--output-tokens", output_tokens, "tokens to generate for each prompt")->type_name("N");
+  app.add_option("--requests", requests, fmt::format("how many prompts (default: {})", default_requests))
+      ->type_name("N");
+  app.add_option("--arrival-rate", arrival_rate,
+                 "requests a second, a Poisson process (default: all are there at the begin)")
+      ->type_name("RATE");
+  app.add_option("--trace", trace,
+                 "generate instead: requests with prompts, lengths and arrivals, one JSON object a line")
+      ->type_name("FILE.jsonl");
+  app.add_option("--temperature", temperature, "of generation (default: 0, the most probable token)")
+      ->type_name("NUMBER");
+  app.add_option("--top-p", top_p,
+                 "of generation: draw from the most probable tokens that have this share (default: 1)")
+      ->type_name("NUMBER");
+  app.add_option("--task-seed", task_seed, "draws random prompts, arrivals and tokens (default: 0)")->type_name("N");
+  app.add_option("--limit", limit, "the first N questions or requests only")->type_name("N");
+  app.add_option("--max-tokens-per-sequence", max_tokens_per_sequence,
+                 "longest model input; when generating, prompt and output together")
+      ->type_name("N");
   add_listed(app, "when-too-long", when_too_long,
              choice(when_too_long_words) + " (cut on the left; the status says so)")
       ->type_name("WHAT");
@@ -101,6 +119,14 @@ CellSpec CellOptions::parsed() const {
   give("random-weights", random_weights);
   give("weights-seed", seed);
   give("task", task);
+  give("prompt-tokens", prompt_tokens);
+  give("output-tokens", output_tokens);
+  give("requests", requests);
+  give("arrival-rate", arrival_rate);
+  give("trace", trace);
+  give("temperature", temperature);
+  give("top-p", top_p);
+  give("task-seed", task_seed);
   give("limit", limit);
   give("max-tokens-per-sequence", max_tokens_per_sequence);
   give("when-too-long", when_too_long);

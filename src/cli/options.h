@@ -14,6 +14,7 @@ namespace batchscope::cli {
 struct CellOptions {
   std::string model, random_weights, seed = "0";
   std::string task, limit;
+  std::string prompt_tokens, output_tokens, requests, arrival_rate, trace, temperature, top_p, task_seed;
   std::string device, parallel, threads = "auto", dtype = "f32";
   std::string fusion = "off", batch = "1", packing = "padded";
   std::string device_memory, link;
@@ -23,7 +24,7 @@ struct CellOptions {
   void add_placement_flags(CLI::App& app);  // --device --parallel --dtype --threads
   void add_run_flags(CLI::App& app);        // --fusion --batch, and those of add_setting_flags()
   void add_setting_flags(CLI::App& app);    // --packing --device-memory --link
-  void add_task_flags(CLI::App& app);       // --task --limit --max-tokens-per-sequence --when-too-long
+  void add_task_flags(CLI::App& app);  // --task --limit --max-tokens-per-sequence --when-too-long, and a workload's
   void add_all(CLI::App& app);
 
   ModelSource model_source() const;

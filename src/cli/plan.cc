@@ -40,13 +40,16 @@ struct Subject {
 
 Subject task_subject(const CellSpec& spec) {
   const auto task = std::make_shared<PreparedTask>(prepare_task(spec));
-  return {fmt::format("{} questions", task->questions.size()),
-          [spec, task](std::int64_t batch) {
-            RunSettings settings = spec.run;
-            settings.batch = batch;
-            return plan_score(task->config, spec.placement, settings, task->requests.requests);
-          },
-          std::ssize(task->requests.requests)};
+  const auto plan_of = [spec, task](std::int64_t batch) {
+    CellSpec of_batch = spec;
+    of_batch.run.batch = batch;
+    return plan_cell(of_batch, *task);
+  };
+  const auto what = !task->workload ? fmt::format("{} questions", task->questions.size())
+                    : task->workload->all_at_begin()
+                        ? fmt::format("{} requests", task->workload->requests.size())
+                        : fmt::format("{} requests as if all were there at the begin", task->workload->requests.size());
+  return {what, plan_of, task->sequences()};
 }
 
 Subject sequence_subject(const CellSpec& spec, std::int64_t length, std::optional<std::int64_t> new_tokens) {
@@ -83,11 +86,15 @@ Subject subject_of(const PlanOptions& options, const CellSpec& spec) {
   if (options.sequence_length.empty()) {
     if (!options.new_tokens.empty())
       throw InputError("--new-tokens: say also how long the prompts are, --sequence-length N");
-    if (other_model && spec.task.empty())
-      throw InputError("plan: say what is to be run: --task FILE, or --sequence-length N for sequences of N tokens");
+    if (other_model && spec.task.empty() && !spec.workload)
+      throw InputError(
+          "plan: say what is to be run: --task FILE, --prompt-tokens N --output-tokens N, or --sequence-length N for "
+          "sequences of N tokens");
     return task_subject(spec);
   }
-  if (!spec.task.empty()) throw InputError("--sequence-length and --task: give one of them");
+  if (!spec.task.empty() || spec.workload)
+    throw InputError(
+        "--sequence-length: it stands for a task; leave out --task, --prompt-tokens, --trace and their like");
   const auto length = parse_integer(options.sequence_length, 1, 1 << 24, "--sequence-length");
   std::optional<std::int64_t> new_tokens;
   if (!options.new_tokens.empty()) new_tokens = parse_integer(options.new_tokens, 1, 1 << 20, "--new-tokens");

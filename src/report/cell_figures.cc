@@ -33,11 +33,13 @@ std::optional<double> number(const CellSummary& cell, const char* key) {
   return cell.result.is_object() ? maybe_number(JsonObject(cell.result, "result"), key) : std::nullopt;
 }
 
-std::optional<double> batch_milliseconds(const CellSummary& cell, const char* key) {
+std::optional<double> percentile(const CellSummary& cell, const char* times, const char* share) {
   if (!cell.result.is_object()) return std::nullopt;
   const JsonObject result(cell.result, "result");
-  return result.has("batch_ms") ? maybe_number(result.object("batch_ms"), key) : std::nullopt;
+  return result.has(times) ? maybe_number(result.object(times), share) : std::nullopt;
 }
+
+bool has_requests(const CellSummary& cell) { return has_figures(cell) && number(cell, "requests").has_value(); }
 
 std::optional<double> mean_over_devices(const CellSummary& cell,
                                         const std::function<std::optional<double>(const DeviceRecord&)>& get) {

@@ -11,8 +11,11 @@ namespace batchscope {
 
 // Of the cell's result: "acc_norm", "tokens_per_s", …
 std::optional<double> number(const CellSummary& cell, const char* key);
-// Of its `batch_ms`: "p50", "p90", "p99".
-std::optional<double> batch_milliseconds(const CellSummary& cell, const char* key);
+// Of one of its objects of percentiles: "batch_ms", "ttft_ms", … and "p50", "p90", "p99".
+std::optional<double> percentile(const CellSummary& cell, const char* times, const char* share);
+
+// A workload that ran: requests were generated.
+bool has_requests(const CellSummary& cell);
 
 inline bool has_figures(const CellSummary& cell) { return cell.time.has_value(); }
 

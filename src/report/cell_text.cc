@@ -18,7 +18,8 @@ std::string headline(const JsonObject& result, bool colour) {
   const std::string status = result.text("status");
   std::string text = status == "ok" ? "ok" : status;
   for (char& c : text) c = c == '_' ? ' ' : c;
-  if (status == "truncated") text = "TRUNCATED: the scores are of cut questions";
+  if (status == "truncated")
+    text = result.has("requests") ? "TRUNCATED: the prompts were cut" : "TRUNCATED: the scores are of cut questions";
   if (colour) text = fmt::format("\x1b[{}m{}\x1b[0m", status == "ok" ? "32" : "31;1", text);
   if (const std::string reason = result.text("reason"); !reason.empty())
     text += "\n" + wrap(reason, terminal_columns, 0);
@@ -34,19 +35,31 @@ std::string scores_line(const JsonObject& result) {
                      share("acc_tokens"));
 }
 
+// "step      p50 1.2 ms, p90 1.5 ms, p99 2.0 ms", of one of the result's objects of percentiles.
+std::string percentiles_line(const JsonObject& result, const char* key, const char* title, const char* note = "") {
+  if (!result.has(key)) return "";
+  const JsonObject percentiles = result.object(key);
+  const auto ms = [&](const char* share) { return milliseconds_text(maybe_number(percentiles, share)); };
+  return fmt::format("{:<10}p50 {} ms, p90 {} ms, p99 {} ms{}\n", title, ms("p50"), ms("p90"), ms("p99"), note);
+}
+
 std::string time_lines(const JsonObject& result) {
   if (!result.has("seconds")) return "";
-  const JsonObject batch = result.object("batch_ms");
-  const auto ms = [&](const char* key) {
-    const auto value = maybe_number(batch, key);
-    return value ? fmt::format("{:.1f}", *value) : std::string("?");
-  };
-  return fmt::format(
-      "time      {} s for {} items in {} batches; {:.0f} tokens/s; loaded in {} s\n"
-      "batch     p50 {} ms, p90 {} ms, p99 {} ms\n",
-      seconds_text(maybe_number(result, "seconds")), maybe_integer(result, "items").value_or(0),
-      maybe_integer(result, "batches").value_or(0), maybe_number(result, "tokens_per_s").value_or(0),
-      seconds_text(maybe_number(result, "load_seconds")), ms("p50"), ms("p90"), ms("p99"));
+  const bool generates = result.has("requests");
+  const auto count = [&](const char* key) { return format_count(maybe_integer(result, key).value_or(0)); };
+  std::string text =
+      fmt::format("time      {} s for {} {} in {} {}; {:.0f} tokens/s; loaded in {} s\n",
+                  seconds_text(maybe_number(result, "seconds")), count(generates ? "requests" : "items"),
+                  generates ? "requests" : "items", count("batches"), generates ? "steps" : "batches",
+                  maybe_number(result, "tokens_per_s").value_or(0), seconds_text(maybe_number(result, "load_seconds")));
+  text += percentiles_line(result, "batch_ms", generates ? "step" : "batch");
+  if (!generates) return text;
+  text += fmt::format("output    {} tokens, {:.0f} a second\n", count("output_tokens"),
+                      maybe_number(result, "output_tokens_per_s").value_or(0));
+  return text + percentiles_line(result, "queue_ms", "queue", "  from arrival") +
+         percentiles_line(result, "ttft_ms", "TTFT", "  from arrival to first token") +
+         percentiles_line(result, "tpot_ms", "TPOT", "  of each further token") +
+         percentiles_line(result, "latency_ms", "latency", "  from arrival to the end");
 }
 
 std::string tokens_line(const JsonObject& result) {

@@ -1,6 +1,8 @@
 // Reads a study's numbers from its file (report/study_report.h).
 #include "report/study_report.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -31,6 +33,12 @@ std::optional<double> chance_of(const std::vector<ItemRecord>& items) {
     sum += 1 / static_cast<double>(item.log_likelihoods.size());
   }
   return items.empty() ? std::nullopt : std::optional(sum / static_cast<double>(items.size()));
+}
+
+// What is asked of the model, however it runs.
+std::string task_of(const CellSpec& spec) {
+  return fmt::format("{}|{}|{}", spec.task, spec.workload ? to_json(*spec.workload).dump() : "",
+                     spec.limit.value_or(0));
 }
 
 bool has_scores(const std::string& status) { return status == "ok" || status == "truncated"; }
@@ -90,6 +98,8 @@ CellRun run_of(std::int64_t repeat, const AttemptRecord& attempt) {
   if (run.seconds && !(std::isfinite(*run.seconds) && *run.seconds > 0)) run.seconds.reset();
   const nlohmann::json result = parse_json(attempt.result_json, "result of the file");
   const JsonObject fields(result, "result of the file");
+  run.ttft_ms = maybe_number(fields, "time_to_first_token_ms");
+  run.tpot_ms = maybe_number(fields, "time_per_output_token_ms");
   if (!fields.has("batch_ms")) return run;
   const JsonObject batch = fields.object("batch_ms");
   run.p50_ms = maybe_number(batch, "p50");
@@ -111,7 +121,7 @@ void Reader::add_attempt(CellSummary& cell, std::int64_t repeat, const AttemptRe
     if (!*attempt.valid && cell.reason.empty()) cell.reason = attempt.reason;
   }
   if (has_scores(attempt.status) && cell.runs.back().seconds) cell.seconds.push_back(*cell.runs.back().seconds);
-  const bool better = cell.attempt && has_scores(attempt.status) && cell.answers.empty();
+  const bool better = cell.attempt && has_scores(attempt.status) && !has_scores(cell.result.value("status", ""));
   if (!cell.attempt || better) add_details(cell, attempt);
 }
 
@@ -128,6 +138,9 @@ void Reader::add_details(CellSummary& cell, const AttemptRecord& attempt) {
 }
 
 void Reader::finish_strategies(std::int64_t study) {
+  const bool one_task = std::all_of(report_.cells.begin(), report_.cells.end(), [&](const CellSummary& cell) {
+    return task_of(cell.spec) == task_of(report_.cells.front().spec);
+  });
   for (std::size_t i = 0; i < report_.cells.size(); ++i) {
     CellSummary& cell = report_.cells[i];
     if (!cell.seconds.empty()) cell.time = mean_interval(cell.seconds);
@@ -138,7 +151,7 @@ void Reader::finish_strategies(std::int64_t study) {
       report_.has_virtual_devices = report_.has_virtual_devices || device.is_virtual;
     if (cell.status != "ok" || !cell.time) continue;
     if (auto& best = report_.strategies[cell.strategy].best; faster(best)) best = i;
-    if (faster(report_.best)) report_.best = i;
+    if (one_task && faster(report_.best)) report_.best = i;
   }
   const std::vector<FrontierRecord> frontiers = store_.frontiers(study);
   for (StrategySummary& strategy : report_.strategies)

@@ -31,8 +31,9 @@ struct CellRun {
   std::string status;
   std::optional<bool> valid;
   std::string reason;
-  std::optional<double> seconds;         // > 0
-  std::optional<double> p50_ms, p99_ms;  // of its batches
+  std::optional<double> seconds;           // > 0
+  std::optional<double> p50_ms, p99_ms;    // of its batches
+  std::optional<double> ttft_ms, tpot_ms;  // medians over its requests
 };
 
 // One cell with all its repeats.
@@ -82,7 +83,7 @@ struct StudyReport {
   std::vector<CellSummary> cells;  // in the order of the study
   std::vector<Effect> effects;
   std::optional<std::size_t> reference;
-  std::optional<std::size_t> best;  // of all cells that are ok
+  std::optional<std::size_t> best;  // of all cells that are ok; absent where cells have different tasks
   std::optional<double> chance;     // share of items right by guessing; absent without items
   std::int64_t series = 0;          // time series in the file
   // Tables: rows are batches, those with cut sequences apart; columns are strategies, whatever they cut.

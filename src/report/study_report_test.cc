@@ -11,6 +11,7 @@
 #include "report/cell_text.h"
 #include "report/test_study.h"
 #include "report/text.h"
+#include "store/test_folder.h"
 #include "study/grid.h"
 #include "study/records.h"
 #include "study/study_file.h"
@@ -125,6 +126,79 @@ TEST_F(StudyReportTest, JsonHasTheSameNumbers) {
   EXPECT_EQ(cut.at("result").at("tokens").at("truncated"), 20);
   EXPECT_EQ(json.at("strategies").at(0).at("largest_batch_planned"), 41);
   EXPECT_TRUE(json.at("strategies").at(1).at("largest_batch_ran").is_null());
+}
+
+constexpr const char* mixed_text = R"(
+name = "mixed"
+[[grid]]
+parallel = "mp2"
+batch = [1, 8]
+[[grid]]
+parallel = "tp2"
+batch = [1, 8]
+prompt-tokens = 8
+output-tokens = 4
+arrival-rate = [2, 20]
+)";
+
+CellResult mixed_result_of(const CellSpec& spec, std::int64_t) {
+  return spec.workload ? test_generation(spec, 2, 10) : test_result(spec, 2, 10);
+}
+
+TEST(MixedStudyReport, ShowsQuestionsAndRequestsEachInTheirOwnTables) {
+  const TestFolder folder;
+  write_test_study(folder / "s.bscope", mixed_text, mixed_result_of);
+  const StudyReport report = read_study_report(StoreReader(folder / "s.bscope"));
+  const std::string text = to_text(report, false);
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(text_width(line), 80u) << line;
+  EXPECT_THAT(text, HasSubstr("Time and accuracy"));
+  EXPECT_THAT(text, HasSubstr("Generation: "));
+  EXPECT_FALSE(report.best);  // questions and requests have no time in common
+  EXPECT_TRUE(report.strategies.back().best);
+  std::size_t generating = 0, scored = 0;
+  for (const Section& section : study_sections(report)) {
+    if (section.id == "requests") generating = section.table->rows().size();
+    if (section.id == "accuracy") scored = section.table->rows().size();
+    if (section.id == "requests") {
+      EXPECT_EQ(section.table->rows()[0][3].value, 40 / 0.91);
+      EXPECT_EQ(section.table->rows()[0][4].value, 20);
+      EXPECT_EQ(section.table->rows()[0][6].value, 5);
+    }
+  }
+  EXPECT_EQ(generating, 4u);
+  EXPECT_EQ(scored, 2u);  // the reference, and the other batch
+  const nlohmann::json cell = to_json(report).at("cells").back();
+  EXPECT_EQ(cell.at("result").at("latency_ms").at("p99"), 35);
+  EXPECT_EQ(cell.at("spec").at("workload").at("arrival_rate"), 20);
+  EXPECT_TRUE(cell.at("against_reference").is_null());
+}
+
+TEST(MixedStudyReport, DetailsAreOfTheFirstRepeatThatRan) {
+  const TestFolder folder;
+  write_test_study(folder / "s.bscope", "repeats = 3\n" + std::string(mixed_text),
+                   [](const CellSpec& spec, std::int64_t repeat) {
+                     CellResult result = mixed_result_of(spec, repeat);
+                     if (repeat == 1) result.status = CellStatus::failed;
+                     result.reason = std::to_string(repeat);
+                     return result;
+                   });
+  for (const CellSummary& cell : read_study_report(StoreReader(folder / "s.bscope")).cells)
+    EXPECT_EQ(cell.result.at("reason"), "2");
+}
+
+TEST(CellText, SaysWhatGenerationGave) {
+  const CellSpec spec = parse_study(mixed_text, "s.toml").cells.back();
+  const std::string text = cell_text(to_json(test_generation(spec, 2, 10)), false);
+  EXPECT_THAT(text, HasSubstr("for 10 requests in 1 steps"));
+  EXPECT_THAT(text, HasSubstr("output    40 tokens"));
+  EXPECT_THAT(text, HasSubstr("queue     p50 1.00 ms"));
+  EXPECT_THAT(text, HasSubstr("TTFT      p50 20.0 ms"));
+  EXPECT_THAT(text, HasSubstr("TPOT      p50 5.00 ms"));
+  EXPECT_THAT(text, HasSubstr("latency   p50 35.0 ms"));
+  EXPECT_THAT(text, Not(HasSubstr("accuracy")));
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(text_width(line), 80u) << line;
 }
 
 TEST(CellText, FitsATerminalAndIsLoudWhereItMustBe) {

@@ -61,7 +61,8 @@ class Pivot {
 
 Cell time_and_accuracy(const CellSummary& cell, const StudyReport& report) {
   const double seconds = cell.time->mean;
-  std::string text = fmt::format("{} / {}", seconds_text(seconds), percent_text(number(cell, "acc_norm")));
+  std::string text = seconds_text(seconds);
+  if (const auto right = number(cell, "acc_norm")) text += " / " + percent_text(right);
   if (cell.status == "truncated") return {text + " TRUNCATED", Colour::red, seconds};
   if (cell.status != "ok") return {text + " " + status_cell(cell).text, Colour::red, seconds};
   const auto& best = report.strategies[cell.strategy].best;
@@ -75,8 +76,10 @@ Section time_section(const StudyReport& report, const Pivot& pivot) {
   if (report.best)
     note += fmt::format("; least of all: {}, batch {}", report.label(report.cells[*report.best]),
                         report.cells[*report.best].spec.run.batch);
+  const bool any_scored = std::any_of(report.cells.begin(), report.cells.end(),
+                                      [](const CellSummary& cell) { return number(cell, "acc_norm").has_value(); });
   return {"time",
-          "Time and accuracy: seconds / share of items right (acc_norm)",
+          any_scored ? "Time and accuracy: seconds / share of items right (acc_norm)" : "Time: seconds",
           pivot.table([&](const CellSummary& cell) { return time_and_accuracy(cell, report); }),
           {note}};
 }
@@ -172,6 +175,30 @@ Section frontier_section(const StudyReport& report) {
   return {"frontier", "Largest batch before out of memory", std::move(table), std::move(notes)};
 }
 
+// A row a cell that generated.
+Section requests_section(const StudyReport& report) {
+  TextTable table({"strategy", "batch", "requests", "out tok/s", "TTFT p50", "p99", "TPOT p50", "p99"});
+  for (const CellSummary& cell : report.cells) {
+    if (!has_requests(cell)) continue;
+    const auto ms = [&](const char* times, const char* share) -> Cell {
+      const auto value = percentile(cell, times, share);
+      return {value ? milliseconds_text(value) : "-", Colour::none, value};
+    };
+    const bool truncated = cell.status == "truncated";
+    const auto rate = number(cell, "output_tokens_per_s");
+    table.add({{report.label(cell) + (truncated ? " TRUNCATED" : ""), truncated ? Colour::red : Colour::none},
+               count_cell(cell.spec.run.batch),
+               count_cell(static_cast<std::int64_t>(*number(cell, "requests"))),
+               {rate ? fmt::format("{:.0f}", *rate) : "?", Colour::none, rate},
+               ms("ttft_ms", "p50"),
+               ms("ttft_ms", "p99"),
+               ms("tpot_ms", "p50"),
+               ms("tpot_ms", "p99")});
+  }
+  return {"requests", "Generation: time to the first token (TTFT) from arrival, per output token (TPOT), ms",
+          std::move(table)};
+}
+
 std::string accuracy_line_key(const CellSummary& cell) {
   const auto& p = cell.paired;
   return fmt::format("{} {} {} {} {}", cell.status, number(cell, "acc_norm").value_or(-1), p ? p->changed : -1,
@@ -204,7 +231,7 @@ Section accuracy_section(const StudyReport& report) {
   for (std::size_t strategy = 0; strategy < report.strategies.size(); ++strategy) {
     std::vector<const CellSummary*> cells;
     for (const CellSummary& cell : report.cells)
-      if (cell.strategy == strategy && has_figures(cell)) cells.push_back(&cell);
+      if (cell.strategy == strategy && has_figures(cell) && number(cell, "acc_norm")) cells.push_back(&cell);
     std::sort(cells.begin(), cells.end(),
               [](const CellSummary* a, const CellSummary* b) { return a->spec.run.batch < b->spec.run.batch; });
     for (std::size_t begin = 0; begin < cells.size();) {
@@ -320,6 +347,7 @@ std::vector<Section> study_sections(const StudyReport& report) {
   const Pivot pivot(report);
   std::vector<Section> sections{time_section(report, pivot)};
   if (report.repeats > 1) sections.push_back(repeats_section(report, pivot));
+  sections.push_back(requests_section(report));
   if (std::any_of(report.cells.begin(), report.cells.end(), has_figures)) {
     sections.push_back(rates_section(pivot));
     sections.push_back(busy_section(pivot));

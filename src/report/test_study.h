@@ -50,6 +50,25 @@ inline CellResult test_result(const CellSpec& spec, std::int64_t devices, std::i
   return result;
 }
 
+// A workload that ran: each request waits 1 ms, has its first token 20 ms after its arrival, and another every 5 ms.
+inline CellResult test_generation(const CellSpec& spec, std::int64_t devices, std::int64_t requests) {
+  CellResult result = test_result(spec, devices, 1);
+  result.scores.reset();
+  result.items.clear();
+  result.run->batch_times = {std::chrono::milliseconds(5)};
+  for (std::int64_t i = 0; i < requests; ++i) {
+    RequestResult& request = result.requests.emplace_back();
+    request.id = i;
+    request.arrival = std::chrono::milliseconds(10 * i);
+    request.admitted = request.arrival + std::chrono::milliseconds(1);
+    request.first_token = request.arrival + std::chrono::milliseconds(20);
+    request.prompt_tokens = 8;
+    request.output_tokens = 4;
+    request.end = request.first_token + 3 * std::chrono::milliseconds(5);
+  }
+  return result;
+}
+
 // Attempt k runs from k to k + 0.9 seconds on the clock of its file, so that time series can be put under it.
 constexpr Nanoseconds test_attempt_begin(std::int64_t attempt) { return std::chrono::seconds(attempt); }
 constexpr Nanoseconds test_attempt_length = std::chrono::milliseconds(900);
@@ -67,7 +86,8 @@ inline void write_test_study(const std::filesystem::path& path, const std::strin
                           .position = static_cast<std::int64_t>(run.cell)};
     const std::int64_t attempt = store.start_attempt(session, store.add_cells(id, {&cell, 1}).front());
     const CellRecords records = to_records(result_of(spec, run.repeat));
-    store.finish_attempt(attempt, records.result, records.items, records.phases, records.ledger, records.devices);
+    store.finish_attempt(attempt, records.result, records.items, records.phases, records.ledger, records.devices,
+                         records.requests);
   }
   store.end_session(session);
 }

@@ -111,6 +111,11 @@ std::string percent_text(std::optional<double> share, int digits) {
   return share ? fmt::format("{:.{}f} %", *share * 100, digits) : "?";
 }
 
+std::string milliseconds_text(std::optional<double> milliseconds) {
+  if (!milliseconds) return "?";
+  return fmt::format("{:.{}f}", *milliseconds, *milliseconds < 9.995 ? 2 : *milliseconds < 99.95 ? 1 : 0);
+}
+
 std::string seconds_text(std::optional<double> seconds) {
   if (!seconds) return "?";
   const int digits = *seconds >= 100 ? 0 : *seconds >= 10 ? 1 : *seconds >= 1 ? 2 : 3;

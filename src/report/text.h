@@ -48,6 +48,7 @@ class TextTable {
 // "?" when unknown.
 std::string bytes_text(std::optional<double> bytes);
 std::string percent_text(std::optional<double> share, int digits = 1);  // share 0 to 1
+std::string milliseconds_text(std::optional<double> milliseconds);      // "123", "12.3", "1.23"
 std::string seconds_text(std::optional<double> seconds);                // "123", "12.3", "1.23", "0.123"
 
 }  // namespace batchscope

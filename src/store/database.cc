@@ -168,10 +168,14 @@ void migrate(SQLite::Database& database, const std::filesystem::path& path, std:
     if (object.since <= version) continue;
     find.reset();
     find.bind(1, object.name);
-    if (find.executeStep())
+    const bool is_taken = find.executeStep();
+    const bool is_older_view =
+        is_taken && object.replaces > 0 && version >= object.replaces && find.getColumn(0).getString() == "view";
+    if (is_taken && !is_older_view)
       throw InputError("cannot write {}: it has a {} {} that is not batchscope's, in place of our {}; rename it",
                        path.string(), find.getColumn(0).getString(), object.name, object.type);
     find.reset();
+    if (is_older_view) database.exec(std::string("DROP VIEW ") + object.name);
     database.exec(object.sql);
   }
   if (version == 0) database.exec(fmt::format("PRAGMA application_id = {}", bscope_application_id));

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "store/file_system.h"
 #include "store/row_copier.h"
+#include "store/schema.h"
 #include "store/writer_lock.h"
 
 namespace batchscope {
@@ -257,6 +258,10 @@ void Merger::merge_details(MergeInput& input) {
   const store::ChangedColumn attempt{"attempt", &input.attempts}, session{"session", &input.sessions};
   output_.copy(input, "items", {attempt},
                "position, id_json, gold, ll_json, tokens_json, truncated, pred, pred_norm, pred_bytes, pred_tokens");
+  if (input.version() >= first_version_with_requests)
+    output_.copy(
+        input, "requests", {attempt},
+        "position, id_json, arrival_s, admitted_s, first_token_s, end_s, prompt_tokens, output_tokens, truncated");
   output_.copy(input, "phases", {session, attempt},
                "name, track, begin_ns, end_ns, clock, clock_offset_ns, clock_error_ns, detail");
   output_.copy(input, "ledger", {attempt},

@@ -32,12 +32,13 @@ void write_study(const std::filesystem::path& path, const std::string& spec, std
   for (std::size_t i = 0; i < cells; ++i)
     records.push_back({.key = "cell " + std::to_string(i), .spec_json = "{}", .position = static_cast<int>(i)});
   const std::vector<ItemRecord> items(2, ItemRecord{.id_json = "1", .log_likelihoods = {-1}, .tokens = {1, 2}});
+  const std::vector<RequestRecord> requests(2, RequestRecord{.id_json = "1", .end_s = 0.5, .output_tokens = 7});
   const std::vector<Phase> phases(1, Phase{.name = "batch", .track = "cpu:0", .detail = ""});
   const std::vector<LedgerRecord> ledger(1, LedgerRecord{.collective = "all_reduce", .calls = 3});
   const std::vector<DeviceRecord> devices(1, DeviceRecord{.name = "cpu:0", .links = {{.kind = "virtual"}}});
   for (const auto cell : writer.add_cells(study, records))
     writer.finish_attempt(writer.start_attempt(session, cell), {.status = "ok", .result_json = "{}"}, items, phases,
-                          ledger, devices);
+                          ledger, devices, requests);
   writer.set_frontier({.study = study,
                        .strategy = "tp2",
                        .spec_json = "{}",
@@ -88,6 +89,9 @@ TEST(Merge, SameStudyOfTwoHostsKeepsAllAttempts) {
   EXPECT_LE(attempts[0].started_unix_s, attempts[1].started_unix_s);
   for (const AttemptRecord& attempt : reader.attempts()) {
     EXPECT_EQ(reader.items(attempt.id).size(), 2U);
+    ASSERT_EQ(reader.requests(attempt.id).size(), 2U);
+    EXPECT_EQ(reader.requests(attempt.id)[1].end_s, 0.5);
+    EXPECT_EQ(reader.requests(attempt.id)[1].output_tokens, 7);
     EXPECT_EQ(reader.phases(attempt.id).size(), 1U);
     EXPECT_EQ(reader.ledger(attempt.id).size(), 1U);
     ASSERT_EQ(reader.devices(attempt.id).size(), 1U);

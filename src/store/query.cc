@@ -16,11 +16,14 @@ namespace batchscope {
 namespace {
 
 // A file may hold JSON that its views read, which SQLite does not let a file's own views do when it does not trust the
-// file. Ours are known: they are made again for this connection alone, where they hide the file's.
+// file. Ours are known: they are made again for this connection alone, where they hide the file's. They may read tables
+// that a file of an older version lacks; these are then there, and empty.
 void make_views(SQLite::Database& database) {
+  const std::int64_t version = database.execAndGet("PRAGMA user_version").getInt64();
   for (const SchemaObject& object : schema_objects()) {
-    const std::string_view sql = object.sql, kind = "CREATE VIEW ";
-    if (sql.starts_with(kind)) database.exec("CREATE TEMP VIEW " + std::string(sql.substr(kind.size())));
+    const std::string type = object.type, sql = object.sql;
+    const bool is_missing = type == "table" && object.since > version;
+    if (type == "view" || is_missing) database.exec("CREATE TEMP" + sql.substr(std::string("CREATE").size()));
   }
 }
 

@@ -33,8 +33,11 @@ class Query : public testing::Test {
     std::vector<DeviceRecord> devices(2, DeviceRecord{.name = "cpu:0", .peak_bytes = 7});
     devices[1].links = {{.kind = "virtual", .counted_tx_bytes = 12}};
     const std::vector<LedgerRecord> ledger{{.collective = "all_reduce", .phase = "mlp"}};
+    const std::vector<RequestRecord> requests{
+        {.id_json = "\"r\"", .arrival_s = 1, .admitted_s = 1.5, .first_token_s = 2, .end_s = 4, .output_tokens = 5},
+        {.id_json = "7", .arrival_s = 1, .admitted_s = 1, .first_token_s = 2, .end_s = 2, .output_tokens = 1}};
     writer.finish_attempt(writer.start_attempt(session, ids[0]), {.status = "ok", .result_json = R"({"acc":0.5})"},
-                          items, phases, ledger, devices);
+                          items, phases, ledger, devices, requests);
     writer.finish_attempt(writer.start_attempt(session, ids[1]), {.status = "failed", .result_json = "{"}, {}, {}, {},
                           {});
     writer.start_attempt(session, ids[1]);
@@ -76,12 +79,31 @@ TEST_F(Query, ViewsJoinWhatBelongsTogether) {
   EXPECT_EQ(first("SELECT count(*), max(status), count(batch), count(acc) FROM cell_results"), "2|ok|1|1");
   EXPECT_EQ(first("SELECT count(*) FROM attempt_settings WHERE status = 'running'"), "1");
   EXPECT_EQ(first("SELECT id, is_right, is_right_norm, batch FROM item_results"), "q|1|0|4");
+  EXPECT_EQ(first("SELECT id, queue_ms, ttft_ms, tpot_ms, latency_ms, batch FROM request_results WHERE request = 0"),
+            "r|500|1000|500|3000|4");
+  EXPECT_EQ(first("SELECT id, queue_ms, tpot_ms FROM request_results WHERE request = 1"), "7|0|NULL");
   EXPECT_EQ(first("SELECT count(*), sum(peak_bytes) FROM device_results"), "2|14");
   EXPECT_EQ(first("SELECT device, device_name, kind, batch FROM link_results"), "1|cpu:0|virtual|4");
   EXPECT_EQ(first("SELECT collective, phase, key FROM ledger_results"), "all_reduce|mlp|k1");
   EXPECT_EQ(first("SELECT key, seconds, begin_unix_ns = monotonic_zero_unix_ns FROM phase_times, sessions"),
             "k1|0.5|1");
   EXPECT_EQ(first("SELECT count(*) FROM sample_means"), "0");
+}
+
+TEST_F(Query, ViewsKnowWorkloads) {
+  {
+    StoreWriter writer(path_, OpenMode::append);
+    const CellRecord cell{.key = "k3",
+                          .spec_json = R"({"spec":{"task":"","workload":{"prompt_tokens":8,"output_tokens":4,)"
+                                       R"("requests":3,"arrival_rate":2.5,"trace":null,"seed":1}}})"};
+    const auto id = writer.add_cells(writer.add_study("demo", "{}"), {&cell, 1}).front();
+    const auto attempt = writer.start_attempt(writer.begin_session("study"), id);
+    writer.finish_attempt(attempt, {.status = "ok", .result_json = R"({"requests":3,"ttft_ms":{"p99":1.5}})"}, {}, {},
+                          {}, {});
+  }
+  EXPECT_EQ(first("SELECT task, workload_prompt_tokens, workload_requests, arrival_rate, trace, task_seed, requests, "
+                  "ttft_p99_ms, tpot_p50_ms FROM cell_results WHERE key = 'k3'"),
+            "generate|8|3|2.5|NULL|1|3|1.5|NULL");
 }
 
 TEST_F(Query, OlderFilesHaveTheViewsToo) {

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "store/chunk.h"
 #include "store/database.h"
+#include "store/schema.h"
 #include "store/store.h"
 
 namespace batchscope {
@@ -150,6 +151,24 @@ std::vector<ItemRecord> StoreReader::items(std::int64_t attempt) const {
                           .prediction_norm = row.integer(),
                           .prediction_bytes = row.maybe_integer(),
                           .prediction_tokens = row.maybe_integer()};
+      },
+      attempt);
+}
+
+std::vector<RequestRecord> StoreReader::requests(std::int64_t attempt) const {
+  if (version() < first_version_with_requests) return {};
+  return impl_->all<RequestRecord>(
+      "SELECT id_json, arrival_s, admitted_s, first_token_s, end_s, prompt_tokens, output_tokens, truncated "
+      "FROM requests WHERE attempt = ? ORDER BY position",
+      [](Row row) {
+        return RequestRecord{.id_json = row.text(),
+                             .arrival_s = row.real(),
+                             .admitted_s = row.real(),
+                             .first_token_s = row.real(),
+                             .end_s = row.real(),
+                             .prompt_tokens = row.integer(),
+                             .output_tokens = row.integer(),
+                             .truncated = row.flag()};
       },
       attempt);
 }

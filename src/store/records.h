@@ -78,6 +78,15 @@ struct ItemRecord {
   std::optional<std::int64_t> prediction_tokens{};
 };
 
+// What became of one request of a workload: a line of `--items`. Seconds since the begin of the run.
+struct RequestRecord {
+  std::string id_json{};  // a JSON integer or string
+  double arrival_s = 0, admitted_s = 0, first_token_s = 0, end_s = 0;
+  std::int64_t prompt_tokens = 0;  // before any truncation
+  std::int64_t output_tokens = 0;
+  bool truncated = false;
+};
+
 // Calls of one kind by one rank in one phase, added up.
 struct LedgerRecord {
   std::int64_t rank = 0;

@@ -51,6 +51,12 @@ MergeInput::MergeInput(const std::filesystem::path& path) : path_(path), databas
   });
 }
 
+std::int64_t MergeInput::version() {
+  std::int64_t version = 0;
+  each("PRAGMA user_version", [&](SQLite::Statement& query) { version = query.getColumn(0).getInt64(); });
+  return version;
+}
+
 std::int64_t MergeInput::successor(const IdMap& ids, std::int64_t id) const {
   const auto found = ids.find(id);
   if (found == ids.end())

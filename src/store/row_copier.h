@@ -19,6 +19,7 @@ class MergeInput {
  public:
   explicit MergeInput(const std::filesystem::path& path);
   const std::filesystem::path& path() const { return path_; }
+  std::int64_t version();  // user_version
 
   // Calls take(statement) at each row that the query gives; the query's errors are this file's.
   template <class Take>

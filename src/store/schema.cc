@@ -65,6 +65,19 @@ constexpr std::array objects{
   pred_tokens INTEGER,
   PRIMARY KEY (attempt, position)
 ) WITHOUT ROWID)"},
+    SchemaObject{3, "table", "requests", R"(CREATE TABLE requests (
+  attempt INTEGER NOT NULL REFERENCES attempts(id),
+  position INTEGER NOT NULL,
+  id_json TEXT NOT NULL,
+  arrival_s REAL NOT NULL,
+  admitted_s REAL NOT NULL,
+  first_token_s REAL NOT NULL,
+  end_s REAL NOT NULL,
+  prompt_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  truncated INTEGER NOT NULL,
+  PRIMARY KEY (attempt, position)
+) WITHOUT ROWID)"},
     SchemaObject{1, "table", "phases", R"(CREATE TABLE phases (
   id INTEGER PRIMARY KEY,
   session INTEGER NOT NULL REFERENCES sessions(id),
@@ -208,14 +221,15 @@ constexpr std::array objects{
 ) WITHOUT ROWID)"},
     // The views use only functions of SQLite that are the same everywhere. What is no JSON counts as unknown: a query
     // must not fail because of one row.
-    SchemaObject{2, "view", "attempt_settings", R"(CREATE VIEW attempt_settings AS
+    SchemaObject{3, "view", "attempt_settings", R"(CREATE VIEW attempt_settings AS
 SELECT attempt, session, host, study, cell, key, position, number, status, valid,
   json_extract(spec, '$.strategy') AS strategy,
   json_extract(spec, '$.repeat') AS repeat,
   json_extract(spec, '$.spec.engine') AS engine,
   iif(json_extract(spec, '$.spec.model.path') || json_extract(spec, '$.spec.model.random_shape') = '', 'embedded',
     json_extract(spec, '$.spec.model.path') || json_extract(spec, '$.spec.model.random_shape')) AS model,
-  iif(json_extract(spec, '$.spec.task') = '', 'embedded', json_extract(spec, '$.spec.task')) AS task,
+  CASE WHEN json_extract(spec, '$.spec.workload') IS NOT NULL THEN 'generate'
+    WHEN json_extract(spec, '$.spec.task') = '' THEN 'embedded' ELSE json_extract(spec, '$.spec.task') END AS task,
   json_extract(spec, '$.spec.limit') AS item_limit,
   json_extract(spec, '$.spec.device') AS device_list,
   json_extract(spec, '$.spec.parallel') AS parallel,
@@ -227,12 +241,21 @@ SELECT attempt, session, host, study, cell, key, position, number, status, valid
   json_extract(spec, '$.spec.device_memory_bytes') AS device_memory_bytes,
   json_extract(spec, '$.spec.link.bytes_per_second') AS link_bytes_per_s,
   json_extract(spec, '$.spec.link.latency_ns') AS link_latency_ns,
-  json_extract(spec, '$.spec.max_tokens_per_sequence') AS max_tokens_per_sequence
+  json_extract(spec, '$.spec.max_tokens_per_sequence') AS max_tokens_per_sequence,
+  json_extract(spec, '$.spec.workload.trace') AS trace,
+  json_extract(spec, '$.spec.workload.prompt_tokens') AS workload_prompt_tokens,
+  json_extract(spec, '$.spec.workload.output_tokens') AS workload_output_tokens,
+  json_extract(spec, '$.spec.workload.requests') AS workload_requests,
+  json_extract(spec, '$.spec.workload.arrival_rate') AS arrival_rate,
+  json_extract(spec, '$.spec.workload.temperature') AS temperature,
+  json_extract(spec, '$.spec.workload.top_p') AS top_p,
+  json_extract(spec, '$.spec.workload.seed') AS task_seed
 FROM (SELECT attempts.id AS attempt, session, studies.name AS study, cell, key, position, number, status, valid,
     (SELECT value FROM environment WHERE session = attempts.session AND key = 'host') AS host,
     iif(json_valid(cells.spec_json), cells.spec_json, NULL) AS spec
-  FROM attempts JOIN cells ON cells.id = cell JOIN studies ON studies.id = cells.study))"},
-    SchemaObject{2, "view", "cell_results", R"(CREATE VIEW cell_results AS
+  FROM attempts JOIN cells ON cells.id = cell JOIN studies ON studies.id = cells.study))",
+                 2},
+    SchemaObject{3, "view", "cell_results", R"(CREATE VIEW cell_results AS
 SELECT settings.*, reason, started_unix_s, ended_unix_s, seconds, load_seconds,
   json_extract(result, '$.items') AS items,
   json_extract(result, '$.acc') AS acc,
@@ -249,15 +272,37 @@ SELECT settings.*, reason, started_unix_s, ended_unix_s, seconds, load_seconds,
   json_extract(result, '$.batch_ms.p90') AS batch_p90_ms,
   json_extract(result, '$.batch_ms.p99') AS batch_p99_ms,
   (SELECT max(peak_bytes) FROM devices WHERE devices.attempt = settings.attempt) AS largest_peak_bytes,
-  (SELECT sum(counted_tx_bytes) FROM links WHERE links.attempt = settings.attempt) AS counted_tx_bytes
+  (SELECT sum(counted_tx_bytes) FROM links WHERE links.attempt = settings.attempt) AS counted_tx_bytes,
+  json_extract(result, '$.requests') AS requests,
+  json_extract(result, '$.output_tokens') AS output_tokens,
+  json_extract(result, '$.output_tokens_per_s') AS output_tokens_per_s,
+  json_extract(result, '$.ttft_ms.p50') AS ttft_p50_ms,
+  json_extract(result, '$.ttft_ms.p90') AS ttft_p90_ms,
+  json_extract(result, '$.ttft_ms.p99') AS ttft_p99_ms,
+  json_extract(result, '$.tpot_ms.p50') AS tpot_p50_ms,
+  json_extract(result, '$.tpot_ms.p90') AS tpot_p90_ms,
+  json_extract(result, '$.tpot_ms.p99') AS tpot_p99_ms,
+  json_extract(result, '$.queue_ms.p50') AS queue_p50_ms,
+  json_extract(result, '$.queue_ms.p90') AS queue_p90_ms,
+  json_extract(result, '$.queue_ms.p99') AS queue_p99_ms,
+  json_extract(result, '$.latency_ms.p50') AS latency_p50_ms,
+  json_extract(result, '$.latency_ms.p90') AS latency_p90_ms,
+  json_extract(result, '$.latency_ms.p99') AS latency_p99_ms
 FROM attempt_settings AS settings JOIN (SELECT id, reason, started_unix_s, ended_unix_s, seconds, load_seconds,
     iif(json_valid(result_json), result_json, NULL) AS result FROM attempts
-    WHERE status NOT IN ('running', 'interrupted')) AS ended ON ended.id = settings.attempt)"},
+    WHERE status NOT IN ('running', 'interrupted')) AS ended ON ended.id = settings.attempt)",
+                 2},
     SchemaObject{2, "view", "item_results", R"(CREATE VIEW item_results AS
 SELECT settings.*, items.position AS item, iif(json_valid(id_json), json_extract(id_json, '$'), id_json) AS id, gold,
   pred, pred_norm, pred_bytes, pred_tokens, pred = gold AS is_right, pred_norm = gold AS is_right_norm, truncated,
   ll_json, tokens_json
 FROM attempt_settings AS settings JOIN items ON items.attempt = settings.attempt)"},
+    SchemaObject{3, "view", "request_results", R"(CREATE VIEW request_results AS
+SELECT settings.*, requests.position AS request, iif(json_valid(id_json), json_extract(id_json, '$'), id_json) AS id,
+  arrival_s, admitted_s, first_token_s, end_s, prompt_tokens, output_tokens, truncated,
+  (admitted_s - arrival_s) * 1e3 AS queue_ms, (first_token_s - arrival_s) * 1e3 AS ttft_ms,
+  (end_s - first_token_s) * 1e3 / nullif(max(output_tokens - 1, 0), 0) AS tpot_ms, (end_s - arrival_s) * 1e3 AS latency_ms
+FROM attempt_settings AS settings JOIN requests ON requests.attempt = settings.attempt)"},
     SchemaObject{2, "view", "device_results", R"(CREATE VIEW device_results AS
 SELECT settings.*, devices.position AS device, name, is_virtual, capacity_bytes, planned_bytes, peak_bytes,
   busy_compute, busy_communicate, busy_idle, energy_j

@@ -32,6 +32,7 @@ class StoreReader {
   std::vector<CellRecord> cells(std::optional<std::int64_t> study = {}) const;       // by position
   std::vector<AttemptRecord> attempts(std::optional<std::int64_t> cell = {}) const;  // by cell's position and number
   std::vector<ItemRecord> items(std::int64_t attempt) const;                         // in the order of the task
+  std::vector<RequestRecord> requests(std::int64_t attempt) const;                   // in the order of the workload
   std::vector<Phase> phases(std::int64_t attempt) const;
   std::vector<Phase> session_phases(std::int64_t session) const;  // those of no attempt
   std::vector<LedgerRecord> ledger(std::int64_t attempt) const;
@@ -100,7 +101,7 @@ class StoreWriter {
   // Ends it, with all that it gave, in one transaction: a kill leaves the whole of it or nothing.
   void finish_attempt(std::int64_t attempt, const AttemptResult& result, std::span<const ItemRecord> items,
                       std::span<const Phase> phases, std::span<const LedgerRecord> ledger,
-                      std::span<const DeviceRecord> devices);
+                      std::span<const DeviceRecord> devices, std::span<const RequestRecord> requests = {});
 
   void add_phases(std::int64_t session, std::span<const Phase> phases);  // those of no attempt
   void set_frontier(const FrontierRecord& frontier);                     // replaces the strategy's earlier one

@@ -25,6 +25,7 @@ void read_all(const std::filesystem::path& path) {
   reader.cells();
   for (const auto& attempt : reader.attempts()) {
     reader.items(attempt.id);
+    reader.requests(attempt.id);
     reader.phases(attempt.id);
     reader.ledger(attempt.id);
     reader.devices(attempt.id);

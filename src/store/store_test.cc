@@ -99,7 +99,15 @@ TEST(Store, AttemptComesBackWhole) {
                          .seconds = 1.5,
                          .load_seconds = {},
                          .result_json = R"({"acc":0.5})"},
-                        items, phases, ledger, devices);
+                        items, phases, ledger, devices,
+                        std::vector<RequestRecord>{{.id_json = "\"r-1\"",
+                                                    .arrival_s = 0.25,
+                                                    .admitted_s = 0.5,
+                                                    .first_token_s = 0.75,
+                                                    .end_s = 1.25,
+                                                    .prompt_tokens = 9,
+                                                    .output_tokens = 3,
+                                                    .truncated = true}});
 
   const StoreReader reader(folder / "s.bscope");
   ASSERT_EQ(reader.sessions().size(), 1U);
@@ -125,6 +133,16 @@ TEST(Store, AttemptComesBackWhole) {
   EXPECT_EQ(items_back[0].prediction_bytes, 1);
   EXPECT_EQ(items_back[0].prediction_tokens, std::nullopt);
   EXPECT_EQ(items_back[1].id_json, "\"q-2\"");
+  const auto requests_back = reader.requests(ids.attempt);
+  ASSERT_EQ(requests_back.size(), 1U);
+  EXPECT_EQ(requests_back[0].id_json, "\"r-1\"");
+  EXPECT_EQ(requests_back[0].arrival_s, 0.25);
+  EXPECT_EQ(requests_back[0].admitted_s, 0.5);
+  EXPECT_EQ(requests_back[0].first_token_s, 0.75);
+  EXPECT_EQ(requests_back[0].end_s, 1.25);
+  EXPECT_EQ(requests_back[0].prompt_tokens, 9);
+  EXPECT_EQ(requests_back[0].output_tokens, 3);
+  EXPECT_TRUE(requests_back[0].truncated);
   ASSERT_EQ(reader.phases(ids.attempt).size(), 1U);
   EXPECT_EQ(reader.phases(ids.attempt)[0].clock_offset, Nanoseconds(-7));
   ASSERT_EQ(reader.ledger(ids.attempt).size(), 1U);

@@ -107,6 +107,7 @@ struct StoreWriter::Impl {
   }
 
   void insert_items(std::int64_t attempt, std::span<const ItemRecord> items);
+  void insert_requests(std::int64_t attempt, std::span<const RequestRecord> requests);
   void insert_phases(std::int64_t session, std::optional<std::int64_t> attempt, std::span<const Phase> phases);
   void insert_ledger(std::int64_t attempt, std::span<const LedgerRecord> ledger);
   void insert_devices(std::int64_t attempt, std::span<const DeviceRecord> devices);
@@ -209,7 +210,7 @@ std::int64_t StoreWriter::start_attempt(std::int64_t session, std::int64_t cell)
 
 void StoreWriter::finish_attempt(std::int64_t attempt, const AttemptResult& result, std::span<const ItemRecord> items,
                                  std::span<const Phase> phases, std::span<const LedgerRecord> ledger,
-                                 std::span<const DeviceRecord> devices) {
+                                 std::span<const DeviceRecord> devices, std::span<const RequestRecord> requests) {
   impl_->transaction([&] {
     const auto session = impl_->find("SELECT session FROM attempts WHERE id = ? AND status = 'running'", attempt);
     CHECK_THAT(session.has_value(), "attempt {} is running when it is finished", attempt);
@@ -219,6 +220,7 @@ void StoreWriter::finish_attempt(std::int64_t attempt, const AttemptResult& resu
         result.status, result.valid, result.reason, unix_seconds(), monotonic_clock().now(), result.seconds,
         result.load_seconds, result.result_json, attempt);
     impl_->insert_items(attempt, items);
+    impl_->insert_requests(attempt, requests);
     impl_->insert_phases(*session, attempt, phases);
     impl_->insert_ledger(attempt, ledger);
     impl_->insert_devices(attempt, devices);
@@ -233,6 +235,14 @@ void StoreWriter::Impl::insert_items(std::int64_t attempt, std::span<const ItemR
     run(add, attempt, position++, item.id_json, item.gold, nlohmann::json(item.log_likelihoods).dump(),
         nlohmann::json(item.tokens).dump(), item.truncated, item.prediction, item.prediction_norm,
         item.prediction_bytes, item.prediction_tokens);
+}
+
+void StoreWriter::Impl::insert_requests(std::int64_t attempt, std::span<const RequestRecord> requests) {
+  SQLite::Statement add(database, "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  std::int64_t position = 0;
+  for (const RequestRecord& request : requests)
+    run(add, attempt, position++, request.id_json, request.arrival_s, request.admitted_s, request.first_token_s,
+        request.end_s, request.prompt_tokens, request.output_tokens, request.truncated);
 }
 
 void StoreWriter::Impl::insert_phases(std::int64_t session, std::optional<std::int64_t> attempt,

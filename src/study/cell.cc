@@ -43,6 +43,13 @@ nlohmann::json percentile_ms(const std::vector<Nanoseconds>& sorted, double shar
   return to_seconds(sorted[std::clamp<std::size_t>(rank, 1, sorted.size()) - 1]) * 1e3;
 }
 
+// Of times in any order, in ms; null where there are none.
+nlohmann::json percentiles_ms(std::vector<Nanoseconds> times) {
+  std::sort(times.begin(), times.end());
+  return {
+      {"p50", percentile_ms(times, 0.50)}, {"p90", percentile_ms(times, 0.90)}, {"p99", percentile_ms(times, 0.99)}};
+}
+
 nlohmann::json scores_json(const std::optional<TaskScores>& scores) {
   nlohmann::json json;
   const auto put = [&](const char* key, auto get) {
@@ -100,8 +107,6 @@ nlohmann::json run_json(const std::optional<ScoreReport>& run) {
   const auto known = [&](auto value) { return run ? nlohmann::json(value(*run)) : nlohmann::json(nullptr); };
   // A cell that never ran knows what was asked and cut; of what it would have computed it knows nothing.
   const bool ran = run && run->time > Nanoseconds(0);
-  std::vector<Nanoseconds> sorted = run ? run->batch_times : std::vector<Nanoseconds>();
-  std::sort(sorted.begin(), sorted.end());
   nlohmann::json devices = nlohmann::json::array();
   if (run)
     for (const DeviceReport& device : run->devices) devices.push_back(to_json(device));
@@ -113,15 +118,38 @@ nlohmann::json run_json(const std::optional<ScoreReport>& run) {
                     {"padding", ran ? nlohmann::json(run->tokens.padding) : nlohmann::json(nullptr)}};
   json["seconds"] = ran ? nlohmann::json(to_seconds(run->time)) : nlohmann::json(nullptr);
   json["batches"] = ran ? nlohmann::json(run->batches) : nlohmann::json(nullptr);
-  json["batch_ms"] = {
-      {"p50", percentile_ms(sorted, 0.50)}, {"p90", percentile_ms(sorted, 0.90)}, {"p99", percentile_ms(sorted, 0.99)}};
+  json["batch_ms"] = percentiles_ms(run ? run->batch_times : std::vector<Nanoseconds>());
   // Tokens that the task asked for and got, not those computed: the same work under every packing.
   json["tokens_per_s"] =
       ran ? nlohmann::json(static_cast<double>(run->tokens.requested - run->tokens.truncated) / to_seconds(run->time))
           : nlohmann::json(nullptr);
-  json["time_to_first_token_ms"] = nullptr;  // of generation
-  json["time_per_output_token_ms"] = nullptr;
   json["devices"] = std::move(devices);
+  return json;
+}
+
+// Of a workload that ran; null in every place for questions.
+nlohmann::json requests_json(const CellResult& result) {
+  std::vector<Nanoseconds> first, per_output, queue, latency;
+  std::int64_t output_tokens = 0;
+  for (const RequestResult& request : result.requests) {
+    first.push_back(request.time_to_first_token());
+    queue.push_back(request.queue_time());
+    latency.push_back(request.latency());
+    output_tokens += request.output_tokens;
+    if (const auto time = request.time_per_output_token()) per_output.push_back(*time);
+  }
+  const bool ran = !result.requests.empty();
+  nlohmann::json json;
+  json["requests"] = ran ? nlohmann::json(result.requests.size()) : nlohmann::json(nullptr);
+  json["output_tokens"] = ran ? nlohmann::json(output_tokens) : nlohmann::json(nullptr);
+  json["output_tokens_per_s"] =
+      ran ? nlohmann::json(static_cast<double>(output_tokens) / to_seconds(result.run->time)) : nlohmann::json(nullptr);
+  json["ttft_ms"] = percentiles_ms(std::move(first));
+  json["tpot_ms"] = percentiles_ms(std::move(per_output));
+  json["queue_ms"] = percentiles_ms(std::move(queue));
+  json["latency_ms"] = percentiles_ms(std::move(latency));
+  json["time_to_first_token_ms"] = json["ttft_ms"]["p50"];
+  json["time_per_output_token_ms"] = json["tpot_ms"]["p50"];
   return json;
 }
 
@@ -179,21 +207,24 @@ std::string CellSpec::worker_key() const {
 }
 
 nlohmann::json to_json(const CellSpec& spec) {
-  return {{"engine", spec.engine},
-          {"model", {{"path", spec.model.path}, {"random_shape", spec.model.random_shape}, {"seed", spec.model.seed}}},
-          {"task", spec.task},
-          {"limit", json_or_null(spec.limit)},
-          {"device", to_string(spec.placement.device)},
-          {"parallel", spec.placement.layout.to_string()},
-          {"dtype", std::string(name_of(spec.placement.dtype))},
-          {"threads", json_or_null(spec.placement.threads)},
-          {"fusion", to_string(spec.run.fusion)},
-          {"batch", spec.run.batch},
-          {"packing", to_string(spec.run.packing)},
-          {"device_memory_bytes", json_or_null(spec.run.device_memory_bytes)},
-          {"link", link_json(spec.run.link)},
-          {"max_tokens_per_sequence", json_or_null(spec.max_tokens_per_sequence)},
-          {"when_too_long", to_string(spec.when_too_long)}};
+  nlohmann::json json = {
+      {"engine", spec.engine},
+      {"model", {{"path", spec.model.path}, {"random_shape", spec.model.random_shape}, {"seed", spec.model.seed}}},
+      {"task", spec.task},
+      {"limit", json_or_null(spec.limit)},
+      {"device", to_string(spec.placement.device)},
+      {"parallel", spec.placement.layout.to_string()},
+      {"dtype", std::string(name_of(spec.placement.dtype))},
+      {"threads", json_or_null(spec.placement.threads)},
+      {"fusion", to_string(spec.run.fusion)},
+      {"batch", spec.run.batch},
+      {"packing", to_string(spec.run.packing)},
+      {"device_memory_bytes", json_or_null(spec.run.device_memory_bytes)},
+      {"link", link_json(spec.run.link)},
+      {"max_tokens_per_sequence", json_or_null(spec.max_tokens_per_sequence)},
+      {"when_too_long", to_string(spec.when_too_long)}};
+  if (spec.workload) json["workload"] = to_json(*spec.workload);  // files from before workloads mean the same without
+  return json;
 }
 
 CellSpec cell_spec_from_json(const nlohmann::json& json) {
@@ -205,6 +236,7 @@ CellSpec cell_spec_from_json(const nlohmann::json& json) {
   spec.model.random_shape = model.text("random_shape");
   spec.model.seed = static_cast<std::uint64_t>(model.integer("seed", 0, any_integer));
   spec.task = fields.text("task");
+  if (const nlohmann::json* workload = fields.find("workload")) spec.workload = workload_from_json(*workload);
   spec.limit = maybe_integer(fields, "limit", 1);
   spec.placement.device = parse_device(fields.text("device"));
   spec.placement.layout = Layout::parse(fields.text("parallel"));
@@ -228,12 +260,20 @@ void check(const CellSpec& spec) {
     throw InputError("--device-memory: {} bytes; 1 is the least", *spec.run.device_memory_bytes);
   if (spec.max_tokens_per_sequence && *spec.max_tokens_per_sequence < 1)
     throw InputError("--max-tokens-per-sequence: {} tokens; 1 is the least", *spec.max_tokens_per_sequence);
+  if (spec.workload && !spec.task.empty())
+    throw InputError(
+        "--task {}: its questions are scored, but --prompt-tokens, --trace and their like ask for generation; leave "
+        "out "
+        "one or the other",
+        spec.task);
+  if (spec.workload) check(*spec.workload);
   check(spec.placement);
 }
 
 nlohmann::json to_json(const CellResult& result) {
   nlohmann::json json = scores_json(result.scores);
   json.update(run_json(result.run));
+  json.update(requests_json(result));
   json["status"] = to_string(result.status);
   json["valid"] = json_or_null(result.valid);
   json["reason"] = result.reason;

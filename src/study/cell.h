@@ -12,8 +12,10 @@
 
 #include "base/error.h"
 #include "engine/engine.h"
+#include "plan/plan.h"
 #include "task/question.h"
 #include "task/score.h"
+#include "task/workload.h"
 
 namespace batchscope {
 
@@ -32,7 +34,8 @@ struct CellSpec {
   std::string engine = "batchscope";
   ModelSource model;
   std::string task;                   // path; "" is the embedded question set
-  std::optional<std::int64_t> limit;  // first N items
+  std::optional<Workload> workload;   // requests to generate, instead of questions
+  std::optional<std::int64_t> limit;  // first N items or requests
   Placement placement;
   RunSettings run;
   std::optional<std::int64_t> max_tokens_per_sequence;
@@ -49,13 +52,14 @@ void check(const CellSpec& spec);
 
 struct CellResult {
   CellStatus status = CellStatus::failed;
-  std::optional<bool> valid;         // false when throttled, disturbed, counters absent; null when unknown
-  std::string reason;                // why not ok, or not valid
-  std::optional<TaskScores> scores;  // absent when nothing was scored
-  std::vector<ItemScore> items;      // in the order of the task
+  std::optional<bool> valid;            // false when throttled, disturbed, counters absent; null when unknown
+  std::string reason;                   // why not ok, or not valid
+  std::optional<TaskScores> scores;     // absent when nothing was scored
+  std::vector<ItemScore> items;         // in the order of the task
+  std::vector<RequestResult> requests;  // of a workload, in its order; empty unless it ran
   std::optional<Nanoseconds> load_time;
-  std::optional<ScoreReport> run;
-  nlohmann::json environment;  // an allow-list, see environment.h
+  std::optional<ScoreReport> run;  // of a workload, too: its batches are the passes through the model
+  nlohmann::json environment;      // an allow-list, see environment.h
 };
 // An element of its `devices`.
 nlohmann::json to_json(const DeviceReport& device);
@@ -65,13 +69,21 @@ nlohmann::json to_json(const CellResult& result);
 // What a cell asks of the engine: its task, tokenised. Cells that differ only in how they run share it.
 struct PreparedTask {
   ModelConfig config;
-  std::vector<Question> questions;
+  std::vector<Question> questions;  // with `requests`; none of a workload
   TaskRequests requests;
-  std::int64_t max_tokens = 0;  // longest model input: the cell's own limit or the model's, whichever is less
+  std::optional<WorkloadRequests> workload;
+  // Longest model input, and sequence of a workload: the cell's own limit or the model's, whichever is less.
+  std::int64_t max_tokens = 0;
+
+  const TokenCounts& counts() const { return workload ? workload->counts : requests.counts; }
+  // No batch is larger.
+  std::int64_t sequences() const;
 };
 PreparedTask prepare_task(const CellSpec& spec);
 // Equal for cells whose prepare_task() gives the same.
 std::string task_key(const CellSpec& spec);
+// What running the cell takes. Traffic and arithmetic of a workload are those of requests that all wait from the begin.
+Plan plan_cell(const CellSpec& spec, const PreparedTask& task);
 // Where the cell's questions lie; the embedded set's own file for "".
 std::filesystem::path task_file(const CellSpec& spec);
 

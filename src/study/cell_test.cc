@@ -95,6 +95,81 @@ TEST(Cell, RunGivesScoresPlanAndCounts) {
   EXPECT_GT(json.at("devices").at(1).at("memory").at("planned_bytes"), 0);
   EXPECT_TRUE(json.at("devices").at(0).at("busy").at("idle").is_null());
   EXPECT_TRUE(json.at("time_to_first_token_ms").is_null());
+  EXPECT_TRUE(json.at("requests").is_null());
+  EXPECT_TRUE(json.at("latency_ms").at("p50").is_null());
+}
+
+CellSpec generating_cell(std::int64_t batch, const std::string& rate = "") {
+  std::map<std::string, std::string, std::less<>> words{
+      {"parallel", "tp2"}, {"prompt-tokens", "8"}, {"output-tokens", "5"}, {"requests", "4"}};
+  if (!rate.empty()) words.emplace("arrival-rate", rate);
+  CellSpec spec = cell_from_words(words);
+  spec.run.batch = batch;
+  return spec;
+}
+
+TEST(Cell, WorkloadIsPartOfTheSpecWhereThereIsOne) {
+  const CellSpec spec = cell_from_words({{"prompt-tokens", "8"},
+                                         {"output-tokens", "5"},
+                                         {"arrival-rate", "2.5"},
+                                         {"temperature", "0.7"},
+                                         {"top-p", "0.9"},
+                                         {"task-seed", "3"}});
+  const nlohmann::json json = to_json(spec);
+  EXPECT_EQ(json.at("workload").at("requests"), default_requests);
+  EXPECT_EQ(json.at("workload").at("arrival_rate"), 2.5);
+  EXPECT_EQ(to_json(cell_spec_from_json(json)), json);
+  EXPECT_FALSE(to_json(small_cell(1)).contains("workload"));  // files from before workloads stay the same studies
+  nlohmann::json bad = json;
+  bad["task"] = "questions.jsonl";
+  EXPECT_THROW(cell_spec_from_json(bad), InputError);
+  bad = json;
+  bad["workload"]["trace"] = "t.jsonl";
+  EXPECT_THROW(cell_spec_from_json(bad), InputError);
+}
+
+// Two places: requests 0 and 1 run from 0 to 6 ms, the others after them.
+TEST(Cell, GenerationGivesTimesOfRequests) {
+  const CellResult result = run(generating_cell(2));
+  EXPECT_EQ(result.status, CellStatus::ok) << result.reason;
+  EXPECT_EQ(result.requests.size(), 4U);
+  const nlohmann::json json = to_json(result);
+  EXPECT_EQ(json.at("requests"), 4);
+  EXPECT_EQ(json.at("output_tokens"), 20);
+  EXPECT_DOUBLE_EQ(json.at("output_tokens_per_s"), 20 / 0.012);
+  EXPECT_EQ(json.at("tokens").at("requested"), 4 * 13);
+  EXPECT_DOUBLE_EQ(json.at("tokens_per_s"), 52 / 0.012);
+  EXPECT_DOUBLE_EQ(json.at("time_to_first_token_ms"), 2);
+  EXPECT_DOUBLE_EQ(json.at("ttft_ms").at("p99"), 8);
+  EXPECT_DOUBLE_EQ(json.at("tpot_ms").at("p50"), 1);
+  EXPECT_DOUBLE_EQ(json.at("queue_ms").at("p90"), 6);
+  EXPECT_DOUBLE_EQ(json.at("latency_ms").at("p99"), 12);
+  EXPECT_EQ(json.at("batches"), 12);
+  EXPECT_TRUE(json.at("acc").is_null());
+  EXPECT_TRUE(json.at("items").is_null());
+  EXPECT_GT(json.at("devices").at(1).at("memory").at("planned_bytes"), 0);
+}
+
+TEST(Cell, TrafficOfRequestsIsPlannedWhereAllWaitFromTheBegin) {
+  const auto links = [](const CellResult& result) { return to_json(result).at("devices").at(0).at("links").size(); };
+  EXPECT_EQ(links(run(generating_cell(2))), 1U);
+  EXPECT_EQ(links(run(generating_cell(2, "100"))), 0U);  // the fake engine reports none
+}
+
+TEST(Cell, TooLongRequestsAreRefusedOrLoudlyCut) {
+  CellSpec spec = generating_cell(2);
+  spec.max_tokens_per_sequence = 10;
+  const CellResult refused = run(spec);
+  EXPECT_EQ(refused.status, CellStatus::failed);
+  EXPECT_THAT(refused.reason, HasSubstr("4 of 4 sequences are longer than the 10 tokens"));
+  EXPECT_TRUE(to_json(refused).at("requests").is_null());
+  spec.when_too_long = WhenTooLong::truncate;
+  const CellResult cut = run(spec);
+  EXPECT_EQ(cut.status, CellStatus::truncated);
+  EXPECT_EQ(to_json(cut).at("tokens").at("truncated"), 4 * 3);
+  EXPECT_TRUE(cut.requests.front().truncated);
+  spec.max_tokens_per_sequence = 5;
+  EXPECT_THROW(run(spec), InputError);  // no room for any prompt
 }
 
 TEST(Cell, TooLongIsRefusedOrLoudlyCut) {
@@ -135,6 +210,18 @@ TEST(Cell, FailuresAreResults) {
   EXPECT_EQ(not_finite.status, CellStatus::failed);
   EXPECT_THAT(not_finite.reason, HasSubstr("log-likelihood"));
   EXPECT_FALSE(not_finite.scores);
+}
+
+TEST(Cell, RequestsSurviveTheirWayFromTheWorker) {
+  const CellRecords sent = to_records(run(generating_cell(2)));
+  const CellRecords got = cell_records_from_json(nlohmann::json::parse(to_json(sent).dump()));
+  ASSERT_EQ(got.requests.size(), 4U);
+  EXPECT_EQ(got.requests[3].id_json, "3");
+  EXPECT_DOUBLE_EQ(got.requests[3].admitted_s, 0.006);
+  EXPECT_DOUBLE_EQ(got.requests[3].first_token_s, 0.008);
+  EXPECT_DOUBLE_EQ(got.requests[3].end_s, 0.012);
+  EXPECT_EQ(got.requests[3].prompt_tokens, 8);
+  EXPECT_EQ(got.requests[3].output_tokens, 5);
 }
 
 TEST(Cell, RecordsSurviveTheirWayFromTheWorker) {

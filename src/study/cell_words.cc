@@ -5,12 +5,14 @@
 #include <array>
 
 #include "base/units.h"
+#include "engine/sampling.h"
 #include "study/json_optional.h"
 
 namespace batchscope {
 namespace {
 
 constexpr std::int64_t most = 1'000'000'000;  // of anything that is counted
+constexpr std::int64_t most_requests = 1'000'000;
 
 std::int64_t count(const std::string& value, std::string_view what) { return parse_integer(value, 1, most, what); }
 
@@ -34,6 +36,9 @@ std::optional<int> parse_threads(const std::string& value, std::string_view what
 // Those to compute in.
 constexpr std::array<std::string_view, 3> dtype_words{"f32", "bf16", "f16"};
 
+// The first of its words makes a cell one that generates.
+Workload& workload(CellSpec& spec) { return spec.workload ? *spec.workload : spec.workload.emplace(); }
+
 using Spec = CellSpec;
 using Text = const std::string&;
 using What = std::string_view;
@@ -47,6 +52,23 @@ constexpr std::array words{
                s.model.seed = static_cast<std::uint64_t>(parse_integer(v, 0, any_integer, w));
              }},
     CellWord{"task", WordKind::text, [](Spec& s, Text v, What) { s.task = v; }},
+    CellWord{"prompt-tokens", WordKind::whole_number,
+             [](Spec& s, Text v, What w) { workload(s).prompt_tokens = count(v, w); }},
+    CellWord{"output-tokens", WordKind::whole_number,
+             [](Spec& s, Text v, What w) { workload(s).output_tokens = parse_integer(v, 1, most_output_tokens, w); }},
+    CellWord{"requests", WordKind::whole_number,
+             [](Spec& s, Text v, What w) { workload(s).requests = parse_integer(v, 1, most_requests, w); }},
+    CellWord{"arrival-rate", WordKind::number,
+             [](Spec& s, Text v, What w) { workload(s).arrival_rate = parse_number(v, 1e-6, 1e6, w); }},
+    CellWord{"trace", WordKind::text, [](Spec& s, Text v, What) { workload(s).trace = v; }},
+    CellWord{"temperature", WordKind::number,
+             [](Spec& s, Text v, What w) { workload(s).sampling.temperature = parse_temperature(v, w); }},
+    CellWord{"top-p", WordKind::number,
+             [](Spec& s, Text v, What w) { workload(s).sampling.top_p = parse_top_p(v, w); }},
+    CellWord{"task-seed", WordKind::whole_number,
+             [](Spec& s, Text v, What w) {
+               workload(s).sampling.seed = static_cast<std::uint64_t>(parse_integer(v, 0, any_integer, w));
+             }},
     CellWord{"limit", WordKind::whole_number, [](Spec& s, Text v, What w) { s.limit = count(v, w); }},
     CellWord{"max-tokens-per-sequence", WordKind::whole_number,
              [](Spec& s, Text v, What w) { s.max_tokens_per_sequence = count(v, w); }},
@@ -85,6 +107,8 @@ CellSpec cell_from_words(const std::map<std::string, std::string, std::less<>>& 
     if (word == nullptr) throw InputError("'{}' is not a setting of a cell", name);
     word->set(spec, value, name == "weights-seed" ? "--seed" : "--" + name);
   }
+  if (spec.workload && spec.workload->trace.empty() && spec.workload->requests == 0)
+    spec.workload->requests = default_requests;
   const bool has_device = given.contains("device"), has_parallel = given.contains("parallel");
   if (!has_parallel) spec.placement.layout = Layout::parse(fmt::format("tp{}", spec.placement.device.count()));
   if (!has_device) spec.placement.device = parse_device(fmt::format("cpu:{}", spec.placement.layout.ranks()));

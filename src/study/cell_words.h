@@ -11,7 +11,7 @@
 
 namespace batchscope {
 
-enum class WordKind { text, whole_number, either };
+enum class WordKind { text, whole_number, number, either };  // either: text or a whole number
 
 struct CellWord {
   std::string_view name;

@@ -54,6 +54,14 @@ double estimated_seconds(const Plan& plan, const CellSpec& spec, double flop_per
   return seconds + static_cast<double>(messages) * to_seconds(spec.run.link.latency);
 }
 
+// No run is over before the last request has come.
+double last_arrival_s(const PreparedTask& task) {
+  double last = 0;
+  if (task.workload)
+    for (const GenerateRequest& request : task.workload->requests) last = std::max(last, to_seconds(request.arrival));
+  return last;
+}
+
 }  // namespace
 
 DryRun plan_study(const StudySpec& study) {
@@ -74,14 +82,15 @@ DryRun plan_study(const StudySpec& study) {
       const CellSpec spec = resolved(cell, study.folder);
       const PreparedTask& task = planner.prepared(spec);
       spec.placement.layout.check(task.config);
-      const Plan plan = plan_score(task.config, spec.placement, spec.run, task.requests.requests);
+      const Plan plan = plan_cell(spec, task);
       row.planned_bytes = 0;
       for (const DevicePlan& device : plan.devices)
         row.planned_bytes = std::max(*row.planned_bytes, device.total_bytes);
       if (row.capacity_bytes) row.fits = *row.planned_bytes <= *row.capacity_bytes;
-      const bool is_refused = task.requests.counts.truncated > 0 && cell.when_too_long == WhenTooLong::fail;
+      const bool is_refused = task.counts().truncated > 0 && cell.when_too_long == WhenTooLong::fail;
       if (is_refused) row.problem = "sequences are too long, and when-too-long is fail";
-      if (row.fits.value_or(true) && !is_refused) row.seconds = estimated_seconds(plan, spec, flop_per_s);
+      if (row.fits.value_or(true) && !is_refused)
+        row.seconds = std::max(estimated_seconds(plan, spec, flop_per_s), last_arrival_s(task));
     } catch (const InputError& error) {
       row.problem = error.what();
     }

@@ -54,9 +54,38 @@ constexpr auto distinctions = {
     +[](const CellSpec& s) { return std::filesystem::path(s.model.path).filename().string(); },
     +[](const CellSpec& s) { return s.model.random_shape; },
     +[](const CellSpec& s) { return std::filesystem::path(s.task).filename().string(); },
+    +[](const CellSpec& s) { return std::string(s.workload ? "generate" : "questions"); },
     +[](const CellSpec& s) { return s.limit ? fmt::format("{} items", *s.limit) : std::string("all items"); },
     +[](const CellSpec& s) { return s.engine; },
 };
+
+// The same of those that generate, among each other; "" where it does not apply.
+constexpr auto workload_distinctions = {
+    +[](const Workload& w) {
+      return w.trace.empty() ? fmt::format("{}+{} tok", w.prompt_tokens, w.output_tokens)
+                             : std::filesystem::path(w.trace).filename().string();
+    },
+    +[](const Workload& w) { return w.requests > 0 ? fmt::format("{} requests", w.requests) : ""; },
+    +[](const Workload& w) {
+      if (!w.trace.empty()) return std::string();
+      return w.arrival_rate ? fmt::format("{}/s", *w.arrival_rate) : "at once";
+    },
+    +[](const Workload& w) { return fmt::format("T {}", w.sampling.temperature); },
+    +[](const Workload& w) { return fmt::format("top-p {}", w.sampling.top_p); },
+    +[](const Workload& w) { return fmt::format("seed {}", w.sampling.seed); },
+};
+
+// Adds to each name what `distinction` says of its strategy, if it does not say the same of all that `applies` to.
+void distinguish(std::span<const CellSpec> strategies, const std::function<bool(const CellSpec&)>& applies,
+                 const std::function<std::string(const CellSpec&)>& distinction, std::vector<std::string>& names) {
+  std::set<std::string> values;
+  for (const CellSpec& spec : strategies)
+    if (applies(spec)) values.insert(distinction(spec));
+  if (values.size() < 2) return;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    if (applies(strategies[i]))
+      if (const std::string value = distinction(strategies[i]); !value.empty()) names[i] += " " + value;
+}
 
 }  // namespace
 
@@ -74,6 +103,17 @@ std::string strategy_name(const CellSpec& spec) {
   if (!spec.model.random_shape.empty()) add("random-weights", spec.model.random_shape);
   if (spec.model.seed != 0) add("weights-seed", spec.model.seed);
   if (!spec.task.empty()) add("task", spec.task);
+  if (spec.workload) {
+    const Workload& workload = *spec.workload;
+    if (!workload.trace.empty()) add("trace", workload.trace);
+    if (workload.prompt_tokens > 0) add("prompt-tokens", workload.prompt_tokens);
+    if (workload.output_tokens > 0) add("output-tokens", workload.output_tokens);
+    if (workload.requests > 0) add("requests", workload.requests);
+    if (workload.arrival_rate) add("arrival-rate", *workload.arrival_rate);
+    if (workload.sampling.temperature > 0) add("temperature", workload.sampling.temperature);
+    if (workload.sampling.top_p < 1) add("top-p", workload.sampling.top_p);
+    if (workload.sampling.seed != 0) add("task-seed", workload.sampling.seed);
+  }
   if (spec.limit) add("limit", *spec.limit);
   if (spec.engine != "batchscope") add("engine", spec.engine);
   return name;
@@ -102,13 +142,13 @@ std::vector<std::string> short_names(std::span<const CellSpec> strategies) {
     strategy_names.insert(strategy_name(without_token_limit(spec)));
   }
   if (different.size() == strategy_names.size()) return names;
-  for (const auto distinction : distinctions) {
-    std::set<std::string> values;
-    for (const CellSpec& spec : strategies) values.insert(distinction(spec));
-    if (values.size() < 2) continue;
-    for (std::size_t i = 0; i < names.size(); ++i)
-      if (const std::string value = distinction(strategies[i]); !value.empty()) names[i] += " " + value;
-  }
+  for (const auto distinction : distinctions)
+    distinguish(
+        strategies, [](const CellSpec&) { return true; }, distinction, names);
+  for (const auto distinction : workload_distinctions)
+    distinguish(
+        strategies, [&](const CellSpec& spec) { return spec.workload && !distinction(*spec.workload).empty(); },
+        [&](const CellSpec& spec) { return distinction(*spec.workload); }, names);
   return names;
 }
 

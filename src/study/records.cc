@@ -10,8 +10,12 @@
 namespace batchscope {
 namespace {
 
+std::string id_text(const nlohmann::json& id) {
+  return id.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 ItemRecord item_record(const ItemScore& item) {
-  return {.id_json = item.id.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
+  return {.id_json = id_text(item.id),
           .gold = item.gold,
           .log_likelihoods = item.log_likelihoods,
           .tokens = item.tokens,
@@ -20,6 +24,17 @@ ItemRecord item_record(const ItemScore& item) {
           .prediction_norm = item.prediction_norm,
           .prediction_bytes = item.prediction_bytes,
           .prediction_tokens = item.prediction_tokens};
+}
+
+RequestRecord request_record(const RequestResult& request) {
+  return {.id_json = id_text(request.id),
+          .arrival_s = to_seconds(request.arrival),
+          .admitted_s = to_seconds(request.admitted),
+          .first_token_s = to_seconds(request.first_token),
+          .end_s = to_seconds(request.end),
+          .prompt_tokens = request.prompt_tokens,
+          .output_tokens = request.output_tokens,
+          .truncated = request.truncated};
 }
 
 LedgerRecord ledger_record(const LedgerEntry& entry) {
@@ -70,6 +85,31 @@ ItemRecord item_from_json(const nlohmann::json& json) {
   item.prediction_bytes = maybe_integer(fields, "pred_bytes");
   item.prediction_tokens = maybe_integer(fields, "pred_tokens");
   return item;
+}
+
+nlohmann::json request_json(const RequestRecord& request) {
+  return {{"id", request.id_json},
+          {"arrival_s", request.arrival_s},
+          {"admitted_s", request.admitted_s},
+          {"first_token_s", request.first_token_s},
+          {"end_s", request.end_s},
+          {"prompt_tokens", request.prompt_tokens},
+          {"output_tokens", request.output_tokens},
+          {"truncated", request.truncated}};
+}
+
+RequestRecord request_from_json(const nlohmann::json& json) {
+  const JsonObject fields(json, "worker's request");
+  constexpr double largest = std::numeric_limits<double>::max();
+  const auto seconds = [&](const char* key) { return fields.number(key, -largest, largest); };
+  return {.id_json = fields.text("id"),
+          .arrival_s = seconds("arrival_s"),
+          .admitted_s = seconds("admitted_s"),
+          .first_token_s = seconds("first_token_s"),
+          .end_s = seconds("end_s"),
+          .prompt_tokens = fields.integer("prompt_tokens", 0, any_integer),
+          .output_tokens = fields.integer("output_tokens", 0, any_integer),
+          .truncated = fields.boolean("truncated")};
 }
 
 nlohmann::json phase_json(const Phase& phase) {
@@ -173,6 +213,7 @@ CellRecords to_records(const CellResult& result, std::vector<Phase> phases) {
   records.result = attempt_result(json);
   records.devices = device_records(json);
   for (const ItemScore& item : result.items) records.items.push_back(item_record(item));
+  for (const RequestResult& request : result.requests) records.requests.push_back(request_record(request));
   if (result.run)
     for (const LedgerEntry& entry : result.run->ledger) records.ledger.push_back(ledger_record(entry));
   records.phases = std::move(phases);
@@ -180,12 +221,14 @@ CellRecords to_records(const CellResult& result, std::vector<Phase> phases) {
 }
 
 nlohmann::json to_json(const CellRecords& records) {
-  nlohmann::json items = nlohmann::json::array(), phases = nlohmann::json::array(), ledger = nlohmann::json::array();
+  nlohmann::json items = nlohmann::json::array(), requests = items, phases = items, ledger = items;
   for (const ItemRecord& item : records.items) items.push_back(item_json(item));
+  for (const RequestRecord& request : records.requests) requests.push_back(request_json(request));
   for (const Phase& phase : records.phases) phases.push_back(phase_json(phase));
   for (const LedgerRecord& entry : records.ledger) ledger.push_back(ledger_json(entry));
   return {{"result", parse_json(records.result.result_json, "result")},
           {"items", std::move(items)},
+          {"requests", std::move(requests)},
           {"phases", std::move(phases)},
           {"ledger", std::move(ledger)}};
 }
@@ -198,6 +241,7 @@ CellRecords cell_records_from_json(const nlohmann::json& json) {
   records.result = attempt_result(*result);
   records.devices = device_records(*result);
   for (const auto& item : array_of(fields, "items")) records.items.push_back(item_from_json(item));
+  for (const auto& request : array_of(fields, "requests")) records.requests.push_back(request_from_json(request));
   for (const auto& phase : array_of(fields, "phases")) records.phases.push_back(phase_from_json(phase));
   for (const auto& entry : array_of(fields, "ledger")) records.ledger.push_back(ledger_from_json(entry));
   return records;

@@ -15,6 +15,7 @@ namespace batchscope {
 struct CellRecords {
   AttemptResult result;
   std::vector<ItemRecord> items;
+  std::vector<RequestRecord> requests;
   std::vector<Phase> phases;
   std::vector<LedgerRecord> ledger;
   std::vector<DeviceRecord> devices;

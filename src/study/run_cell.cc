@@ -17,26 +17,36 @@ namespace {
 constexpr const char* embedded_questions = "models/tiny/questions.jsonl";
 constexpr double disturbing_share = 0.1;  // of the CPUs' time; a sampler and the system's own work stay well below
 
+// Before any truncation: a choice's model input, or a prompt and its output.
+std::vector<std::int64_t> sequence_lengths(const PreparedTask& task) {
+  std::vector<std::int64_t> all;
+  for (const auto& lengths : task.requests.tokens)
+    for (std::size_t choice = 1; choice < lengths.size(); ++choice) all.push_back(lengths[choice] - 1);
+  if (task.workload)
+    for (std::size_t i = 0; i < task.workload->requests.size(); ++i)
+      all.push_back(task.workload->prompt_tokens[i] + task.workload->requests[i].new_tokens);
+  return all;
+}
+
 // Sequences longer than the limit, and the tokens that a limit would cost.
 std::string too_long(const PreparedTask& task, const CellSpec& spec) {
   std::int64_t sequences = 0, longest = 0;
-  for (const auto& lengths : task.requests.tokens)
-    for (std::size_t choice = 1; choice < lengths.size(); ++choice) {
-      const std::int64_t inputs = lengths[choice] - 1;
-      sequences += inputs > task.max_tokens ? 1 : 0;
-      longest = std::max(longest, inputs);
-    }
+  for (const std::int64_t length : sequence_lengths(task)) {
+    sequences += length > task.max_tokens ? 1 : 0;
+    longest = std::max(longest, length);
+  }
   const bool by_user = spec.max_tokens_per_sequence && *spec.max_tokens_per_sequence == task.max_tokens;
   return fmt::format(
       "{} of {} sequences are longer than the {} tokens that {}; the longest has {}; {} of {} "
       "tokens are too many",
-      sequences, task.requests.requests.size(), task.max_tokens,
-      by_user ? "--max-tokens-per-sequence allows" : "the model was made for", longest, task.requests.counts.truncated,
-      task.requests.counts.requested);
+      sequences, task.sequences(), task.max_tokens,
+      by_user ? "--max-tokens-per-sequence allows" : "the model was made for", longest, task.counts().truncated,
+      task.counts().requested);
 }
 
 // The plan's figures beside the engine's own. A device that the engine did not report is added with what is planned.
-void add_plan(const Plan& plan, const CellSpec& spec, std::vector<DeviceReport>& devices) {
+// Without `traffic`, links keep what the engine's ledger predicts.
+void add_plan(const Plan& plan, const CellSpec& spec, bool traffic, std::vector<DeviceReport>& devices) {
   for (std::size_t rank = 0; rank < plan.devices.size(); ++rank) {
     const DevicePlan& planned = plan.devices[rank];
     if (rank >= devices.size()) {
@@ -49,6 +59,7 @@ void add_plan(const Plan& plan, const CellSpec& spec, std::vector<DeviceReport>&
     }
     DeviceReport& device = devices[rank];
     device.memory.planned_bytes = planned.total_bytes;
+    if (!traffic) continue;
     auto link = std::find_if(device.links.begin(), device.links.end(),
                              [&](const LinkReport& report) { return report.kind == planned.link; });
     if (link == device.links.end()) {
@@ -101,14 +112,35 @@ void score(Engine& engine, const CellSpec& spec, const PreparedTask& task, Phase
   if (result.status == CellStatus::truncated) result.reason = too_long(task, spec) + " and were cut";
 }
 
+// Steps take the place of batches.
+void generate(Engine& engine, const CellSpec& spec, const PreparedTask& task, PhaseSink* phases, CellResult& result) {
+  ScoreReport& run = *result.run;
+  GenerateReport report = engine.generate(task.workload->requests, spec.run, phases, {});
+  result.requests = request_results(*task.workload, report.sequences);
+  run.tokens.computed = report.tokens.computed;
+  run.tokens.padding = report.tokens.padding;
+  run.batches = report.steps;
+  run.batch_times = std::move(report.step_times);
+  run.time = report.time;
+  run.devices = std::move(report.devices);
+  run.ledger = std::move(report.ledger);
+  result.status = run.tokens.truncated > 0 ? CellStatus::truncated : CellStatus::ok;
+  if (result.status == CellStatus::truncated) result.reason = too_long(task, spec) + " and were cut";
+}
+
 }  // namespace
+
+std::int64_t PreparedTask::sequences() const {
+  return workload ? std::ssize(workload->requests) : std::ssize(requests.requests);
+}
 
 std::filesystem::path task_file(const CellSpec& spec) {
   return spec.task.empty() ? embedded_file(embedded_questions) : std::filesystem::path(spec.task);
 }
 
 std::string task_key(const CellSpec& spec) {
-  return fmt::format("{}|{}|{}|{}|{}", spec.model.path, spec.model.random_shape, spec.task, spec.limit.value_or(0),
+  return fmt::format("{}|{}|{}|{}|{}|{}", spec.model.path, spec.model.random_shape, spec.task,
+                     spec.workload ? to_json(*spec.workload).dump() : "", spec.limit.value_or(0),
                      spec.max_tokens_per_sequence.value_or(0));
 }
 
@@ -117,12 +149,23 @@ PreparedTask prepare_task(const CellSpec& spec) {
   task.config = read_config(spec.model);
   spec.placement.layout.check(task.config);
   const auto tokenizer = open_tokenizer(spec.model, task.config);
+  const std::int64_t made_for = spec.workload ? task.config.longest_input() : task.config.max_positions;
+  task.max_tokens = std::min(made_for, spec.max_tokens_per_sequence.value_or(made_for));
+  if (spec.workload) {
+    const auto outlines = spec.workload->trace.empty() ? draw_requests(*spec.workload, spec.limit)
+                                                       : read_trace(spec.workload->trace, spec.limit);
+    task.workload = make_requests(outlines, *spec.workload, *tokenizer, task.config.vocabulary, task.max_tokens);
+    return task;
+  }
   task.questions = read_questions(task_file(spec), spec.limit);
   if (task.questions.empty()) throw InputError("{} has no questions", task_file(spec).string());
-  task.max_tokens =
-      std::min(task.config.max_positions, spec.max_tokens_per_sequence.value_or(task.config.max_positions));
   task.requests = make_requests(task.questions, *tokenizer, task.max_tokens);
   return task;
+}
+
+Plan plan_cell(const CellSpec& spec, const PreparedTask& task) {
+  if (task.workload) return plan_generate(task.config, spec.placement, spec.run, task.workload->requests);
+  return plan_score(task.config, spec.placement, spec.run, task.requests.requests);
 }
 
 CellResult result_of_exception() {
@@ -151,24 +194,26 @@ CellResult result_of_exception() {
 CellResult run_cell(Engine& engine, const CellSpec& spec, const PreparedTask& task, PhaseSink* phases) {
   CellResult result;
   result.run.emplace();
-  result.run->tokens.requested = task.requests.counts.requested;
-  result.run->tokens.truncated = task.requests.counts.truncated;
-  if (task.requests.counts.truncated > 0 && spec.when_too_long == WhenTooLong::fail) {
+  result.run->tokens.requested = task.counts().requested;
+  result.run->tokens.truncated = task.counts().truncated;
+  if (task.counts().truncated > 0 && spec.when_too_long == WhenTooLong::fail) {
     result.run->tokens.truncated = 0;  // nothing was cut: nothing was run
     result.reason =
         too_long(task, spec) + "; nothing was run: raise the limit, or cut them with --when-too-long truncate";
     return result;
   }
-  const Plan plan = plan_score(task.config, spec.placement, spec.run, task.requests.requests);
+  const Plan plan = plan_cell(spec, task);
   const Disturbance disturbance;
   try {
-    score(engine, spec, task, phases, result);
+    (task.workload ? generate : score)(engine, spec, task, phases, result);
   } catch (...) {
     CellResult failure = result_of_exception();
     failure.run = std::move(result.run);
     result = std::move(failure);
   }
-  add_plan(plan, spec, result.run->devices);
+  // Which requests share a step, and so what is sent, follows from when they come.
+  const bool is_traffic_known = !task.workload || task.workload->all_at_begin();
+  add_plan(plan, spec, is_traffic_known, result.run->devices);
   judge_validity(disturbance, result);
   return result;
 }

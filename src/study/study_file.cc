@@ -24,6 +24,16 @@ using Words = std::map<std::string, std::string, std::less<>>;
 constexpr std::size_t most_cells = 100'000;
 constexpr const char* each_fusion = "each";  // a grid's word for all that an ablation compares
 
+// Keys of [task], and the cell's words that they are.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 8> task_keys{{{"prompt-tokens", "prompt-tokens"},
+                                                                                  {"output-tokens", "output-tokens"},
+                                                                                  {"requests", "requests"},
+                                                                                  {"arrival-rate", "arrival-rate"},
+                                                                                  {"trace", "trace"},
+                                                                                  {"temperature", "temperature"},
+                                                                                  {"top-p", "top-p"},
+                                                                                  {"seed", "task-seed"}}};
+
 // The file as text for errors.
 class StudyParser {
  public:
@@ -39,6 +49,9 @@ class StudyParser {
   }
   void check_keys(const toml::table& table, const std::string& where, std::vector<std::string> known,
                   bool cell_words_too) const;
+  using GivenWords = std::vector<std::pair<const CellWord*, const toml::node*>>;
+  GivenWords words_of(const toml::table& table) const;
+  void add_task(const toml::table& task, GivenWords& given) const;
   std::string word_value(const CellWord& word, const toml::node& node) const;
   std::int64_t integer(const toml::node& node, std::string_view key, std::int64_t low, std::int64_t high) const;
   std::string text(const toml::node& node, std::string_view key) const;
@@ -140,23 +153,51 @@ Nanoseconds StudyParser::duration(const toml::node& node, std::string_view key) 
   refuse(node, "{}: it must be longer than nothing", key);
 }
 
+// The cell's words in a table. Those of its [task] stand in it as if they were its own.
+StudyParser::GivenWords StudyParser::words_of(const toml::table& table) const {
+  GivenWords given;
+  for (const auto& [name, node] : table) {
+    const CellWord* word = find_cell_word(dashed(name.str()));
+    if (word == nullptr) continue;
+    if (word->name == "task" && node.is_table())
+      add_task(*node.as_table(), given);
+    else
+      given.emplace_back(word, &node);
+  }
+  std::set<std::string_view> seen;
+  for (const auto& [word, node] : given)
+    if (!seen.insert(word->name).second) refuse(*node, "{} is given twice, in [task] and beside it", word->name);
+  return given;
+}
+
+void StudyParser::add_task(const toml::table& task, GivenWords& given) const {
+  std::vector<std::string> known{"kind"};
+  for (const auto& [key, word] : task_keys) known.emplace_back(key);
+  check_keys(task, "[task] ", known, false);
+  const toml::node* kind = get(task, "kind");
+  if (kind == nullptr || text(*kind, "kind") != "generate")
+    refuse(kind != nullptr ? *kind : task,
+           "[task] kind: \"generate\" is expected; questions to be scored are a path, task = \"FILE.jsonl\"");
+  for (const auto& [key, word] : task_keys)
+    if (const toml::node* node = get(task, key)) given.emplace_back(find_cell_word(word), node);
+}
+
 // A cell's word as the text that its flag would have.
 std::string StudyParser::word_value(const CellWord& word, const toml::node& node) const {
-  if (node.is_string() && word.kind != WordKind::whole_number) return text(node, word.name);
+  const bool takes_text = word.kind == WordKind::text || word.kind == WordKind::either;
+  if (node.is_string() && takes_text) return text(node, word.name);
   if (node.is_integer() && word.kind != WordKind::text) return std::to_string(integer(node, word.name, 0, any_integer));
+  if (node.is_floating_point() && word.kind == WordKind::number) return fmt::format("{}", node.value<double>().value());
   const char* expected = word.kind == WordKind::text           ? "text in quotes"
                          : word.kind == WordKind::whole_number ? "a whole number"
+                         : word.kind == WordKind::number       ? "a number"
                                                                : "text in quotes or a whole number";
   refuse(node, "{}: {} is expected, not {}", word.name, expected, type_name(node));
 }
 
 Words StudyParser::scalars(const toml::table& table, Words words) const {
-  for (const auto& [name, node] : table) {
-    const CellWord* word = find_cell_word(dashed(name.str()));
-    if (word == nullptr) continue;
-    std::string value = word_value(*word, node);
-    words.insert_or_assign(std::string(word->name), std::move(value));
-  }
+  for (const auto& [word, node] : words_of(table))
+    words.insert_or_assign(std::string(word->name), word_value(*word, *node));
   return words;
 }
 
@@ -177,14 +218,13 @@ void StudyParser::add_cell(const Words& words, const toml::node& where) {
 
 std::vector<StudyParser::Axis> StudyParser::axes_of(const toml::table& grid, const Words& defaults) const {
   std::vector<Axis> axes;
-  for (const auto& [name, node] : grid) {
-    const CellWord& word = *find_cell_word(dashed(name.str()));
-    auto& [axis, values] = axes.emplace_back(std::string(word.name), std::vector<std::string>());
-    const toml::array* array = node.as_array();
-    if (array == nullptr) values.push_back(word_value(word, node));
-    if (array != nullptr && array->empty()) refuse(node, "{}: an empty array leaves no cells", axis);
+  for (const auto& [word, node] : words_of(grid)) {
+    auto& [axis, values] = axes.emplace_back(std::string(word->name), std::vector<std::string>());
+    const toml::array* array = node->as_array();
+    if (array == nullptr) values.push_back(word_value(*word, *node));
+    if (array != nullptr && array->empty()) refuse(*node, "{}: an empty array leaves no cells", axis);
     if (array != nullptr)
-      for (const toml::node& value : *array) values.push_back(word_value(word, value));
+      for (const toml::node& value : *array) values.push_back(word_value(*word, value));
   }
   expand_each_fusion(axes, defaults, grid);
   // Innermost last: a strategy's batches stand together.
@@ -346,6 +386,7 @@ CellSpec resolved(const CellSpec& spec, const std::filesystem::path& folder) {
   CellSpec copy = spec;
   copy.model.path = absolute(spec.model.path);
   copy.task = absolute(spec.task);
+  if (copy.workload) copy.workload->trace = absolute(copy.workload->trace);
   // A shape may be a path as well; its other forms are no files.
   if (const auto shape = folder / spec.model.random_shape;
       !spec.model.random_shape.empty() && std::filesystem::exists(shape))

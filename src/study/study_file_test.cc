@@ -82,6 +82,51 @@ TEST(StudyFile, MistakesAreNamedWithTheirLine) {
   EXPECT_THAT(complaint("name = '../x'\n[grid]\nbatch = 1\n"), HasSubstr("leave it out"));
 }
 
+TEST(StudyFile, TaskMayBeRequestsToGenerate) {
+  const StudySpec study = parse_study(R"(
+[task]
+kind = "generate"
+prompt-tokens = 32
+output_tokens = 16
+seed = 4
+[[grid]]
+batch = [1, 8]
+arrival-rate = [2, 2.5]
+[grid.task]
+kind = "generate"
+output-tokens = [4, 8]
+)",
+                                      "s.toml");
+  ASSERT_EQ(study.cells.size(), 8u);
+  const Workload& workload = *study.cells.back().workload;
+  EXPECT_EQ(workload.prompt_tokens, 32);
+  EXPECT_EQ(workload.output_tokens, 8);
+  EXPECT_EQ(workload.requests, default_requests);
+  EXPECT_EQ(workload.arrival_rate, 2.5);
+  EXPECT_EQ(workload.sampling.seed, 4u);
+  EXPECT_THAT(strategy_name(study.cells.back()),
+              HasSubstr("output-tokens=8 requests=100 arrival-rate=2.5 task-seed=4"));
+  EXPECT_EQ(short_names(study.cells).back(), "TP1 32+8 tok 2.5/s");
+  CellSpec traced;
+  traced.workload = Workload{.trace = "t.jsonl"};
+  EXPECT_EQ(resolved(traced, "/a/b").workload->trace, "/a/b/t.jsonl");
+}
+
+TEST(StudyFile, MistakesOfATaskAreNamedWithTheirLine) {
+  const std::string task = "[task]\nkind = 'generate'\nprompt-tokens = 3\noutput-tokens = 3\n";
+  EXPECT_THAT(complaint(task + "temprature = 1\n[[cell]]\nbatch = 1\n"),
+              AllOf(HasSubstr("s.toml:5:"), HasSubstr("did you mean 'temperature'")));
+  EXPECT_THAT(complaint("[task]\nprompt-tokens = 3\n"), AllOf(HasSubstr("s.toml:1:"), HasSubstr("\"generate\"")));
+  EXPECT_THAT(complaint("[task]\nkind = 'choice'\n"), AllOf(HasSubstr("s.toml:2:"), HasSubstr("\"generate\"")));
+  EXPECT_THAT(complaint("prompt-tokens = 3\n" + task), AllOf(HasSubstr("given twice"), HasSubstr("[task]")));
+  EXPECT_THAT(complaint(task + "trace = 't.jsonl'\n[[cell]]\nbatch = 1\n"), HasSubstr("--trace"));
+  EXPECT_THAT(complaint(task + "[[cell]]\ntask = 'q.jsonl'\n"), HasSubstr("leave out one or the other"));
+  EXPECT_THAT(complaint(task + "arrival-rate = '2'\n[[cell]]\nbatch = 1\n"),
+              AllOf(HasSubstr("s.toml:5:"), HasSubstr("a number is expected, not text")));
+  EXPECT_THAT(complaint("[task]\nkind = 'generate'\nprompt-tokens = 0\noutput-tokens = 3\n[[cell]]\nbatch = 1\n"),
+              AllOf(HasSubstr("s.toml:5:"), HasSubstr("--prompt-tokens")));
+}
+
 TEST(StudyFile, TooManyCellsAreRefused) {
   std::string batches = "1";
   for (int i = 2; i <= 400; ++i) batches += "," + std::to_string(i);
@@ -104,6 +149,12 @@ TEST(StudyFile, PathsStartAtTheFile) {
 TEST(StudyFile, TheDemoIsAStudy) {
   const StudySpec demo = read_study(BATCHSCOPE_SOURCE_DIR "/studies/demo.toml");
   EXPECT_GE(demo.cells.size(), 22u);
+}
+
+TEST(StudyFile, TheExampleOfGenerationGenerates) {
+  const StudySpec study = read_study(BATCHSCOPE_SOURCE_DIR "/studies/generation.toml");
+  ASSERT_EQ(study.cells.size(), 12u);
+  for (const CellSpec& cell : study.cells) EXPECT_TRUE(cell.workload);
 }
 
 TEST(Grid, OrderKeepsWorkersTogetherAndFollowsItsSeed) {
@@ -129,6 +180,18 @@ TEST(Grid, ShortNamesSayWhatDiffers) {
   const auto names = short_names(study.cells);
   EXPECT_EQ(std::set<std::string>(names.begin(), names.end()),
             (std::set<std::string>{"TP2 1.0 MiB", "TP2 2.0 MiB", "TP2 fused 1.0 MiB", "TP2 fused 2.0 MiB"}));
+}
+
+TEST(Grid, ShortNamesTellRequestsFromQuestions) {
+  const auto names = [](const std::string& grids) {
+    return short_names(parse_study("parallel = 'tp2'\n[[grid]]\nbatch = 1\n" + grids, "s.toml").cells);
+  };
+  const std::string lengths = "[[grid]]\nprompt-tokens = 3\noutput-tokens = 4\n";
+  EXPECT_EQ(names(lengths), (std::vector<std::string>{"TP2 questions", "TP2 generate"}));
+  EXPECT_EQ(names(lengths + "arrival-rate = [0.5, 8]\n"),
+            (std::vector<std::string>{"TP2 questions", "TP2 generate 0.5/s", "TP2 generate 8/s"}));
+  EXPECT_EQ(names(lengths + "[[grid]]\ntrace = 'a/t.jsonl'\n"),
+            (std::vector<std::string>{"TP2 questions", "TP2 generate 3+4 tok", "TP2 generate t.jsonl"}));
 }
 
 TEST(StudyFile, EachFusionIsAnAblation) {

@@ -38,10 +38,13 @@ void TaskPlanner::check(const StudySpec& study) {
 
 FrontierPlanner::Answer TaskPlanner::largest(const CellSpec& spec) {
   const PreparedTask& task = prepared(spec);
-  const auto& requests = task.requests.requests;
-  return {
-      .sequences = static_cast<std::int64_t>(requests.size()),
-      .largest = largest_batch(task.config, spec.placement, spec.run, requests, spec.run.device_memory_bytes.value())};
+  const auto plan_of = [&](std::int64_t batch) {
+    CellSpec of_batch = spec;
+    of_batch.run.batch = batch;
+    return plan_cell(of_batch, task);
+  };
+  return {.sequences = task.sequences(),
+          .largest = largest_batch(task.sequences(), spec.run.device_memory_bytes.value(), plan_of)};
 }
 
 StudyRunner::StudyRunner(const StudySpec& study, StoreWriter& store, std::int64_t session, CellRunner& runner,
@@ -119,7 +122,8 @@ void StudyRunner::run_cell(const PlannedRun& planned, std::int64_t id) {
   const Nanoseconds begin = clock_.now();
   const std::int64_t attempt = store_.start_attempt(session_, id);
   const CellRecords records = runner_.run(resolved(spec, study_.folder));
-  store_.finish_attempt(attempt, records.result, records.items, records.phases, records.ledger, records.devices);
+  store_.finish_attempt(attempt, records.result, records.items, records.phases, records.ledger, records.devices,
+                        records.requests);
   time_left_.finished(strategy_name(spec), clock_.now() - begin);
   progress_.end(records.result.status, records.result.reason);
   note(spec, records.result.status);

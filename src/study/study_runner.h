@@ -53,7 +53,7 @@ class FrontierPlanner {
   virtual Answer largest(const CellSpec& spec) = 0;
 };
 
-// By plan_score(): reads configuration, tokenizer and task, no weights.
+// By plan_cell(): reads configuration, tokenizer and task, no weights.
 class TaskPlanner : public FrontierPlanner {
  public:
   Answer largest(const CellSpec& spec) override;

@@ -178,6 +178,8 @@ CellComparison Comparer::compare_cells(std::size_t a, std::size_t b) const {
   cell.padding = show(tokens(ours, "padding"), tokens(theirs, "padding"));
   cell.p50_ms = show(typical(ours, &CellRun::p50_ms), typical(theirs, &CellRun::p50_ms));
   cell.p99_ms = show(typical(ours, &CellRun::p99_ms), typical(theirs, &CellRun::p99_ms));
+  cell.ttft_ms = show(typical(ours, &CellRun::ttft_ms), typical(theirs, &CellRun::ttft_ms));
+  cell.tpot_ms = show(typical(ours, &CellRun::tpot_ms), typical(theirs, &CellRun::tpot_ms));
   return cell;
 }
 
@@ -276,6 +278,8 @@ std::optional<CellTimes> Comparer::compare_times_of(CellComparison& cell) const 
   cell.time = show(geometric_mean(times.a), geometric_mean(times.b));
   if (cell.accuracy.why.starts_with(other_questions)) {
     cell.time.why = cell.accuracy.why;
+  } else if (const std::string why = other_requests(ours, theirs); !why.empty()) {
+    cell.time.why = why;
   } else if (!enough) {
     cell.time.why = a.disturbed + b.disturbed > 0
                         ? disturbed_text(a, b)

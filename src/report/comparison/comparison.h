@@ -76,6 +76,7 @@ struct CellComparison {
   Compared traffic;            // bytes sent, all devices
   Compared computed, padding;  // tokens; not judged for themselves: they cost time
   Compared p50_ms, p99_ms;     // of batches; not judged: their sum is the time
+  Compared ttft_ms, tpot_ms;   // medians over requests; not judged
 };
 
 struct FrontierComparison {

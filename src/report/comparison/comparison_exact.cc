@@ -14,6 +14,9 @@ namespace {
 nlohmann::json settings_of(const CellSpec& spec) {
   nlohmann::json settings = to_json(spec);
   settings["link"] = to_string(spec.run.link);
+  settings.erase("workload");  // each of its words is a setting
+  const nlohmann::json workload = spec.workload ? to_json(*spec.workload) : nlohmann::json::object();
+  for (const auto& [name, value] : workload.items()) settings["workload " + name] = value;
   return settings;
 }
 
@@ -130,6 +133,18 @@ Compared compare_memory(const CellSummary& a, const CellSummary& b, double thres
     if (one.ratio.value_or(0) > most.ratio.value_or(0)) most = one;
   }
   return most;
+}
+
+std::string other_requests(const CellSummary& a, const CellSummary& b) {
+  if (!a.spec.workload || !b.spec.workload) return "";
+  const auto asked = [](const CellSummary& cell) {
+    return fmt::format("{} tokens for {} requests", tokens(cell, "requested").value_or(0),
+                       cell.result.is_object() ? cell.result.value("requests", nlohmann::json()).dump() : "no");
+  };
+  const auto rate = [](const CellSummary& cell) { return cell.spec.workload->arrival_rate.value_or(0); };
+  if (asked(a) != asked(b)) return fmt::format("the requests differ: {} in A, {} in B", asked(a), asked(b));
+  if (rate(a) != rate(b)) return "the requests differ: they arrive at another rate";
+  return "";
 }
 
 std::optional<double> bytes_sent(const CellSummary& cell) {

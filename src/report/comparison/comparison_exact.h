@@ -25,6 +25,9 @@ Compared compare_memory(const CellSummary& a, const CellSummary& b, double thres
 // Both figures and their ratio, for the reader alone.
 Compared show(std::optional<double> a, std::optional<double> b);
 
+// Why the times of two cells that generate cannot be compared; "" where they can, and for questions.
+std::string other_requests(const CellSummary& a, const CellSummary& b);
+
 std::optional<double> bytes_sent(const CellSummary& cell);                 // by all devices
 std::optional<double> tokens(const CellSummary& cell, const char* which);  // "computed", "padding"
 // The geometric mean over the runs that have it.

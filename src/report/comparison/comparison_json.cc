@@ -45,7 +45,9 @@ nlohmann::json cell_json(const CellComparison& cell) {
           {"tokens_computed", figure_json(cell.computed)},
           {"tokens_padding", figure_json(cell.padding)},
           {"batch_p50_ms", figure_json(cell.p50_ms)},
-          {"batch_p99_ms", figure_json(cell.p99_ms)}};
+          {"batch_p99_ms", figure_json(cell.p99_ms)},
+          {"ttft_ms", figure_json(cell.ttft_ms)},
+          {"tpot_ms", figure_json(cell.tpot_ms)}};
 }
 
 nlohmann::json differences_json(const std::vector<Difference>& differences) {

@@ -100,6 +100,51 @@ TEST(Comparison, AStudyAndItselfAreTheSame) {
   EXPECT_EQ(to_json(same).at("regression"), false);
 }
 
+// What cells that generate give: times of requests, and no answers.
+void generate(ComparedStudy& study, double ttft_ms) {
+  for (CellSummary& cell : study.report.cells) {
+    cell.spec.workload = Workload{.prompt_tokens = 8, .output_tokens = 4, .requests = 10};
+    cell.result["requests"] = 10;
+    cell.result["tokens"]["requested"] = 120;
+    for (CellRun& run : cell.runs) {
+      run.ttft_ms = ttft_ms;
+      run.tpot_ms = 5;
+    }
+  }
+  for (auto& sheets : study.sheet_of_cell) sheets.clear();
+}
+
+TEST(Comparison, GenerationIsJudgedByItsTime) {
+  ComparedStudy a = study_of(small_study);
+  generate(a, 20);
+  ComparedStudy b = a;
+  generate(b, 30);
+  for (CellSummary& cell : b.report.cells) slow_down(cell, 1.3);
+  const Comparison found = compare(a, b, {});
+  EXPECT_EQ(found.cells[0].time.judgement, Judgement::worse);
+  EXPECT_EQ(found.cells[0].accuracy.judgement, Judgement::none);
+  EXPECT_NEAR(to_json(found).at("cells").at(0).at("ttft_ms").at("ratio"), 1.5, 1e-9);
+  const std::string text = to_text(found, false);
+  EXPECT_THAT(text, AllOf(HasSubstr("Time to the first token"), HasSubstr("30.0"), Not(HasSubstr("Accuracy by"))));
+  expect_80_columns(text);
+}
+
+TEST(Comparison, TimesOfOtherRequestsAreNotJudged) {
+  ComparedStudy a = study_of(small_study);
+  generate(a, 20);
+  ComparedStudy b = a;
+  for (CellSummary& cell : b.report.cells) cell.result["tokens"]["requested"] = 240;
+  const Comparison longer = compare(a, b, {});
+  EXPECT_EQ(longer.cells[0].time.judgement, Judgement::not_judged);
+  EXPECT_THAT(longer.cells[0].time.why, HasSubstr("120 tokens for 10 requests in A, 240 tokens"));
+  b = a;
+  for (CellSummary& cell : b.report.cells) cell.spec.workload->arrival_rate = 3;
+  const Comparison slower = compare(a, b, {});
+  EXPECT_THAT(slower.cells[0].time.why, HasSubstr("another rate"));
+  ASSERT_EQ(slower.settings.size(), 1u);
+  EXPECT_EQ(slower.settings[0].what, "workload arrival_rate");
+}
+
 TEST(Comparison, ASlowCellIsARegressionBeyondTheThreshold) {
   const auto slow = [](ComparedStudy& study) { slow_down(study.report.cells[1], 1.12); };
   const Comparison found = changed(slow);

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 
@@ -205,23 +206,37 @@ Section exact_section(const Comparison& comparison) {
   return section;
 }
 
-Section latency_section(const Comparison& comparison) {
-  TextTable table({"cell", "p50 A", "p50 B", "B / A", "p99 A", "p99 B", "B / A"});
+// Two figures in ms of each cell, side by side.
+Section milliseconds_section(const Comparison& comparison, Section section, const std::array<const char*, 2>& names,
+                             const std::array<Compared CellComparison::*, 2>& figures) {
+  TextTable table({"cell", fmt::format("{} A", names[0]), fmt::format("{} B", names[0]), "B / A",
+                   fmt::format("{} A", names[1]), fmt::format("{} B", names[1]), "B / A"});
   for (const CellComparison& cell : comparison.cells) {
-    if (!cell.p50_ms.ratio && !cell.p99_ms.ratio) continue;
+    if (!(cell.*figures[0]).ratio && !(cell.*figures[1]).ratio) continue;
     std::vector<Cell> row{label_cell(cell.label)};
-    for (const Compared* figure : {&cell.p50_ms, &cell.p99_ms}) {
-      for (const auto& value : {figure->a, figure->b})
-        row.push_back(number_cell(value, value ? fmt::format("{:.1f}", *value) : "?"));
-      row.push_back(number_cell(figure->ratio, figure->ratio ? fmt::format("{:.2f}", *figure->ratio) : "?"));
+    for (const auto figure : figures) {
+      const Compared& compared = cell.*figure;
+      for (const auto& value : {compared.a, compared.b}) row.push_back(number_cell(value, milliseconds_text(value)));
+      row.push_back(number_cell(compared.ratio, compared.ratio ? fmt::format("{:.2f}", *compared.ratio) : "?"));
     }
     table.add(std::move(row));
   }
-  if (table.empty()) return {.id = "latency", .title = {}, .table = {}, .notes = {}};
-  return {.id = "latency",
-          .title = "Latency of a batch in ms: shown, not judged, since it is the time once more",
-          .table = table,
-          .notes = {}};
+  if (!table.empty()) section.table = table;
+  return section;
+}
+
+Section latency_section(const Comparison& comparison) {
+  return milliseconds_section(
+      comparison,
+      {"latency", "Latency of a batch in ms: shown, not judged, since it is the time once more", std::nullopt},
+      {"p50", "p99"}, {&CellComparison::p50_ms, &CellComparison::p99_ms});
+}
+
+Section requests_section(const Comparison& comparison) {
+  return milliseconds_section(
+      comparison,
+      {"requests", "Time to the first token, and per output token, medians in ms: shown, not judged", std::nullopt},
+      {"TTFT", "TPOT"}, {&CellComparison::ttft_ms, &CellComparison::tpot_ms});
 }
 
 Section frontier_section(const Comparison& comparison) {
@@ -298,10 +313,10 @@ std::vector<std::string> Comparison::not_judged() const {
 }
 
 std::vector<Section> comparison_sections(const Comparison& comparison) {
-  std::vector<Section> sections{verdict_section(comparison),  status_section(comparison),
-                                time_section(comparison),     accuracy_section(comparison),
-                                exact_section(comparison),    latency_section(comparison),
-                                frontier_section(comparison), environment_section(comparison)};
+  std::vector<Section> sections{
+      verdict_section(comparison),  status_section(comparison),   time_section(comparison),
+      accuracy_section(comparison), exact_section(comparison),    latency_section(comparison),
+      requests_section(comparison), frontier_section(comparison), environment_section(comparison)};
   std::erase_if(sections, [](const Section& section) { return !section.table && section.notes.empty(); });
   return sections;
 }

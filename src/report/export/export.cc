@@ -68,6 +68,14 @@ constexpr std::array settings{
     JsonColumn{"link_latency_ns", "/spec/link/latency_ns"},
     JsonColumn{"max_tokens_per_sequence", "/spec/max_tokens_per_sequence"},
     JsonColumn{"when_too_long", "/spec/when_too_long"},
+    JsonColumn{"trace", "/spec/workload/trace"},
+    JsonColumn{"workload_prompt_tokens", "/spec/workload/prompt_tokens"},
+    JsonColumn{"workload_output_tokens", "/spec/workload/output_tokens"},
+    JsonColumn{"workload_requests", "/spec/workload/requests"},
+    JsonColumn{"arrival_rate", "/spec/workload/arrival_rate"},
+    JsonColumn{"temperature", "/spec/workload/temperature"},
+    JsonColumn{"top_p", "/spec/workload/top_p"},
+    JsonColumn{"task_seed", "/spec/workload/seed"},
 };
 
 constexpr std::array results{
@@ -91,6 +99,21 @@ constexpr std::array results{
     JsonColumn{"tokens_per_s", "/tokens_per_s"},
     JsonColumn{"time_to_first_token_ms", "/time_to_first_token_ms"},
     JsonColumn{"time_per_output_token_ms", "/time_per_output_token_ms"},
+    JsonColumn{"requests", "/requests"},
+    JsonColumn{"output_tokens", "/output_tokens"},
+    JsonColumn{"output_tokens_per_s", "/output_tokens_per_s"},
+    JsonColumn{"ttft_ms_p50", "/ttft_ms/p50"},
+    JsonColumn{"ttft_ms_p90", "/ttft_ms/p90"},
+    JsonColumn{"ttft_ms_p99", "/ttft_ms/p99"},
+    JsonColumn{"tpot_ms_p50", "/tpot_ms/p50"},
+    JsonColumn{"tpot_ms_p90", "/tpot_ms/p90"},
+    JsonColumn{"tpot_ms_p99", "/tpot_ms/p99"},
+    JsonColumn{"queue_ms_p50", "/queue_ms/p50"},
+    JsonColumn{"queue_ms_p90", "/queue_ms/p90"},
+    JsonColumn{"queue_ms_p99", "/queue_ms/p99"},
+    JsonColumn{"latency_ms_p50", "/latency_ms/p50"},
+    JsonColumn{"latency_ms_p90", "/latency_ms/p90"},
+    JsonColumn{"latency_ms_p99", "/latency_ms/p99"},
 };
 
 constexpr std::array<std::string_view, 13> attempt_columns{
@@ -114,6 +137,11 @@ ExportValue scalar(const json& value) {
   if (value.is_number()) return value.get<double>();
   if (value.is_string()) return std::string_view(value.get_ref<const std::string&>());
   return {};
+}
+
+// Of an item or a request; as it stands in the file where that is not what it should be.
+ExportValue id_value(const json& id, const std::string& text) {
+  return id.is_string() || id.is_number_integer() ? scalar(id) : ExportValue(text);
 }
 
 ExportValue value_at(const json& object, const char* place) {
@@ -152,10 +180,25 @@ void write_items(const StoreReader& reader, RowWriter& out) {
     for (const ItemRecord& item : reader.items(named.attempt.id)) {
       const json id = json::parse(item.id_json, nullptr, false);
       const std::string ll = json(item.log_likelihoods).dump(), tokens = json(item.tokens).dump();
-      out.row({named.study, named.cell.key, named.attempt.number, position++,
-               id.is_string() || id.is_number_integer() ? scalar(id) : ExportValue(item.id_json), item.gold,
+      out.row({named.study, named.cell.key, named.attempt.number, position++, id_value(id, item.id_json), item.gold,
                RawJson{ll}, RawJson{tokens}, item.truncated, item.prediction, item.prediction_norm,
                item.prediction_bytes, item.prediction_tokens});
+    }
+  });
+}
+
+constexpr std::array<std::string_view, 12> request_columns{"study", "key",           "attempt",       "position",
+                                                           "id",    "arrival_s",     "admitted_s",    "first_token_s",
+                                                           "end_s", "prompt_tokens", "output_tokens", "truncated"};
+
+void write_requests(const StoreReader& reader, RowWriter& out) {
+  each_attempt(reader, [&](const NamedAttempt& named) {
+    std::int64_t position = 0;
+    for (const RequestRecord& request : reader.requests(named.attempt.id)) {
+      const json id = json::parse(request.id_json, nullptr, false);
+      out.row({named.study, named.cell.key, named.attempt.number, position++, id_value(id, request.id_json),
+               request.arrival_s, request.admitted_s, request.first_token_s, request.end_s, request.prompt_tokens,
+               request.output_tokens, request.truncated});
     }
   });
 }
@@ -344,6 +387,7 @@ void write_samplers(const StoreReader& reader, RowWriter& out) {
 constexpr std::array tables{
     ExportTable{"cells", "an attempt at a cell, or a cell without one: settings and result", cell_columns, write_cells},
     ExportTable{"items", "a question of an attempt", item_columns, write_items},
+    ExportTable{"requests", "a request of an attempt that generated", request_columns, write_requests},
     ExportTable{"devices", "a device of an attempt", device_columns, write_devices},
     ExportTable{"links", "a link of a device of an attempt", link_columns, write_links},
     ExportTable{"ledger", "collectives of one kind by one rank", ledger_columns, write_ledger},

@@ -88,6 +88,7 @@ class ExportTest : public testing::Test {
     const DeviceRecord device{
         .name = "cpu:0", .peak_bytes = 5, .links = {{.kind = "virtual", .predicted_tx_bytes = 1LL << 60}}};
     const LedgerRecord entry{.collective = "all_reduce", .algorithm = "ring", .phase = "layer", .calls = 2};
+    const RequestRecord request{.id_json = "\"r\"", .arrival_s = 0.1, .end_s = 2, .output_tokens = 3};
     const std::vector items{item, numbered};
     writer_.finish_attempt(good,
                            {.status = "ok",
@@ -95,7 +96,7 @@ class ExportTest : public testing::Test {
                             .reason = "",
                             .seconds = 1.0 / 3,
                             .result_json = R"({"acc":0.1,"tokens":{"requested":12},"batches":null})"},
-                           items, {&phase, 1}, {&entry, 1}, {&device, 1});
+                           items, {&phase, 1}, {&entry, 1}, {&device, 1}, {&request, 1});
     const auto bad = writer_.start_attempt(session_, ids[1]);
     writer_.finish_attempt(bad, {.status = "failed", .reason = hostile}, {}, {}, {}, {});
   }

@@ -76,10 +76,12 @@ Figure throughput_figure(const StudyReport& report) {
   return figure;
 }
 
-Figure latency_figure(const StudyReport& report) {
-  Figure figure{.id = "latency",
-                .title = "Latency of a batch",
-                .caption = "Solid: p50; dashed: p90; dotted: p99.",
+// Percentiles of one of the results' objects.
+Figure percentiles_figure(const StudyReport& report, const char* id, const char* title, const char* times,
+                          const std::string& what) {
+  Figure figure{.id = id,
+                .title = title,
+                .caption = what + "Solid: p50; dashed: p90; dotted: p99.",
                 .x = batch_axis(),
                 .y = {.label = "milliseconds", .unit = FigureUnit::milliseconds}};
   constexpr std::pair<const char*, FigureStroke> parts[] = {
@@ -87,12 +89,22 @@ Figure latency_figure(const StudyReport& report) {
   for (const auto& [key, stroke] : parts)
     add_over_batch(
         figure, report,
-        [key = key](const CellSummary& cell) -> std::optional<FigurePoint> {
-          const auto y = has_figures(cell) ? batch_milliseconds(cell, key) : std::nullopt;
+        [times, key = key](const CellSummary& cell) -> std::optional<FigurePoint> {
+          const auto y = has_figures(cell) ? percentile(cell, times, key) : std::nullopt;
           return y ? std::optional(FigurePoint{.y = *y, .note = key}) : std::nullopt;
         },
         Trust::timing, stroke);
   return figure;
+}
+
+std::vector<Figure> latency_figures(const StudyReport& report) {
+  const bool generates = std::any_of(report.cells.begin(), report.cells.end(), has_requests);
+  return {percentiles_figure(report, "latency", generates ? "Latency of a batch, or a step" : "Latency of a batch",
+                             "batch_ms", ""),
+          percentiles_figure(report, "ttft", "Time to the first token over batch", "ttft_ms",
+                             "From the arrival of a request. "),
+          percentiles_figure(report, "tpot", "Time per output token over batch", "tpot_ms",
+                             "Of each token behind the first. ")};
 }
 
 Figure traffic_figure(const StudyReport& report, bool tx) {
@@ -105,6 +117,9 @@ Figure traffic_figure(const StudyReport& report, bool tx) {
   add_over_batch(figure, report, plain(tx ? sent_bytes_per_s : received_bytes_per_s), Trust::timing);
   return figure;
 }
+
+Figure sent_figure(const StudyReport& report) { return traffic_figure(report, true); }
+Figure received_figure(const StudyReport& report) { return traffic_figure(report, false); }
 
 Figure utilisation_figure(const StudyReport& report) {
   Figure figure{.id = "traffic_utilisation",
@@ -225,9 +240,11 @@ bool any_hollow(const Figure& figure) {
 }  // namespace
 
 std::vector<Figure> study_figures(const StudyReport& report) {
-  std::vector<Figure> over_batch{
-      time_figure(report),           throughput_figure(report),  latency_figure(report), traffic_figure(report, true),
-      traffic_figure(report, false), utilisation_figure(report), memory_figure(report),  accuracy_figure(report)};
+  std::vector<Figure> over_batch{time_figure(report), throughput_figure(report)}, latencies = latency_figures(report);
+  over_batch.insert(over_batch.end(), std::move_iterator(latencies.begin()), std::move_iterator(latencies.end()));
+  for (Figure (*make)(const StudyReport&) :
+       {sent_figure, received_figure, utilisation_figure, memory_figure, accuracy_figure})
+    over_batch.push_back(make(report));
   for (Figure& figure : over_batch) {
     choose_scale(figure);
     if (any_hollow(figure)) add_sentence(figure.caption, hollow_caption);

@@ -60,6 +60,16 @@ std::string repeats_text(const CellSummary& cell) {
   return text;
 }
 
+void add_percentiles(Facts& facts, const JsonObject& result, const char* key, const char* title) {
+  if (!result.has(key)) return;
+  const JsonObject percentiles = result.object(key);
+  const auto ms = [&](const char* share) {
+    const auto value = maybe_number(percentiles, share);
+    return value ? fmt::format("{:.3g}", *value) : std::string("?");
+  };
+  facts.emplace_back(title, fmt::format("p50 {}, p90 {}, p99 {} ms", ms("p50"), ms("p90"), ms("p99")));
+}
+
 Facts time_facts(const CellSummary& cell, const JsonObject& result) {
   Facts facts;
   if (!cell.time) return facts;
@@ -70,12 +80,18 @@ Facts time_facts(const CellSummary& cell, const JsonObject& result) {
   if (cell.seconds.size() > 1) facts.emplace_back("of each repeat", repeats_text(cell));
   const auto rate = maybe_number(result, "tokens_per_s");
   facts.emplace_back("tokens per second", rate ? fmt::format("{:.6g}", *rate) : "?");
-  const JsonObject batch = result.object("batch_ms");
-  const auto ms = [&](const char* key) {
-    const auto value = maybe_number(batch, key);
-    return value ? fmt::format("{:.3g}", *value) : std::string("?");
-  };
-  facts.emplace_back("a batch", fmt::format("p50 {}, p90 {}, p99 {} ms", ms("p50"), ms("p90"), ms("p99")));
+  const bool generates = result.has("requests");
+  add_percentiles(facts, result, "batch_ms", generates ? "a step" : "a batch");
+  if (generates) {
+    const auto requests = maybe_integer(result, "requests"), tokens = maybe_integer(result, "output_tokens");
+    facts.emplace_back("generated", fmt::format("{} tokens for {} requests, {:.6g} a second",
+                                                format_count(tokens.value_or(0)), format_count(requests.value_or(0)),
+                                                maybe_number(result, "output_tokens_per_s").value_or(0)));
+    add_percentiles(facts, result, "queue_ms", "waiting to be served");
+    add_percentiles(facts, result, "ttft_ms", "time to first token");
+    add_percentiles(facts, result, "tpot_ms", "time per output token");
+    add_percentiles(facts, result, "latency_ms", "from arrival to the end");
+  }
   facts.emplace_back("loading", seconds_text(maybe_number(result, "load_seconds")) + " s");
   return facts;
 }

@@ -41,6 +41,11 @@ constexpr Column columns[] = {
     {"token limit", "settings", "spec.max_tokens_per_sequence", Kind::count},
     {"memory limit", "settings", "spec.device_memory_bytes", Kind::bytes, false, "of each device"},
     {"devices", "settings", "spec.device", Kind::text},
+    {"prompt tokens", "settings", "spec.workload.prompt_tokens", Kind::count, false, "of each request"},
+    {"output tokens", "settings", "spec.workload.output_tokens", Kind::count, false, "of each request"},
+    {"arrival rate", "settings", "spec.workload.arrival_rate", Kind::number, false,
+     "requests a second, a Poisson process; none: all at the begin"},
+    {"trace", "settings", "spec.workload.trace", Kind::text},
     {"status", "validity", "status", Kind::status, true},
     {"valid", "validity", "valid", Kind::validity, true, "whether the times can be trusted"},
     {"reason", "validity", "reason", Kind::text, false, "why not ok, or not valid"},
@@ -54,6 +59,21 @@ constexpr Column columns[] = {
     {"batch p99", "time", "result.batch_ms.p99", Kind::milliseconds, true},
     {"load", "time", "result.load_seconds", Kind::seconds, false, "seconds to load the model"},
     {"batches", "time", "result.batches", Kind::count},
+    {"requests", "generation", "result.requests", Kind::count, true, "prompts that were continued"},
+    {"output tokens/s", "generation", "result.output_tokens_per_s", Kind::number, true, "generated tokens / seconds"},
+    {"TTFT p50", "generation", "result.ttft_ms.p50", Kind::milliseconds, true, "from arrival to the first token"},
+    {"TTFT p90", "generation", "result.ttft_ms.p90", Kind::milliseconds},
+    {"TTFT p99", "generation", "result.ttft_ms.p99", Kind::milliseconds, true, "from arrival to the first token"},
+    {"TPOT p50", "generation", "result.tpot_ms.p50", Kind::milliseconds, true,
+     "time per output token behind the first"},
+    {"TPOT p90", "generation", "result.tpot_ms.p90", Kind::milliseconds},
+    {"TPOT p99", "generation", "result.tpot_ms.p99", Kind::milliseconds, true,
+     "time per output token behind the first"},
+    {"queue p50", "generation", "result.queue_ms.p50", Kind::milliseconds, false, "from arrival until served"},
+    {"queue p99", "generation", "result.queue_ms.p99", Kind::milliseconds, false, "from arrival until served"},
+    {"latency p50", "generation", "result.latency_ms.p50", Kind::milliseconds, false, "from arrival to the last token"},
+    {"latency p99", "generation", "result.latency_ms.p99", Kind::milliseconds, false, "from arrival to the last token"},
+    {"output tokens", "generation", "result.output_tokens", Kind::count},
     {"right", "accuracy", "result.acc_norm", Kind::share, true, "share of items right by acc_norm"},
     {"right, low", "accuracy", "result.acc_norm_low", Kind::share, false, "95 % Wilson interval"},
     {"right, high", "accuracy", "result.acc_norm_high", Kind::share, false, "95 % Wilson interval"},
@@ -210,6 +230,12 @@ bool varies(const json& cells, const Column& column) {
   return seen.size() > 1;
 }
 
+// Accuracy of cells that generate, say, is no column worth a place.
+bool is_known(const json& cells, const Column& column) {
+  return std::any_of(cells.begin(), cells.end(),
+                     [&](const json& cell) { return !value_cell(cell, column).text.empty(); });
+}
+
 std::string header_html(const Column& column, bool is_shown) {
   std::string attributes = fmt::format(" scope=\"col\" data-group=\"{}\" data-path=\"{}\" class=\"{}{}\"", column.group,
                                        column.path, is_text(column) ? "text" : "", is_shown ? "" : " more");
@@ -237,7 +263,8 @@ std::string cell_table_html(const StudyReport& report, const json& all) {
       "<table class=\"data cells\">\n<thead><tr><th scope=\"col\" class=\"text\" data-path=\"key\">cell</th>";
   std::vector<bool> shown;
   for (const Column& column : columns) {
-    shown.push_back(column.is_shown || (std::string_view(column.group) == "settings" && varies(cells, column)));
+    const bool is_setting = std::string_view(column.group) == "settings";
+    shown.push_back(column.is_shown ? is_known(cells, column) : is_setting && varies(cells, column));
     out += header_html(column, shown.back());
   }
   out += "</tr></thead>\n<tbody>\n";

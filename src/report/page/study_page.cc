@@ -30,6 +30,7 @@ struct Place {
 };
 const Place places[] = {
     {"time", "Time", {"time", "throughput", "latency"}, {"time", "repeats"}},
+    {"generation", "Generation", {"ttft", "tpot"}, {"requests"}},
     {"accuracy", "Accuracy", {"accuracy", "changed"}, {"accuracy"}},
     {"memory", "Memory", {"memory", "frontier"}, {"memory", "frontier"}},
     {"traffic", "Traffic", {"traffic_tx", "traffic_rx", "traffic_utilisation", "closure"}, {"rates", "traffic"}},
@@ -77,7 +78,10 @@ std::string count_text(double count) {
 }
 
 PageFact best_fact(const StudyReport& report) {
-  if (!report.best) return {.label = "Least time", .value = "none", .detail = "no cell is ok", .is_bad = true};
+  const bool any_ok = std::any_of(report.strategies.begin(), report.strategies.end(),
+                                  [](const StrategySummary& strategy) { return strategy.best.has_value(); });
+  if (!any_ok) return {.label = "Least time", .value = "none", .detail = "no cell is ok", .is_bad = true};
+  if (!report.best) return {};  // of different tasks
   const CellSummary& cell = report.cells[*report.best];
   std::string detail = seconds_text(cell.time->mean) + " s";
   if (const auto rate = number(cell, "tokens_per_s")) detail += fmt::format(", {} tokens/s", count_text(*rate));

@@ -75,6 +75,29 @@ TEST(StudyPage, HasEveryTableOfTheTerminal) {
   EXPECT_THAT(html, HasSubstr("id=\"cell-6\""));
 }
 
+// The header of the column that shows this, up to its end.
+std::string column_header(const std::string& html, const std::string& path) {
+  const std::size_t at = html.find("data-path=\"" + path + "\"");
+  return at == std::string::npos ? "" : html.substr(at, html.find('>', at) - at);
+}
+
+TEST(StudyPage, ShowsGenerationWhereAnyCellDoes) {
+  const TestFolder folder;
+  write_test_study(folder / "plain.bscope", small_study, mixed_result);
+  write_test_study(folder / "generation.bscope",
+                   "name = 'g'\n[grid]\nparallel = 'tp2'\nbatch = [1, 8]\nprompt-tokens = 8\noutput-tokens = 4\n",
+                   [](const CellSpec& spec, std::int64_t) { return test_generation(spec, 2, 10); });
+  const std::string plain = page_of(folder / "plain.bscope"), generation = page_of(folder / "generation.bscope");
+  EXPECT_THAT(column_header(generation, "result.ttft_ms.p50"), Not(HasSubstr("more")));
+  EXPECT_THAT(column_header(generation, "result.acc_norm"), HasSubstr("more"));
+  EXPECT_THAT(column_header(plain, "result.ttft_ms.p50"), HasSubstr("more"));
+  EXPECT_THAT(column_header(plain, "result.acc_norm"), Not(HasSubstr("more")));
+  EXPECT_THAT(generation, HasSubstr("id=\"table-requests\""));
+  EXPECT_THAT(generation, HasSubstr("Time per output token over batch"));
+  EXPECT_THAT(generation, HasSubstr("40 tokens for 10 requests"));
+  EXPECT_THAT(plain, Not(HasSubstr("Time per output token over batch")));
+}
+
 TEST(StudyPage, OfOneCellAndOfNothingButFailures) {
   const TestFolder folder;
   write_test_study(folder / "one.bscope", "name = 'one'\n[grid]\nbatch = [1]\n",

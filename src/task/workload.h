@@ -1,0 +1,91 @@
+// Generation as a task: prompts to continue, when they arrive, and what became of each. A workload is of one length,
+// its prompts drawn, or a trace that was recorded somewhere.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/engine.h"
+
+namespace batchscope {
+
+// As it is set. Either `trace`, or prompt_tokens, output_tokens and requests.
+struct Workload {
+  std::int64_t prompt_tokens = 0, output_tokens = 0;  // of every request; 0: not given
+  std::int64_t requests = 0;                          // 0: not given
+  std::optional<double> arrival_rate;                 // requests a second, > 0; absent: all are there at the begin
+  std::string trace;                                  // path
+  Sampling sampling;                                  // its seed draws prompts and arrivals, too
+};
+inline constexpr std::int64_t default_requests = 100;
+inline constexpr std::int64_t most_output_tokens = 1 << 20;  // of one request
+
+nlohmann::json to_json(const Workload& workload);  // what is not given is null
+// InputError when the object is not one that to_json() could have written.
+Workload workload_from_json(const nlohmann::json& json);
+// InputError, in the words of eval's flags, when what is set cannot go together.
+void check(const Workload& workload);
+
+// One request before it is tokenised.
+struct RequestOutline {
+  nlohmann::json id;                  // integer or string
+  Nanoseconds arrival{0};             // since the begin of the run
+  std::optional<std::string> prompt;  // absent: prompt_tokens are drawn
+  std::int64_t prompt_tokens = 0;
+  std::int64_t output_tokens = 0;
+};
+
+// A JSON-lines file, one {id?, arrival_s?, prompt | prompt_tokens, output_tokens} a line, in the order of arrival. An
+// id that is left out is the request's place from 0; arrival_s is 0. InputError names file, line, key; keys that are
+// not known are refused: one may be a misspelt arrival_s. `limit` keeps the first requests only.
+std::vector<RequestOutline> read_trace(const std::filesystem::path& path, std::optional<std::int64_t> limit = {});
+std::vector<RequestOutline> parse_trace(std::string_view text, std::string_view origin,
+                                        std::optional<std::int64_t> limit = {});
+
+// A workload of one length. Arrivals are a Poisson process of `arrival_rate` whose first event is the begin of the run.
+std::vector<RequestOutline> draw_requests(const Workload& workload, std::optional<std::int64_t> limit = {});
+
+// What a workload asks of an engine: one request each, in the order of the workload.
+struct WorkloadRequests {
+  std::vector<GenerateRequest> requests;
+  std::vector<nlohmann::json> ids;          // of each request
+  std::vector<std::int64_t> prompt_tokens;  // of each request, before any truncation
+  TokenCounts counts;                       // requested (prompts and outputs) and truncated
+
+  bool truncated(std::size_t request) const { return std::ssize(requests[request].prompt) < prompt_tokens[request]; }
+  bool all_at_begin() const;  // no request arrives later
+};
+
+// Tokenises prompts and draws those that have only a length: ids in [0, vocabulary), the same ones for the same seed
+// whatever arrives when. A request is all its output tokens long, whatever they are. `max_tokens` is the longest
+// sequence, prompt and output together; longer prompts lose tokens on the left. InputError names a request whose output
+// alone is too long, and one whose prompt has no token.
+WorkloadRequests make_requests(std::span<const RequestOutline> outlines, const Workload& workload,
+                               const Tokenizer& tokenizer, std::int64_t vocabulary, std::int64_t max_tokens);
+
+// One line of `--items`. Instants since the begin of the run.
+struct RequestResult {
+  nlohmann::json id;
+  Nanoseconds arrival{0}, admitted{0}, first_token{0}, end{0};
+  std::int64_t prompt_tokens = 0;  // before any truncation
+  std::int64_t output_tokens = 0;  // generated
+  bool truncated = false;
+
+  Nanoseconds queue_time() const { return admitted - arrival; }
+  Nanoseconds time_to_first_token() const { return first_token - arrival; }
+  Nanoseconds latency() const { return end - arrival; }
+  // Absent for a single token.
+  std::optional<Nanoseconds> time_per_output_token() const;
+};
+nlohmann::json to_json(const RequestResult& request);
+
+// Failure when an instant comes before one that it must follow: an engine that served a request before it arrived, say.
+std::vector<RequestResult> request_results(const WorkloadRequests& asked, std::span<const GeneratedSequence> sequences);
+
+}  // namespace batchscope
