@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "ops/element.h"
+#include "ops/panel_product.h"
 
 #ifndef BATCHSCOPE_WITHOUT_OPENMP
 #include <omp.h>
@@ -204,7 +205,9 @@ void gemm_cpu(const CpuContext& context, const Tensor& a, const Tensor& b, Trans
 void gemm_weight_cpu(const CpuContext& context, const Tensor& a, const Tensor& weight, const Tensor& bias,
                      const Tensor& out) {
   CHECK_THAT(a.dtype == weight.dtype && a.dtype == out.dtype, "a product is of one dtype");
-  if (out.elements() > 0) multiply_weight(context, a, weight, bias, out);
+  if (out.elements() == 0) return;
+  if (weight.panel > 0 && a.rows <= most_panel_product_rows) return panel_product(context, a, weight, bias, out);
+  multiply_weight(context, a, weight, bias, out);
 }
 
 std::int64_t gemm_panel(DType dtype, std::int64_t rows, std::int64_t columns) {

@@ -1,4 +1,5 @@
 // log softmax over a cut vocabulary, on the CPU.
+#include <algorithm>
 #include <cmath>
 
 #include "device/cpu/parallel_for.h"
@@ -38,11 +39,12 @@ void target_log_probability_cpu(const CpuContext&, const TargetLogProbability& o
 void row_argmax_cpu(const CpuContext& context, const RowArgMax& op) {
   for_dtype(op.logits.dtype, [&]<class T>(T) {
     parallel_for(context, op.logits.rows, [&](std::int64_t row) {
-      std::int64_t best = 0;
-      for (std::int64_t i = 1; i < op.logits.columns; ++i)
-        if (load(op.logits.row<T>(row)[i]) > load(op.logits.row<T>(row)[best])) best = i;
-      op.out.row<float>(row)[0] = load(op.logits.row<T>(row)[best]);
-      op.out.row<float>(row)[1] = static_cast<float>(op.vocabulary_begin + best);
+      const float* logits = float_row<0>(op.logits.row<T>(row), op.logits.columns);
+      const float* end = logits + op.logits.columns;
+      const float* best = std::find(logits, end, row_largest(logits, op.logits.columns));
+      if (best == end) best = logits;  // nothing but NaN
+      op.out.row<float>(row)[0] = *best;
+      op.out.row<float>(row)[1] = static_cast<float>(op.vocabulary_begin + (best - logits));
     });
   });
 }
