@@ -67,17 +67,23 @@ template <int width>
     for (int w = 0; w < width; ++w) *reinterpret_cast<Lanes*>(out + r * out_stride + w * tile_lanes) = sum[r][w];
 }
 
-template <class T>
-[[gnu::always_inline]] inline void scores_of(const float* queries, std::int64_t query_stride, std::int64_t rows,
-                                             const HeadRows<T>& keys, float* scores, std::int64_t score_stride) {
+// `rows` rows of queries against every key, which is loaded once for all of them.
+template <int rows, class T>
+[[gnu::always_inline]] inline void scores_of(const float* queries, std::int64_t query_stride, const HeadRows<T>& keys,
+                                             float* scores, std::int64_t score_stride) {
+  const std::int64_t whole = keys.width / tile_lanes * tile_lanes;
   for (std::int64_t j = 0; j < keys.count; ++j) {
     const T* key = keys.data + j * keys.stride;
-    for (std::int64_t row = 0; row < rows; ++row) {
-      Lanes sum{};
-      for (std::int64_t d = 0; d < keys.width; d += tile_lanes)
-        sum += load_lanes(queries + row * query_stride + d) * load_lanes(key + d, keys.width - d);
-      scores[row * score_stride + j] = sum_of(sum);
+    Lanes sum[rows] = {};
+    for (std::int64_t d = 0; d < whole; d += tile_lanes) {
+      const Lanes lanes = load_lanes(key + d);
+      for (int r = 0; r < rows; ++r) sum[r] += load_lanes(queries + r * query_stride + d) * lanes;
     }
+    if (whole < keys.width) {
+      const Lanes lanes = load_lanes(key + whole, keys.width - whole);
+      for (int r = 0; r < rows; ++r) sum[r] += load_lanes(queries + r * query_stride + whole) * lanes;
+    }
+    for (int r = 0; r < rows; ++r) scores[r * score_stride + j] = sum_of(sum[r]);
   }
 }
 
@@ -113,18 +119,34 @@ template <int rows, class T>
 }
 
 template <class T>
+[[gnu::always_inline]] inline void scores_of(const float* queries, std::int64_t query_stride, std::int64_t rows,
+                                             const HeadRows<T>& keys, float* scores, std::int64_t score_stride) {
+  for (; rows >= 4; rows -= 4, queries += 4 * query_stride, scores += 4 * score_stride)
+    scores_of<4>(queries, query_stride, keys, scores, score_stride);
+  switch (rows) {
+    case 3:
+      return scores_of<3>(queries, query_stride, keys, scores, score_stride);
+    case 2:
+      return scores_of<2>(queries, query_stride, keys, scores, score_stride);
+    case 1:
+      return scores_of<1>(queries, query_stride, keys, scores, score_stride);
+    default:
+      return;
+  }
+}
+
+template <class T>
 [[gnu::always_inline]] inline void add_values(const float* weights, std::int64_t weight_stride, std::int64_t rows,
                                               const HeadRows<T>& values, float* out, std::int64_t out_stride) {
-  std::int64_t row = 0;
-  for (; row + 4 <= rows; row += 4)
-    add_values<4>(weights + row * weight_stride, weight_stride, values, out + row * out_stride, out_stride);
-  switch (rows - row) {
+  for (; rows >= 4; rows -= 4, weights += 4 * weight_stride, out += 4 * out_stride)
+    add_values<4>(weights, weight_stride, values, out, out_stride);
+  switch (rows) {
     case 3:
-      return add_values<3>(weights + row * weight_stride, weight_stride, values, out + row * out_stride, out_stride);
+      return add_values<3>(weights, weight_stride, values, out, out_stride);
     case 2:
-      return add_values<2>(weights + row * weight_stride, weight_stride, values, out + row * out_stride, out_stride);
+      return add_values<2>(weights, weight_stride, values, out, out_stride);
     case 1:
-      return add_values<1>(weights + row * weight_stride, weight_stride, values, out + row * out_stride, out_stride);
+      return add_values<1>(weights, weight_stride, values, out, out_stride);
     default:
       return;
   }
