@@ -5,6 +5,7 @@ usage: gguf_files.py golden FILE              random blocks of every type that w
                                               the package gguf computes them (src/model/testdata/dequantised.gguf)
        gguf_files.py models FOLDER            models with random weights: LLaMA in every type, Mistral, Qwen2, Qwen3,
                                               RoPE scaling; and their questions' scores by transformers
+       gguf_files.py retype SOURCE FILE TYPE  the same model with its matrices in F32 or BF16
        gguf_files.py compare FOLDER PROGRAM   scores those files with PROGRAM (build/release/batchscope); exits with 1
                                               when a log-likelihood differs by more than 1e-3 + 1e-6 of itself
 needs: pip install gguf; for models also torch, transformers, accelerate, sentencepiece, llama-cpp-python (a scratch
@@ -267,12 +268,41 @@ def compare(folder, program):
     sys.exit(0 if all_agree else 1)
 
 
+def retype(source, target, kind):
+    """The file with every tensor de-quantised, and matrices as `kind`, all metadata kept."""
+    reader = gguf.GGUFReader(source)
+    writer = gguf.GGUFWriter(target, reader.get_field("general.architecture").contents())
+    for name, field in reader.fields.items():
+        if name.startswith("GGUF.") or name == "general.architecture":
+            continue  # the writer's own
+        if name == "general.file_type":
+            writer.add_uint32(name, {"F32": 0, "BF16": 32}[kind])
+        elif field.types[0] == gguf.GGUFValueType.ARRAY:
+            writer.add_array(name, field.contents())
+        else:
+            writer.add_key_value(name, field.contents(), field.types[0])
+    for tensor in reader.tensors:
+        shape = tuple(int(size) for size in reversed(tensor.shape))
+        values = gguf.dequantize(tensor.data, tensor.tensor_type).astype(np.float32).reshape(shape)
+        if kind == "BF16" and len(shape) == 2:
+            bf16 = gguf.GGMLQuantizationType.BF16
+            writer.add_tensor(tensor.name, gguf.quantize(values, bf16), raw_dtype=bf16)
+        else:
+            writer.add_tensor(tensor.name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def main():
     arguments = sys.argv[1:]
     if len(arguments) == 2 and arguments[0] == "golden":
         write_golden(arguments[1])
     elif len(arguments) == 2 and arguments[0] == "models":
         write_models(pathlib.Path(arguments[1]))
+    elif len(arguments) == 4 and arguments[0] == "retype" and arguments[3] in ("F32", "BF16"):
+        retype(*arguments[1:])
     elif len(arguments) == 3 and arguments[0] == "compare":
         compare(pathlib.Path(arguments[1]), arguments[2])
     else:

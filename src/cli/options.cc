@@ -54,6 +54,8 @@ void CellOptions::add_run_flags(CLI::App& app) {
   app.add_option("--batch", batch, "sequences a batch; an item has one for each choice")
       ->type_name("N")
       ->capture_default_str();
+  app.add_option("--batch-tokens", batch_tokens, "that a batch computes when scoring, at most (default: no limit)")
+      ->type_name("N");
   add_setting_flags(app);
 }
 
@@ -136,6 +138,7 @@ CellSpec CellOptions::parsed() const {
   give("threads", threads);
   give("fusion", fusion);
   give("batch", batch);
+  give("batch-tokens", batch_tokens);
   give("packing", packing);
   give("device-memory", device_memory);
   give("link", link);

@@ -16,7 +16,7 @@ struct CellOptions {
   std::string task, limit;
   std::string prompt_tokens, output_tokens, requests, arrival_rate, trace, temperature, top_p, task_seed;
   std::string device, parallel, threads = "auto", dtype = "f32";
-  std::string fusion = "off", batch = "1", packing = "padded";
+  std::string fusion = "off", batch = "1", batch_tokens, packing = "padded";
   std::string device_memory, link;
   std::string max_tokens_per_sequence, when_too_long = "fail";
 

@@ -49,6 +49,16 @@ std::int64_t shared_length(std::span<const ScoreRequest> requests, const Request
   return shared;
 }
 
+// Tokens that a unit adds to a batch whose rows, when padded, are `width` long.
+std::int64_t computed_tokens(std::span<const ScoreRequest> requests, const RequestIndices& unit, Packing packing,
+                             std::int64_t width) {
+  if (packing == Packing::padded) return width * std::ssize(unit);
+  const std::int64_t shared = packing == Packing::prefix ? shared_length(requests, unit) : 0;
+  std::int64_t tokens = shared;
+  for (const std::size_t index : unit) tokens += input_length(requests[index]) - shared;
+  return tokens;
+}
+
 // Appends input tokens [begin, end) of a request; returns the row of the first.
 std::int64_t append_tokens(Batch& batch, const ScoreRequest& request, std::int64_t begin, std::int64_t end) {
   const std::int64_t row = batch.rows();
@@ -110,7 +120,8 @@ std::vector<std::int64_t> Batch::shape() const {
   return shape;
 }
 
-std::vector<RequestIndices> form_batches(std::span<const ScoreRequest> requests, std::int64_t batch, Packing packing) {
+std::vector<RequestIndices> form_batches(std::span<const ScoreRequest> requests, std::int64_t batch, Packing packing,
+                                         std::optional<std::int64_t> tokens) {
   CHECK_THAT(batch > 0, "a batch holds sequences, this one {}", batch);
   RequestIndices all(requests.size());
   std::iota(all.begin(), all.end(), std::size_t{0});
@@ -119,9 +130,16 @@ std::vector<RequestIndices> form_batches(std::span<const ScoreRequest> requests,
     return longest_input(requests, a) > longest_input(requests, b);
   });
   std::vector<RequestIndices> batches;
+  std::int64_t width = 0, computed = 0;  // of the last batch: its longest input, and its tokens
   for (const auto& unit : units) {
-    if (batches.empty() || static_cast<std::int64_t>(batches.back().size() + unit.size()) > batch)
+    const bool full = batches.empty() || static_cast<std::int64_t>(batches.back().size() + unit.size()) > batch ||
+                      (tokens && computed + computed_tokens(requests, unit, packing, width) > *tokens);
+    if (full) {
       batches.emplace_back();
+      width = longest_input(requests, unit);
+      computed = 0;
+    }
+    computed += computed_tokens(requests, unit, packing, width);
     batches.back().insert(batches.back().end(), unit.begin(), unit.end());
   }
   return batches;

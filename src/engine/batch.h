@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -35,9 +36,11 @@ struct Batch {
 // Some of a task's requests, by index.
 using RequestIndices = std::vector<std::size_t>;
 
-// Which requests share a batch of `batch` sequences: longest first, so that rows are of like length and the first
-// batch is the largest. `prefix` keeps the requests of a group together: a batch holds at least one whole group.
-std::vector<RequestIndices> form_batches(std::span<const ScoreRequest> requests, std::int64_t batch, Packing packing);
+// Which requests share a batch of `batch` sequences that computes `tokens` tokens, at most: longest first, so that rows
+// are of like length and the first batch is the largest. `prefix` keeps the requests of a group together: a batch holds at
+// least one whole group, or one sequence, however long.
+std::vector<RequestIndices> form_batches(std::span<const ScoreRequest> requests, std::int64_t batch, Packing packing,
+                                         std::optional<std::int64_t> tokens = {});
 
 // Cuts a batch's requests into at most `parts` micro-batches, groups kept whole under `prefix`.
 std::vector<RequestIndices> split_batch(std::span<const ScoreRequest> requests, const RequestIndices& batch,

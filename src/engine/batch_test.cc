@@ -117,6 +117,28 @@ RC_GTEST_PROP(FormBatches, EveryRequestIsInOneBatchAndNoBatchIsTooLarge, ()) {
   }
 }
 
+RC_GTEST_PROP(FormBatches, ComputeNoMoreTokensThanAllowedUnlessOneUnitDoes, ()) {
+  const auto requests = some_requests();
+  const auto tokens = *rc::gen::inRange<std::int64_t>(1, 60);
+  for (const Packing packing : all_packings) {
+    const auto batches = form_batches(requests, 1000, packing, tokens);
+    RC_ASSERT(flattened(batches).size() == requests.size());
+    for (std::size_t i = 0; i < batches.size(); ++i) {
+      std::set<std::int64_t> groups;
+      for (const std::size_t index : batches[i]) groups.insert(requests[index].group);
+      const bool one_unit = batches[i].size() == 1 || (packing == Packing::prefix && groups.size() == 1);
+      RC_ASSERT(make_batch(requests, batches[i], packing).rows() <= tokens || one_unit);
+      if (i == 0) continue;  // what begins a batch had no room in the one before
+      auto more = batches[i - 1];
+      for (const std::size_t index : batches[i])
+        if (index == batches[i].front() ||
+            (packing == Packing::prefix && requests[index].group == requests[batches[i].front()].group))
+          more.push_back(index);
+      RC_ASSERT(make_batch(requests, more, packing).rows() > tokens);
+    }
+  }
+}
+
 RC_GTEST_PROP(FormBatches, TheLongestComeFirst, ()) {
   const auto requests = some_requests();
   const auto order = flattened(form_batches(requests, 3, Packing::padded));

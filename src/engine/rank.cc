@@ -94,7 +94,7 @@ std::vector<std::int32_t> Rank::share_tokens(std::vector<std::int32_t> tokens, s
 
 std::vector<RequestIndices> batches_of_replica(std::span<const ScoreRequest> requests, const RunSettings& settings,
                                                const Layout& layout, std::int64_t replica) {
-  auto batches = form_batches(requests, settings.batch, settings.packing);
+  auto batches = form_batches(requests, settings.batch, settings.packing, settings.batch_tokens);
   std::vector<RequestIndices> mine;
   for (auto index = static_cast<std::size_t>(replica); index < batches.size();
        index += static_cast<std::size_t>(layout.replicas()))

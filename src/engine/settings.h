@@ -59,7 +59,8 @@ void check(const Placement& placement);
 // May change from run to run.
 struct RunSettings {
   Fusion fusion;
-  std::int64_t batch = 1;  // sequences a batch
+  std::int64_t batch = 1;                    // sequences a batch, at most
+  std::optional<std::int64_t> batch_tokens;  // tokens a batch computes when scoring, padding included, at most
   Packing packing = Packing::padded;
   std::optional<std::int64_t> device_memory_bytes;  // absent: as much as the device has
   LinkSpec link;

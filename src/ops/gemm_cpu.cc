@@ -1,6 +1,8 @@
 // gemm_cpu on oneDNN: sgemm for f32 (any shape, nothing to prepare), matmul primitives for bf16 and for weights.
 #include "ops/gemm_cpu.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "ops/element.h"
 #include "ops/panel_product.h"

@@ -242,6 +242,7 @@ SELECT attempt, session, host, study, cell, key, position, number, status, valid
   json_extract(spec, '$.spec.link.bytes_per_second') AS link_bytes_per_s,
   json_extract(spec, '$.spec.link.latency_ns') AS link_latency_ns,
   json_extract(spec, '$.spec.max_tokens_per_sequence') AS max_tokens_per_sequence,
+  json_extract(spec, '$.spec.batch_tokens') AS batch_tokens,
   json_extract(spec, '$.spec.workload.trace') AS trace,
   json_extract(spec, '$.spec.workload.prompt_tokens') AS workload_prompt_tokens,
   json_extract(spec, '$.spec.workload.output_tokens') AS workload_output_tokens,

@@ -223,6 +223,7 @@ nlohmann::json to_json(const CellSpec& spec) {
       {"link", link_json(spec.run.link)},
       {"max_tokens_per_sequence", json_or_null(spec.max_tokens_per_sequence)},
       {"when_too_long", to_string(spec.when_too_long)}};
+  if (spec.run.batch_tokens) json["batch_tokens"] = *spec.run.batch_tokens;
   if (spec.workload) json["workload"] = to_json(*spec.workload);  // files from before workloads mean the same without
   return json;
 }
@@ -247,6 +248,7 @@ CellSpec cell_spec_from_json(const nlohmann::json& json) {
   spec.run.packing = parse_packing(fields.text("packing"));
   spec.run.device_memory_bytes = maybe_integer(fields, "device_memory_bytes", 1);
   spec.run.link = link_from_json(fields.object("link"));
+  spec.run.batch_tokens = maybe_integer(fields, "batch_tokens", 1);
   spec.max_tokens_per_sequence = maybe_integer(fields, "max_tokens_per_sequence", 1);
   spec.when_too_long = parse_when_too_long(fields.text("when_too_long"), fields.name("when_too_long"));
   check(spec);

@@ -42,6 +42,7 @@ TEST(Cell, SpecSurvivesJson) {
                                    {"model", "a b"},
                                    {"weights-seed", "7"},
                                    {"threads", "2"},
+                                   {"batch-tokens", "2048"},
                                    {"task", "t.jsonl"}});
   const nlohmann::json json = to_json(spec);
   EXPECT_EQ(to_json(cell_spec_from_json(json)), json);

@@ -83,6 +83,7 @@ constexpr std::array words{
     CellWord{"fusion", WordKind::text, [](Spec& s, Text v, What w) { s.run.fusion = named(parse_fusion, v, w); },
              fusion_words, true},
     CellWord{"batch", WordKind::whole_number, [](Spec& s, Text v, What w) { s.run.batch = count(v, w); }},
+    CellWord{"batch-tokens", WordKind::whole_number, [](Spec& s, Text v, What w) { s.run.batch_tokens = count(v, w); }},
     CellWord{"packing", WordKind::text, [](Spec& s, Text v, What w) { s.run.packing = named(parse_packing, v, w); },
              packing_words},
     CellWord{"device-memory", WordKind::either,

@@ -44,6 +44,9 @@ constexpr auto distinctions = {
     +[](const CellSpec& s) { return to_string(s.run.packing); },
     +[](const CellSpec& s) { return std::string(name_of(s.placement.dtype)); },
     +[](const CellSpec& s) {
+      return s.run.batch_tokens ? fmt::format("≤{} tok a batch", *s.run.batch_tokens) : std::string("any tokens a batch");
+    },
+    +[](const CellSpec& s) {
       return s.run.device_memory_bytes ? format_bytes(static_cast<double>(*s.run.device_memory_bytes)) : "no limit";
     },
     +[](const CellSpec& s) { return to_string(s.run.link); },
@@ -95,6 +98,7 @@ std::string strategy_name(const CellSpec& spec) {
   const auto add = [&](const char* what, const auto& value) { name += fmt::format(" {}={}", what, value); };
   if (spec.run.device_memory_bytes) add("memory", *spec.run.device_memory_bytes);
   if (spec.run.link != LinkSpec()) add("link", to_string(spec.run.link));
+  if (spec.run.batch_tokens) add("batch-tokens", *spec.run.batch_tokens);
   if (spec.max_tokens_per_sequence) add("max-tokens", *spec.max_tokens_per_sequence);
   if (spec.when_too_long == WhenTooLong::truncate) add("when-too-long", to_string(spec.when_too_long));
   if (!is_default_device(spec)) add("device", to_string(spec.placement.device));

@@ -1,8 +1,11 @@
 // From questions to the sequences that an engine scores (make_requests of task/score.h).
 #include <algorithm>
+#include <future>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
+#include "base/cpus.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "task/hellaswag.h"
@@ -31,11 +34,32 @@ QuestionTokens tokenize_question(const Question& question, const Tokenizer& toke
   return tokens;
 }
 
+namespace {
+
+// All questions, shared by as many threads as there are CPUs to use; of several errors the first question's is thrown.
+std::vector<QuestionTokens> tokenize_questions(std::span<const Question> questions, const Tokenizer& tokenizer) {
+  constexpr std::size_t questions_a_thread = 64;  // fewer are not worth a thread
+  std::vector<QuestionTokens> tokens(questions.size());
+  const std::size_t threads =
+      std::clamp<std::size_t>(questions.size() / questions_a_thread, 1, static_cast<std::size_t>(usable_cpus()));
+  std::vector<std::future<void>> parts;
+  for (std::size_t part = 0; part < threads; ++part) {
+    const std::size_t begin = questions.size() * part / threads, end = questions.size() * (part + 1) / threads;
+    parts.push_back(std::async(threads > 1 ? std::launch::async : std::launch::deferred, [&, begin, end] {
+      for (std::size_t i = begin; i < end; ++i) tokens[i] = tokenize_question(questions[i], tokenizer);
+    }));
+  }
+  for (auto& part : parts) part.wait();
+  for (auto& part : parts) part.get();
+  return tokens;
+}
+
+}  // namespace
+
 TaskRequests make_requests(std::span<const Question> questions, const Tokenizer& tokenizer, std::int64_t max_tokens) {
   CHECK_THAT(max_tokens >= 1, "a model input has at least one token, not {}", max_tokens);
   TaskRequests task;
-  for (const Question& question : questions) {
-    QuestionTokens tokens = tokenize_question(question, tokenizer);
+  for (QuestionTokens& tokens : tokenize_questions(questions, tokenizer)) {
     const auto group = static_cast<std::int64_t>(task.tokens.size());
     auto& lengths = task.tokens.emplace_back(1, tokens.context);
     bool truncated = false;

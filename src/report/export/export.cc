@@ -67,6 +67,7 @@ constexpr std::array settings{
     JsonColumn{"link_bytes_per_second", "/spec/link/bytes_per_second"},
     JsonColumn{"link_latency_ns", "/spec/link/latency_ns"},
     JsonColumn{"max_tokens_per_sequence", "/spec/max_tokens_per_sequence"},
+    JsonColumn{"batch_tokens", "/spec/batch_tokens"},
     JsonColumn{"when_too_long", "/spec/when_too_long"},
     JsonColumn{"trace", "/spec/workload/trace"},
     JsonColumn{"workload_prompt_tokens", "/spec/workload/prompt_tokens"},
