@@ -61,7 +61,7 @@ std::vector<ScoreRequest> some_requests(int questions, std::int64_t vocabulary) 
 }
 
 Placement placement_of(const std::string& layout, DType dtype = DType::f32) {
-  Placement placement{.layout = Layout::parse(layout), .dtype = dtype};
+  Placement placement{.layout = Layout::parse(layout), .dtype = dtype, .threads = 1};  // tests share the CPUs
   placement.device = parse_device(fmt::format("cpu:{}", placement.layout.ranks()));
   return placement;
 }
