@@ -1,5 +1,5 @@
 // Loops over one row of floats that the CPU kernels spend their time in, compiled once per instruction set. Rows of
-// other dtypes are widened into a buffer first (FloatRow) and rounded when they are written back.
+// other dtypes are widened into a buffer first (float_row) and rounded when they are written back.
 #pragma once
 
 #include <cstdint>
@@ -33,35 +33,31 @@ void row_rotate(float* head, const float* cosine, const float* sine, std::int64_
 void row_widen(const BFloat16* from, float* to, std::int64_t count);
 void row_narrow(const float* from, BFloat16* to, std::int64_t count);  // to nearest even
 
-// A row as floats: itself, or a copy in one of the calling thread's buffers, which the next row in that buffer replaces.
+// The floats of a row that will be written, whatever they are now: itself, or one of the calling thread's buffers, which
+// the next row in that buffer replaces.
 template <int buffer, class T>
-auto float_row(T* row, [[maybe_unused]] std::int64_t count) {
+auto output_row(T* row, [[maybe_unused]] std::int64_t count) {
   if constexpr (std::is_same_v<std::remove_const_t<T>, float>) {
     return row;
   } else {
     thread_local std::vector<float> wide;
     if (std::ssize(wide) < count) wide.resize(static_cast<std::size_t>(count));
-    row_widen(row, wide.data(), count);
     return wide.data();
   }
+}
+
+// A row as floats: itself, or widened into a buffer.
+template <int buffer, class T>
+auto float_row(T* row, std::int64_t count) {
+  auto floats = output_row<buffer>(row, count);
+  if constexpr (!std::is_same_v<std::remove_const_t<T>, float>) row_widen(row, floats, count);
+  return floats;
 }
 
 // Writes a row of float_row() back, rounded to its dtype.
 template <class T>
 void store_row([[maybe_unused]] const float* from, [[maybe_unused]] T* row, [[maybe_unused]] std::int64_t count) {
   if constexpr (!std::is_same_v<T, float>) row_narrow(from, row, count);
-}
-
-// The floats of a row that will be written; their values are not read.
-template <int buffer, class T>
-float* output_row(T* row, [[maybe_unused]] std::int64_t count) {
-  if constexpr (std::is_same_v<T, float>) {
-    return row;
-  } else {
-    thread_local std::vector<float> wide;
-    if (std::ssize(wide) < count) wide.resize(static_cast<std::size_t>(count));
-    return wide.data();
-  }
 }
 
 // Every element rounded to T, as a row of that dtype would hold it.

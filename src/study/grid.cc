@@ -51,9 +51,9 @@ constexpr auto distinctions = {
     },
     +[](const CellSpec& s) { return to_string(s.run.link); },
     +[](const CellSpec& s) { return to_string(s.placement.device); },
-    +[](const CellSpec& s) { 
+    +[](const CellSpec& s) {
       return s.placement.threads ? fmt::format("{} threads", *s.placement.threads) : std::string("auto threads");
-     },
+    },
     +[](const CellSpec& s) { return std::filesystem::path(s.model.path).filename().string(); },
     +[](const CellSpec& s) { return s.model.random_shape; },
     +[](const CellSpec& s) { return std::filesystem::path(s.task).filename().string(); },
