@@ -28,6 +28,7 @@ device = "cpu:2"
 device-memory = "3MiB"
 limit = 24
 repeats = 2
+period = "5ms"
 [grid]
 parallel = ["mp2", "tp2"]
 batch = [4, 16, 64]
