@@ -25,6 +25,8 @@ void MonotonicClock::sleep_until(Nanoseconds deadline) {
   }
 }
 
+Nanoseconds MonotonicClock::unix_now() const { return unix_time(); }
+
 MonotonicClock& monotonic_clock() {
   static MonotonicClock clock;
   return clock;

@@ -19,6 +19,9 @@ class Clock {
   virtual Nanoseconds now() const = 0;
   // Returns at or after the deadline (at once when it has passed).
   virtual void sleep_until(Nanoseconds deadline) = 0;
+  // The wall clock at the same moment, since 1970: to understand instants that others stamp with it. It may be set
+  // forth and back.
+  virtual Nanoseconds unix_now() const = 0;
 };
 
 // CLOCK_MONOTONIC, with absolute sleeps (clock_nanosleep, TIMER_ABSTIME).
@@ -26,6 +29,7 @@ class MonotonicClock : public Clock {
  public:
   Nanoseconds now() const override;
   void sleep_until(Nanoseconds deadline) override;
+  Nanoseconds unix_now() const override;
 };
 
 // The clock that everything of the host shares.
@@ -39,9 +43,11 @@ class ManualClock : public Clock {
     if (deadline > now_) now_ = deadline;
   }
   void advance(Nanoseconds by) { now_ += by; }
+  Nanoseconds unix_now() const override { return now_ + unix_offset_; }
+  void set_unix_offset(Nanoseconds offset) { unix_offset_ = offset; }
 
  private:
-  Nanoseconds now_{0};
+  Nanoseconds now_{0}, unix_offset_{0};
 };
 
 // Wall clock (CLOCK_REALTIME) now, since 1970; for naming moments, never for measuring.

@@ -74,6 +74,13 @@ double parse_bandwidth(std::string_view text, std::string_view what) {
   return *bytes;
 }
 
+double parse_share(std::string_view text, std::string_view what) {
+  const bool percent = text.ends_with('%');
+  const auto number = parse_number(percent ? text.substr(0, text.size() - 1) : text);
+  if (!number || *number <= 0) throw InputError("{}: '{}' is not a share; write for example 3% or 0.03", what, text);
+  return percent ? *number / 100 : *number;
+}
+
 Nanoseconds parse_duration(std::string_view text, std::string_view what) {
   const auto time = parse_quantity(text, time_units);
   if (!time || *time > 0x1p62)

@@ -18,6 +18,8 @@ std::optional<double> parse_number(std::string_view text);
 std::int64_t parse_bytes(std::string_view text, std::string_view what);
 // "12GB/s", "800MiB/s": bytes per second, > 0.
 double parse_bandwidth(std::string_view text, std::string_view what);
+// "3%", "0.03", "250%": a share, > 0; more than 1 of what there may be several of.
+double parse_share(std::string_view text, std::string_view what);
 // "5us", "200ms", "1/6s", "2min", "1h": >= 0.
 Nanoseconds parse_duration(std::string_view text, std::string_view what);
 // "17": a whole number within [low, high].

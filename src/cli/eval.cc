@@ -52,7 +52,7 @@ class EvalStore {
     const CellRecord cell{.key = cell_key(spec, 1), .spec_json = stored_cell(spec, 1).dump()};
     const std::int64_t id = writer_.add_study(study.name, to_json(study).dump());
     attempt_ = writer_.start_attempt(session_, writer_.add_cells(id, {&cell, 1}).front());
-    recording_.emplace(default_sources(default_period, getpid()), SamplerOptions(), &writer_, session_);
+    recording_.emplace(virtual_sources(getpid()), SamplerOptions(), &writer_, session_);
   }
   void finish(const CellResult& result, std::vector<Phase> phases) {
     recording_->stop();

@@ -17,6 +17,8 @@
 #include "study/environment.h"
 #include "telemetry/command.h"
 #include "telemetry/recording.h"
+#include "telemetry/sources/nvml.h"
+#include "telemetry/sources/paper.h"
 #include "telemetry/virtual_page.h"
 
 namespace batchscope::cli {
@@ -25,8 +27,9 @@ namespace {
 constexpr int cannot_start = 125;
 
 struct RecordOptions {
-  std::string output, period = "1/6s", duration, pid, json;
-  bool append = false, overwrite = false;
+  std::string output, period = "1/6s", duration, pid, json, cpu_budget;
+  std::vector<std::string> sources;
+  bool append = false, overwrite = false, paper = false;
   std::vector<std::string> command;
 };
 
@@ -35,12 +38,14 @@ struct RecordPlan {
   Nanoseconds period{0};
   std::optional<Nanoseconds> duration;
   std::optional<pid_t> pid;
+  double cpu_budget = default_cpu_budget;
 };
 
 RecordPlan check(const RecordOptions& options) {
-  RecordPlan plan{.period = parse_duration(options.period, "--period"), .duration = {}, .pid = {}};
+  RecordPlan plan{.period = parse_duration(options.period, "--period")};
   if (plan.period < shortest_period) throw InputError("--period: {} is too short; the shortest is 1ms", options.period);
   if (!options.duration.empty()) plan.duration = parse_duration(options.duration, "--duration");
+  if (!options.cpu_budget.empty()) plan.cpu_budget = parse_share(options.cpu_budget, "--cpu-budget");
   if (options.append && options.overwrite) throw InputError("--append and --overwrite exclude each other; give one");
   if (options.pid.empty()) return plan;
   if (!options.command.empty()) throw InputError("--pid and a command exclude each other; give one of them");
@@ -81,6 +86,12 @@ void report(const RecordOptions& options, const Recording& recording, int code) 
 int record(const RecordOptions& options) {
   check_destination(options.json, "--json");
   const RecordPlan plan = check(options);
+  PaperFailure paper_failure;
+  auto paper = options.paper ? paper_source(paper_failure) : nullptr;
+  if (paper_failure.exit_code != 0) {
+    say(fmt::format("batchscope: --paper: {}\n", paper_failure.why));
+    return paper_failure.exit_code;
+  }
   const SignalGuard signals;
   const bool is_new = !options.output.empty() && !std::filesystem::exists(options.output);
   auto store = open_store(options);
@@ -88,6 +99,7 @@ int record(const RecordOptions& options) {
   if (store) {
     session = store->begin_session("record");
     store->set_environment(session, environment());
+    store->set_environment(session, gpu_environment(nvml_gpus()));
   }
   std::optional<pid_t> child;
   if (!options.command.empty()) {
@@ -102,7 +114,9 @@ int record(const RecordOptions& options) {
   std::optional<Nanoseconds> deadline;
   if (plan.duration) deadline = monotonic_clock().now() + *plan.duration;
   const auto observed = child ? child : plan.pid;
-  Recording recording(default_sources(plan.period, observed), {.period = plan.period}, store.get(), session);
+  auto sources = machine_sources(observed, options.sources);
+  if (paper) sources.push_back(std::move(paper));
+  Recording recording(std::move(sources), {.period = plan.period, .cpu_budget = plan.cpu_budget}, store.get(), session);
   const WatchEnd end = watch(observed, child.has_value(), deadline);
   recording.stop();
   int code = end == WatchEnd::interrupted ? static_cast<int>(ExitCode::interrupted) : 0;
@@ -126,6 +140,12 @@ void add_record(CLI::App& app, int& exit_code) {
   command->add_flag("--overwrite", options->overwrite, "replace the file if it exists");
   command->add_option("--period", options->period, "time between readings: 1/6s (default) down to 1ms")
       ->type_name("TIME");
+  command->add_option("--sources", options->sources, "only these, as the summary names them: pcie,samples,gpm")
+      ->type_name("KIND,…")
+      ->delimiter(',');
+  command->add_option("--cpu-budget", options->cpu_budget, "CPU time that sampling may take, of one core: 3% (default)")
+      ->type_name("SHARE");
+  command->add_flag("--paper", options->paper, "also sample as the paper's profiler does, to compare what it sees");
   command->add_option("--duration", options->duration, "end the recording after this; a command goes on")
       ->type_name("TIME");
   command->add_option("--pid", options->pid, "observe this process and its descendants until it ends")
@@ -136,7 +156,8 @@ void add_record(CLI::App& app, int& exit_code) {
   command->footer(
       "Without a command or --pid it observes the machine until --duration or Ctrl-C.\n"
       "Exit codes: the command's own (128 + signal), 125 when it cannot be started,\n"
-      "130 after Ctrl-C, 4 when the file could not be written to its end.\n"
+      "130 after Ctrl-C, 4 when the file could not be written to its end; with --paper 1, 2, 3\n"
+      "when NVML does not initialise, GPUs cannot be counted, a GPU cannot be opened.\n"
       "Example:\n"
       "  batchscope record -o run.bscope -- batchscope eval --device cpu:2 --batch 16");
   command->callback([options, &exit_code] { exit_code = record(*options); });

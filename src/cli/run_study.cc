@@ -29,7 +29,7 @@ void run_study(const StudySpec& study, const std::filesystem::path& path, std::s
   StudyRunner course(study, store, session, runner, planner, *progress, monotonic_clock());
 
   // Reads the workers' devices too: they are children of this process.
-  Recording recording(default_sources(study.sample_period, getpid()), {.period = study.sample_period}, &store, session);
+  Recording recording(virtual_sources(getpid()), {.period = study.sample_period}, &store, session);
   try {
     course.run();
   } catch (const Interrupted&) {

@@ -81,7 +81,7 @@ Reading Collector::known(Series& series, const Tick& tick, Reading reading) {
   if (reading.absent == nullptr && !counter.is_integer && !std::isfinite(reading.real))
     reading = Reading::none("not a number");
   if (reading.absent != nullptr) {
-    note_absent(series, tick, reading.absent);
+    note_absent(series, tick.before, tick.after, 1, reading.absent);
     return Reading::none(reading.absent);
   }
   series.gap.reset();
@@ -99,13 +99,14 @@ Reading Collector::known(Series& series, const Tick& tick, Reading reading) {
   return reading;
 }
 
-void Collector::note_absent(Series& series, const Tick& tick, const char* reason) {
-  const Nanoseconds from = series.gap ? series.gap->end : tick.before;
+void Collector::note_absent(Series& series, Nanoseconds begin, Nanoseconds end, std::int64_t readings,
+                            const char* reason) {
+  const Nanoseconds from = series.gap ? series.gap->end : begin;
   if (!series.gap || series.gap->reason != reason)
-    series.gap = GapRecord{.series = series.id, .begin = tick.before, .end = tick.after, .ticks = 0, .reason = reason};
-  series.gap->end = tick.after;
-  ++series.gap->ticks;
-  series.summary.note_gap(reason, 1, tick.after - from);
+    series.gap = GapRecord{.series = series.id, .begin = begin, .end = end, .ticks = 0, .reason = reason};
+  series.gap->end = end;
+  series.gap->ticks += readings;
+  series.summary.note_gap(reason, readings, end - from);
   // Growing, it replaces what was written of it.
   const auto same = std::find_if(gaps_.begin(), gaps_.end(), [&](const GapRecord& gap) {
     return gap.series == series.id && gap.begin == series.gap->begin && store_ != nullptr;
@@ -114,6 +115,17 @@ void Collector::note_absent(Series& series, const Tick& tick, const char* reason
     *same = *series.gap;
   else if (store_ != nullptr)
     gaps_.push_back(*series.gap);
+}
+
+void Collector::note_stuck(SourceSampler& sampler, Nanoseconds since, Nanoseconds now) {
+  constexpr const char* reason = "a call into the driver has not returned";
+  const Nanoseconds period = sampler.figures().period;
+  for (const CounterGroup& counters : sampler.groups())
+    for (Series& series : group_of(sampler, counters.id).series) {
+      const Nanoseconds from = series.gap && series.gap->reason == reason ? series.gap->end : since;
+      if (const std::int64_t readings = (now - from) / period; readings > 0)
+        note_absent(series, since, now, readings, reason);
+    }
 }
 
 void Collector::commit() {

@@ -23,6 +23,8 @@ class Collector {
 
   // Takes all that is in the ring.
   void drain(SourceSampler& sampler);
+  // Notes that the source has not returned from a call since then: all its counters are absent until now.
+  void note_stuck(SourceSampler& sampler, Nanoseconds since, Nanoseconds now);
   // Writes what was taken since the last commit, in one transaction. Throws as the store does; what it could not write
   // is dropped.
   void commit();
@@ -46,7 +48,7 @@ class Collector {
   Group make_group(const SourceSampler& sampler, const CounterGroup& counters);
   void take(Group& group, const Tick& tick, const std::vector<Reading>& readings);
   Reading known(Series& series, const Tick& tick, Reading reading);
-  void note_absent(Series& series, const Tick& tick, const char* reason);
+  void note_absent(Series& series, Nanoseconds begin, Nanoseconds end, std::int64_t readings, const char* reason);
 
   StoreWriter* store_;
   std::int64_t session_;

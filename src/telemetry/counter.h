@@ -42,6 +42,7 @@ struct Reading {
   static Reading of(std::int64_t value) { return {.integer = value, .real = 0, .absent = nullptr}; }
   static Reading of(double value) { return {.integer = 0, .real = value, .absent = nullptr}; }
   static Reading none(const char* reason) { return {.integer = 0, .real = 0, .absent = reason}; }
+  bool operator==(const Reading&) const = default;
 };
 
 }  // namespace batchscope

@@ -1,10 +1,16 @@
 // The thread between sampler and store (telemetry/recording.h).
 #include "telemetry/recording.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <csignal>
+#include <set>
 
 #include "base/error.h"
 #include "telemetry/sources/host.h"
+#include "telemetry/sources/nvml.h"
 #include "telemetry/sources/virtual_devices.h"
 
 namespace batchscope {
@@ -28,12 +34,30 @@ SamplerRecord record_of(const SamplerFigures& f, std::int64_t session) {
           .cpu_share = f.cpu_share};
 }
 
+std::string kind_of(const Source& source) { return source.name().substr(0, source.name().find(' ')); }
+
 }  // namespace
 
-std::vector<std::unique_ptr<Source>> default_sources(Nanoseconds period, std::optional<int> root) {
+std::vector<std::unique_ptr<Source>> virtual_sources(std::optional<int> root) {
   std::vector<std::unique_ptr<Source>> sources;
-  sources.push_back(std::make_unique<HostSource>(HostSource::Options{.period = period, .root = root}));
+  sources.push_back(std::make_unique<HostSource>(HostSource::Options{.root = root}));
   sources.push_back(std::make_unique<VirtualDeviceSource>(root));
+  return sources;
+}
+
+std::vector<std::unique_ptr<Source>> machine_sources(std::optional<int> root, const std::vector<std::string>& kinds) {
+  auto sources = virtual_sources(root);
+  for (const NvmlGpu& gpu : nvml_gpus())
+    for (auto& source : nvml_sources(gpu)) sources.push_back(std::move(source));
+  if (kinds.empty()) return sources;
+  std::set<std::string> known;
+  for (const auto& source : sources) known.insert(kind_of(*source));
+  for (const std::string& kind : kinds)
+    if (!known.contains(kind))
+      throw InputError("--sources: '{}' is not a source of this machine; it has {}", kind, fmt::join(known, ", "));
+  std::erase_if(sources, [&](const auto& source) {
+    return std::find(kinds.begin(), kinds.end(), kind_of(*source)) == kinds.end();
+  });
   return sources;
 }
 
@@ -57,6 +81,8 @@ void Recording::run() {
     wake_.wait_for(lock, commit_period, [this] { return stop_; });
     lock.unlock();
     commit_once();
+    const Nanoseconds elapsed = monotonic_clock().now() - begin_;
+    sampler_.keep_to_budget(to_seconds(thread_cpu_time()) / to_seconds(elapsed));
     lock.lock();
   }
 }
@@ -64,7 +90,10 @@ void Recording::run() {
 // After a failed write the recording goes on for its summary; the file keeps what was committed.
 void Recording::commit_once() {
   try {
-    for (auto& source : sampler_.sources()) collector_.drain(*source);
+    for (auto& source : sampler_.sources()) {
+      collector_.drain(*source);
+      if (const auto since = source->stuck_since()) collector_.note_stuck(*source, *since, monotonic_clock().now());
+    }
     collector_.commit();
     if (store_ == nullptr || write_error()) return;
     for (auto& source : sampler_.sources()) store_->set_sampler(record_of(source->figures(), session_));

@@ -18,9 +18,12 @@
 
 namespace batchscope {
 
-// The sources that this machine has: the host, the virtual devices; with `root`, those of one process and its
-// descendants, and their own use of the host.
-std::vector<std::unique_ptr<Source>> default_sources(Nanoseconds period, std::optional<int> root = {});
+// The host and the virtual devices; with `root`, those of one process and its descendants, and their own use of the
+// host.
+std::vector<std::unique_ptr<Source>> virtual_sources(std::optional<int> root = {});
+// The same, and all of this machine's GPUs. Of `kinds` only (the first word of a source's name), where any are given:
+// InputError for one that there is not.
+std::vector<std::unique_ptr<Source>> machine_sources(std::optional<int> root, const std::vector<std::string>& kinds);
 
 class Recording {
  public:

@@ -13,8 +13,10 @@
 namespace batchscope {
 namespace {
 
-constexpr std::size_t ring_bytes = 4 << 20;                           // seconds of readings at the shortest period
-constexpr Nanoseconds longest_sleep = std::chrono::milliseconds(50);  // how soon stop() is noticed
+constexpr Nanoseconds longest_sleep = std::chrono::milliseconds(200);  // how soon stop() is noticed
+constexpr Nanoseconds longest_silence = std::chrono::seconds(1);       // of a group whose values do not change
+constexpr Nanoseconds longest_call = std::chrono::seconds(2);          // a call that takes longer is stuck
+constexpr auto longest_wait_at_the_end = std::chrono::seconds(3);      // for a call to return
 
 // Signals are for the main thread: a sampling thread that caught one could not act on it. The kernel may not put a
 // wake-up off to bundle it with others, as it does by 50 us by default.
@@ -25,27 +27,67 @@ void prepare_thread() {
   prctl(PR_SET_TIMERSLACK, 1UL);
 }
 
+// Room for some seconds, with devices that may still come.
+std::size_t ring_bytes(const std::vector<CounterGroup>& groups, Nanoseconds period) {
+  std::size_t row_bytes = 0;
+  for (const CounterGroup& group : groups) row_bytes += sizeof(Tick) + group.counters.size() * sizeof(Reading);
+  const double bytes = static_cast<double>(row_bytes) * 8 / to_seconds(period);
+  return static_cast<std::size_t>(std::clamp(bytes, 256.0 * 1024, 4096.0 * 1024));
+}
+
 void add_one(std::atomic<std::int64_t>& value, std::int64_t by = 1) {
   value.store(value.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
 }
 
 }  // namespace
 
-SourceSampler::SourceSampler(std::unique_ptr<Source> source, Nanoseconds period, Clock& clock)
+class SourceSampler::GroupRows : public Rows {
+ public:
+  GroupRows(SourceSampler& sampler, const CounterGroup& group, Kept& kept)
+      : sampler_(sampler), group_(group), kept_(kept), row_(sampler.readings_.data(), group.counters.size()) {}
+  const Clock& clock() const override { return sampler_.clock_; }
+  std::span<Reading> row() override {
+    std::fill(row_.begin(), row_.end(), Reading{});
+    return row_;
+  }
+  void add(Nanoseconds before, Nanoseconds after) override {
+    if (group_.refreshes_slowly && only_repeats(before)) return;
+    if (!sampler_.ring_->push({.group = group_.id, .before = before, .after = after, .readings = row_.size()}, row_))
+      add_one(sampler_.dropped_);
+  }
+
+ private:
+  bool only_repeats(Nanoseconds when) {
+    const bool same = kept_.row.size() == row_.size() && std::equal(row_.begin(), row_.end(), kept_.row.begin());
+    if (same && when - kept_.when < longest_silence) return true;
+    kept_.row.assign(row_.begin(), row_.end());  // of the same size each time: nothing is allocated
+    kept_.when = when;
+    return false;
+  }
+
+  SourceSampler& sampler_;
+  const CounterGroup& group_;
+  Kept& kept_;
+  std::span<Reading> row_;
+};
+
+SourceSampler::SourceSampler(std::unique_ptr<Source> source, Nanoseconds asked, Clock& clock)
     : source_(std::move(source)),
       name_(source_->name()),
-      period_(source_->period().value_or(period)),
       clock_(clock),
-      start_(clock.now()),
-      ring_(ring_bytes) {
+      pace_(source_->pace(asked)),
+      period_(pace_.wanted),
+      start_(clock.now()) {
   CHECK_THAT(period_ > Nanoseconds(0), "a sampling period is positive, that of {} is {} ns", name_, period_.count());
   last_ns_ = start_.count();
+  period_ns_ = wanted_period_ns_ = period_.count();
   discover(start_);
+  ring_ = std::make_unique<TickRing>(ring_bytes(source_->groups(), period_));
 }
 
 void SourceSampler::discover(Nanoseconds now) {
   discovered_ = now;
-  if (!source_->discover()) return;
+  if (!source_->discover(clock_)) return;
   std::size_t most = 0;
   const std::lock_guard guard(groups_mutex_);
   for (const CounterGroup& group : source_->groups()) {
@@ -55,19 +97,25 @@ void SourceSampler::discover(Nanoseconds now) {
     if (!known) all_groups_.push_back(group);
   }
   if (readings_.size() < most) readings_.resize(most);
+  std::vector<Kept> kept(source_->groups().size());
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    kept[i] = {.group = source_->groups()[i].id};
+    for (Kept& old : kept_)
+      if (old.group == kept[i].group) kept[i] = std::move(old);
+    kept[i].row.reserve(source_->groups()[i].counters.size());
+  }
+  kept_ = std::move(kept);
 }
 
 void SourceSampler::read() {
   const auto& groups = source_->groups();
   for (std::size_t g = 0; g < groups.size(); ++g) {
-    const std::span<Reading> readings(readings_.data(), groups[g].counters.size());
-    std::fill(readings.begin(), readings.end(), Reading{});
-    Tick tick{.group = groups[g].id, .readings = readings.size()};
-    tick.before = clock_.now();
-    source_->read(g, readings);
-    tick.after = clock_.now();
-    calls_.add(tick.after - tick.before);
-    if (!ring_.push(tick, readings)) add_one(dropped_);
+    GroupRows rows(*this, groups[g], kept_[g]);
+    const Nanoseconds before = clock_.now();
+    in_call_since_ns_.store(before.count(), std::memory_order_relaxed);
+    source_->read(g, rows);
+    in_call_since_ns_.store(0, std::memory_order_relaxed);
+    calls_.add(clock_.now() - before);
   }
   cpu_ns_.store(thread_cpu_time().count(), std::memory_order_relaxed);
   last_ns_.store(clock_.now().count(), std::memory_order_relaxed);
@@ -84,6 +132,29 @@ void SourceSampler::tick() {
   const std::int64_t following = std::max(next_ + 1, due);
   add_one(missed_, following - next_ - 1);
   next_ = following;
+  follow_period();
+}
+
+// The next deadline stays where it is: periods after it are of the new length.
+void SourceSampler::follow_period() {
+  const Nanoseconds wanted(wanted_period_ns_.load(std::memory_order_relaxed));
+  if (wanted == period_) return;
+  start_ = deadline();
+  next_ = 0;
+  period_ = wanted;
+  period_ns_.store(period_.count(), std::memory_order_relaxed);
+}
+
+std::optional<ReadingCost> SourceSampler::cost() const {
+  const std::int64_t ticks = ticks_.load(std::memory_order_relaxed);
+  if (ticks < 3) return std::nullopt;
+  return ReadingCost{.pace = pace_, .cpu = Nanoseconds(cpu_ns_.load(std::memory_order_relaxed) / ticks)};
+}
+
+std::optional<Nanoseconds> SourceSampler::stuck_since() const {
+  const Nanoseconds since(in_call_since_ns_.load(std::memory_order_relaxed));
+  if (since == Nanoseconds(0) || clock_.now() - since < longest_call) return std::nullopt;
+  return since;
 }
 
 std::vector<CounterGroup> SourceSampler::groups() const {
@@ -94,7 +165,8 @@ std::vector<CounterGroup> SourceSampler::groups() const {
 SamplerFigures SourceSampler::figures() const {
   const auto elapsed = last_ns_.load(std::memory_order_relaxed) - start_.count();
   SamplerFigures out{.source = name_,
-                     .period = period_,
+                     .period = Nanoseconds(period_ns_.load(std::memory_order_relaxed)),
+                     .wanted = pace_.wanted,
                      .ticks = ticks_.load(std::memory_order_relaxed),
                      .missed = missed_.load(std::memory_order_relaxed),
                      .dropped = dropped_.load(std::memory_order_relaxed),
@@ -106,34 +178,64 @@ SamplerFigures SourceSampler::figures() const {
                      .call_max = calls_.max()};
   if (elapsed > 0)
     out.cpu_share = static_cast<double>(cpu_ns_.load(std::memory_order_relaxed)) / static_cast<double>(elapsed);
+  if (const auto since = stuck_since()) out.stuck = clock_.now() - *since;
   return out;
 }
 
 Sampler::Sampler(std::vector<std::unique_ptr<Source>> sources, const SamplerOptions& options)
-    : clock_(options.clock != nullptr ? *options.clock : monotonic_clock()) {
+    : clock_(options.clock != nullptr ? *options.clock : monotonic_clock()),
+      cpu_budget_(options.cpu_budget),
+      shared_(std::make_shared<Shared>()) {
   if (options.period < shortest_period)
     throw InputError("--period: {} ns is too short; the shortest is 1ms", options.period.count());
   for (auto& source : sources)
-    sources_.push_back(std::make_unique<SourceSampler>(std::move(source), options.period, clock_));
-  for (auto& source : sources_) threads_.emplace_back([this, &source] { run(*source); });
+    sources_.push_back(std::make_shared<SourceSampler>(std::move(source), options.period, clock_));
+  shared_->ended.resize(sources_.size());
+  for (std::size_t i = 0; i < sources_.size(); ++i)
+    threads_.emplace_back(
+        [source = sources_[i], &clock = clock_, shared = shared_, i] { run(*source, clock, *shared, i); });
 }
 
 Sampler::~Sampler() { stop(); }
 
 void Sampler::stop() {
-  stop_ = true;
-  for (auto& thread : threads_) thread.join();
+  shared_->stop = true;
+  for (std::size_t i = 0; i < threads_.size(); ++i) {
+    std::unique_lock lock(shared_->mutex);
+    const bool ended =
+        shared_->ended_changed.wait_for(lock, longest_wait_at_the_end, [&] { return bool(shared_->ended[i]); });
+    lock.unlock();
+    if (ended)
+      threads_[i].join();
+    else
+      threads_[i].detach();
+  }
   threads_.clear();
 }
 
-void Sampler::run(SourceSampler& source) {
+void Sampler::keep_to_budget(double spent_elsewhere) {
+  std::vector<ReadingCost> costs;
+  for (const auto& source : sources_)
+    costs.push_back(source->cost().value_or(ReadingCost{.pace = source->pace(), .cpu = Nanoseconds(0)}));
+  const auto periods = periods_within(std::max(cpu_budget_ - spent_elsewhere, 0.0), costs);
+  for (std::size_t i = 0; i < sources_.size(); ++i) {
+    // Small changes are not worth another period.
+    const double change = to_seconds(periods[i]) / to_seconds(sources_[i]->figures().period);
+    if (change > 1.1 || change < 0.9) sources_[i]->set_period(periods[i]);
+  }
+}
+
+void Sampler::run(SourceSampler& source, Clock& clock, Shared& shared, std::size_t index) {
   prepare_thread();
-  while (!stop_) {
-    while (!stop_ && clock_.now() < source.deadline())
-      clock_.sleep_until(std::min(source.deadline(), clock_.now() + longest_sleep));
-    if (!stop_) source.tick();
+  while (!shared.stop) {
+    while (!shared.stop && clock.now() < source.deadline())
+      clock.sleep_until(std::min(source.deadline(), clock.now() + longest_sleep));
+    if (!shared.stop) source.tick();
   }
   source.read();
+  const std::lock_guard guard(shared.mutex);
+  shared.ended[index] = true;
+  shared.ended_changed.notify_all();
 }
 
 }  // namespace batchscope

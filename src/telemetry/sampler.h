@@ -1,7 +1,9 @@
-// Reads each source in a thread of its own, at absolute deadlines: no drift, and a slow source delays no other.
+// Reads each source in a thread of its own, at absolute deadlines: no drift, and a slow source delays no other. All
+// together keep to a CPU budget.
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -11,6 +13,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "telemetry/cpu_budget.h"
 #include "telemetry/histogram.h"
 #include "telemetry/ring.h"
 #include "telemetry/source.h"
@@ -23,22 +26,25 @@ constexpr Nanoseconds shortest_period{1'000'000};
 // What a sampling thread says of itself.
 struct SamplerFigures {
   std::string source{};
-  Nanoseconds period{0};
+  Nanoseconds period{0};     // between readings, now
+  Nanoseconds wanted{0};     // what the period would be without a CPU budget
   std::int64_t ticks = 0;    // deadlines at which everything was read
   std::int64_t missed = 0;   // deadlines that passed while something held the thread up; never made up for
   std::int64_t dropped = 0;  // readings lost because the consumer was behind
   std::optional<Nanoseconds> period_error_p50{}, period_error_p99{}, period_error_max{};  // woken after the deadline
   std::optional<Nanoseconds> call_p50{}, call_p99{}, call_max{};                          // of reading one group
   std::optional<double> cpu_share{};                                                      // of one core
+  std::optional<Nanoseconds> stuck{};  // how long a call has not returned, where that is longer than it should
 };
 
 // One source's schedule, without a thread: tests drive it by hand.
 class SourceSampler {
  public:
-  SourceSampler(std::unique_ptr<Source> source, Nanoseconds period, Clock& clock);
+  SourceSampler(std::unique_ptr<Source> source, Nanoseconds asked, Clock& clock);
 
   // The next deadline; never sleeps longer than this.
   Nanoseconds deadline() const { return start_ + next_ * period_; }
+  const Pace& pace() const { return pace_; }
   // Reads everything once, then sets the next deadline in the future. To be called at or after the deadline.
   void tick();
   // Reads everything once more, out of turn: the last values of what has just ended.
@@ -46,33 +52,53 @@ class SourceSampler {
 
   // For the consumer, in any thread.
   const std::string& name() const { return name_; }
-  TickRing& ring() { return ring_; }
+  TickRing& ring() { return *ring_; }
   // All groups that ever were, in the order of their appearance.
   std::vector<CounterGroup> groups() const;
   SamplerFigures figures() const;
+  // What a reading costs; absent before the first few.
+  std::optional<ReadingCost> cost() const;
+  // From the next deadline on.
+  void set_period(Nanoseconds period) { wanted_period_ns_.store(period.count(), std::memory_order_relaxed); }
+  // Since when a call into the source has not returned, where that is longer than it should be.
+  std::optional<Nanoseconds> stuck_since() const;
 
  private:
+  // The rows of one group on their way into the ring.
+  class GroupRows;
+  // What was last kept of a group that refreshes slowly.
+  struct Kept {
+    std::int64_t group = 0;
+    Nanoseconds when{0};
+    std::vector<Reading> row{};  // empty: nothing yet
+  };
+
   void discover(Nanoseconds now);
+  void follow_period();
 
   std::unique_ptr<Source> source_;
   std::string name_;
-  Nanoseconds period_;
   Clock& clock_;
+  Pace pace_;
+  Nanoseconds period_;
   Nanoseconds start_;
   std::int64_t next_ = 0;  // number of the next deadline
   Nanoseconds discovered_{0};
   std::vector<Reading> readings_;
+  std::vector<Kept> kept_;  // one a group that there is now
 
-  TickRing ring_;
+  std::unique_ptr<TickRing> ring_;
   Histogram lateness_, calls_;
-  std::atomic<std::int64_t> ticks_{0}, missed_{0}, dropped_{0}, cpu_ns_{0}, last_ns_{0};
+  std::atomic<std::int64_t> ticks_{0}, missed_{0}, dropped_{0}, cpu_ns_{0}, last_ns_{0}, period_ns_{0},
+      wanted_period_ns_{0}, in_call_since_ns_{0};
   mutable std::mutex groups_mutex_;  // only when devices come or go
   std::vector<CounterGroup> all_groups_;
 };
 
 struct SamplerOptions {
   Nanoseconds period = default_period;
-  Clock* clock = nullptr;  // null: the host's monotonic clock
+  double cpu_budget = default_cpu_budget;  // of one core, for all sources and the thread that writes
+  Clock* clock = nullptr;                  // null: the host's monotonic clock
 };
 
 // The threads. Sampling begins with the object and ends with stop().
@@ -83,16 +109,28 @@ class Sampler {
   Sampler(const Sampler&) = delete;
   Sampler& operator=(const Sampler&) = delete;
 
-  // Reads everything a last time and returns when every thread has ended; the rings keep what was not taken.
+  // Reads everything a last time and returns when every thread has ended; the rings keep what was not taken. A thread
+  // whose source does not return from a call is left behind after a while.
   void stop();
-  const std::vector<std::unique_ptr<SourceSampler>>& sources() const { return sources_; }
+  const std::vector<std::shared_ptr<SourceSampler>>& sources() const { return sources_; }
+  // Slows sources down, or lets them go at their pace again, by what they and others (`spent_elsewhere`, of a core)
+  // have cost until now. To be called from time to time.
+  void keep_to_budget(double spent_elsewhere);
 
  private:
-  void run(SourceSampler& source);
+  // What a thread shares with this object, which may end before it.
+  struct Shared {
+    std::atomic<bool> stop{false};
+    std::mutex mutex;
+    std::condition_variable ended_changed;
+    std::vector<bool> ended;  // by source
+  };
+  static void run(SourceSampler& source, Clock& clock, Shared& shared, std::size_t index);
 
   Clock& clock_;
-  std::vector<std::unique_ptr<SourceSampler>> sources_;
-  std::atomic<bool> stop_{false};
+  double cpu_budget_;
+  std::vector<std::shared_ptr<SourceSampler>> sources_;
+  std::shared_ptr<Shared> shared_;
   std::vector<std::thread> threads_;
 };
 

@@ -26,9 +26,11 @@ class FakeSource : public Source {
     groups_.push_back({.id = 1, .counters = {counter}});
   }
   std::string name() const override { return name_; }
-  bool discover() override { return std::exchange(fresh_, false); }
+  bool discover(const Clock&) override { return std::exchange(fresh_, false); }
   const std::vector<CounterGroup>& groups() const override { return groups_; }
-  void read(std::size_t, std::span<Reading> out) override { out[0] = read_(); }
+  void read(std::size_t, Rows& rows) override {
+    rows.add_now([&](std::span<Reading> out) { out[0] = read_(); });
+  }
 
  private:
   std::string name_;

@@ -15,22 +15,52 @@ namespace batchscope {
 struct CounterGroup {
   std::int64_t id = 0;  // unique in the source for its lifetime: a device that comes back has a new one
   std::vector<Counter> counters{};
+  // The values change by themselves, more slowly than they may be read: a row that only repeats the last is not kept,
+  // but for one a second, which says that nothing changed.
+  bool refreshes_slowly = false;
+};
+
+// How often a source is to be read.
+struct Pace {
+  Nanoseconds wanted{0};   // more rarely only when the CPU budget demands it
+  Nanoseconds longest{0};  // never more rarely, whatever it costs: what happens in between would be unknown
+};
+
+// Where a source puts what it read of one group, row by row. A row has a reading for each counter; rows come in the
+// order of their instants.
+class Rows {
+ public:
+  virtual ~Rows() = default;
+  // A row of "not read", to be filled in place and then added; the same memory each time.
+  virtual std::span<Reading> row() = 0;
+  // Keeps that row: it was read between the two instants (of a driver's own sample they are one).
+  virtual void add(Nanoseconds before, Nanoseconds after) = 0;
+  virtual const Clock& clock() const = 0;
+
+  // One row, read now.
+  template <class Read>
+  void add_now(const Read& read) {
+    const std::span<Reading> out = row();
+    const Nanoseconds before = clock().now();
+    read(out);
+    add(before, clock().now());
+  }
 };
 
 class Source {
  public:
   virtual ~Source() = default;
-  virtual std::string name() const = 0;
-  // Its own period, where it has one; otherwise as the user asked.
-  virtual std::optional<Nanoseconds> period() const { return std::nullopt; }
+  virtual std::string name() const = 0;  // unique in a recording
+  // Where the user asked to be told every `asked`.
+  virtual Pace pace(Nanoseconds asked) const { return {.wanted = asked, .longest = std::chrono::hours(1)}; }
   // How often to look for devices.
   virtual Nanoseconds discovery_period() const { return std::chrono::seconds(1); }
   // Looks for devices: before the first reading and then once a discovery period, between readings. True when groups()
   // changed. May allocate and take its time; a reading must not.
-  virtual bool discover() = 0;
+  virtual bool discover(const Clock& clock) = 0;
   virtual const std::vector<CounterGroup>& groups() const = 0;
-  // Reads groups()[group]: one reading a counter, in their order.
-  virtual void read(std::size_t group, std::span<Reading> out) = 0;
+  // Reads groups()[group]: one row, or as many as a driver has kept since the last time.
+  virtual void read(std::size_t group, Rows& rows) = 0;
 };
 
 }  // namespace batchscope

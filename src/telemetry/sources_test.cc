@@ -17,6 +17,7 @@
 #include "telemetry/sources/host.h"
 #include "telemetry/sources/procfs.h"
 #include "telemetry/sources/virtual_devices.h"
+#include "telemetry/test_rows.h"
 #include "telemetry/virtual_page.h"
 
 namespace batchscope {
@@ -72,8 +73,7 @@ std::map<std::string, Reading> read_all(Source& source) {
   std::map<std::string, Reading> all;
   for (std::size_t g = 0; g < source.groups().size(); ++g) {
     const auto& counters = source.groups()[g].counters;
-    std::vector<Reading> readings(counters.size());
-    source.read(g, readings);
+    const std::vector<Reading> readings = read_rows(source, g, monotonic_clock()).at(0).readings;
     for (std::size_t i = 0; i < counters.size(); ++i)
       all[counters[i].name + " of " + counters[i].device.substr(0, counters[i].device.find(" (pid"))] = readings[i];
   }
@@ -87,7 +87,7 @@ TEST(HostSource, ReadsEachFileOrSaysWhyNot) {
   put(folder / "sys/block/sda/size", "1\n");
   put(folder / "sys/class/infiniband/mlx5_0/ports/1/counters/port_rcv_data", "10\n");
   HostSource source({.files = folder.path().string() + "/"});
-  EXPECT_TRUE(source.discover());
+  EXPECT_TRUE(source.discover(monotonic_clock()));
   const auto all = read_all(source);
   EXPECT_DOUBLE_EQ(all.at("host_cpu_seconds_total of host").real, 200.0 / static_cast<double>(sysconf(_SC_CLK_TCK)));
   EXPECT_STREQ(all.at("host_memory_used_bytes of host").absent, "No such file or directory");
@@ -99,7 +99,7 @@ TEST(HostSource, ReadsEachFileOrSaysWhyNot) {
 
 TEST(HostSource, CountsAProcessAndItsChildren) {
   HostSource source({.root = getpid()});
-  source.discover();
+  source.discover(monotonic_clock());
   const auto all = read_all(source);
   const std::string device = " of pid " + std::to_string(getpid()) + " and descendants";
   EXPECT_GE(all.at("process_count" + device).integer, 1);
@@ -113,8 +113,8 @@ TEST(VirtualDevices, AreReadAsTheyAreWritten) {
   page.device(1).link_tx_bytes = 7;
   page.device(1).thread_id = gettid();
   VirtualDeviceSource source(getpid());
-  EXPECT_TRUE(source.discover());
-  EXPECT_FALSE(source.discover());
+  EXPECT_TRUE(source.discover(monotonic_clock()));
+  EXPECT_FALSE(source.discover(monotonic_clock()));
   ASSERT_EQ(source.groups().size(), 1U);
   for (const Counter& counter : source.groups()[0].counters) EXPECT_TRUE(counter.is_virtual);
   const auto all = read_all(source);
@@ -130,10 +130,10 @@ TEST(VirtualDevices, PageEndsWithItsObject) {
   VirtualDeviceSource source(getpid());
   {
     const VirtualDevicePage page(1);
-    EXPECT_TRUE(source.discover());
+    EXPECT_TRUE(source.discover(monotonic_clock()));
     EXPECT_EQ(source.groups().size(), 1U);
   }
-  EXPECT_TRUE(source.discover());
+  EXPECT_TRUE(source.discover(monotonic_clock()));
   EXPECT_TRUE(source.groups().empty());
 }
 
@@ -175,13 +175,13 @@ struct ChildWithPage {
 TEST(VirtualDevices, LastBytesOfAnEndedProcessAreSeen) {
   const ChildWithPage child(100);
   VirtualDeviceSource source(child.pid);
-  source.discover();
+  source.discover(monotonic_clock());
   EXPECT_EQ(read_all(source).at("link_tx_bytes_total of cpu:0").integer, 100);
   child.end();
   const auto last = read_all(source);
   EXPECT_EQ(last.at("link_tx_bytes_total of cpu:0").integer, 200);
   EXPECT_NE(last.at("gpu_memory_used_bytes of cpu:0").absent, nullptr);
-  source.discover();
+  source.discover(monotonic_clock());
   EXPECT_TRUE(source.groups().empty());
 }
 
@@ -229,7 +229,7 @@ TEST(Recording, WritesWhatItSaw) {
   {
     StoreWriter writer(folder / "r.bscope", OpenMode::create);
     const auto session = writer.begin_session("record");
-    Recording recording(default_sources(shortest_period, getpid()), {.period = shortest_period}, &writer, session);
+    Recording recording(virtual_sources(getpid()), {.period = shortest_period}, &writer, session);
     page.device(0).link_tx_bytes = 44;
     recording.stop();
     EXPECT_EQ(recording.write_error(), std::nullopt);

@@ -21,12 +21,19 @@ std::string with_unit(double value, const std::string& unit) {
   if (unit == "bytes") return format_bytes(value);
   if (unit == "seconds") return value == 0 ? "0 s" : format_duration(from_seconds(value));
   if (unit == "ratio") return fmt::format("{:.1f} %", 100 * value);
+  if (unit == "bytes per second") return format_bytes(value) + "/s";
+  if (unit == "watts") return fmt::format("{:.1f} W", value);
+  if (unit == "joules") return value < 10'000 ? fmt::format("{:.1f} J", value) : fmt::format("{:.2f} kJ", value / 1000);
+  if (unit == "hertz") return fmt::format("{:.0f} MHz", value * 1e-6);
+  if (unit == "celsius") return fmt::format("{:.0f} °C", value);
   return fmt::format("{:.6g}", value);
 }
 
-// Seconds a second are a share.
+// Seconds a second are a share, joules a second watts.
 std::string rate_with_unit(double rate, const std::string& unit) {
-  return unit == "seconds" ? fmt::format("{:.1f} %", 100 * rate) : with_unit(rate, unit) + "/s";
+  if (unit == "seconds") return fmt::format("{:.1f} %", 100 * rate);
+  if (unit == "joules") return with_unit(rate, "watts");
+  return with_unit(rate, unit) + "/s";
 }
 
 std::string row(const CounterSummary& s) {
@@ -81,6 +88,8 @@ std::string sampler_lines(const SamplerFigures& f) {
   std::string line = fmt::format("{}: {} readings, {} missed", f.source, format_count(f.ticks), format_count(f.missed));
   if (f.dropped > 0) line += fmt::format(", {} lost", format_count(f.dropped));
   line += fmt::format("; every {}", format_duration(f.period));
+  if (f.period > f.wanted)
+    line += fmt::format(" instead of {}, so as not to cost more (--cpu-budget)", format_duration(f.wanted));
   if (f.period_error_p50)
     line += fmt::format(", late p50 {} p99 {} max {}", format_duration(*f.period_error_p50),
                         format_duration(*f.period_error_p99), format_duration(*f.period_error_max));
@@ -88,6 +97,7 @@ std::string sampler_lines(const SamplerFigures& f) {
     line += fmt::format("; a call p50 {} p99 {} max {}", format_duration(*f.call_p50), format_duration(*f.call_p99),
                         format_duration(*f.call_max));
   if (f.cpu_share) line += fmt::format("; {:.2f} % of a core", 100 * *f.cpu_share);
+  if (f.stuck) line += fmt::format("; its last call had not returned after {}", format_duration(*f.stuck));
   return wrap_text(line, "  ", "    ");
 }
 
@@ -120,6 +130,7 @@ json to_json(const CounterSummary& s) {
 json to_json(const SamplerFigures& f) {
   return {{"source", f.source},
           {"period_s", to_seconds(f.period)},
+          {"wanted_period_s", to_seconds(f.wanted)},
           {"readings", f.ticks},
           {"missed", f.missed},
           {"dropped", f.dropped},
@@ -129,7 +140,8 @@ json to_json(const SamplerFigures& f) {
           {"call_p50_s", seconds_or_null(f.call_p50)},
           {"call_p99_s", seconds_or_null(f.call_p99)},
           {"call_max_s", seconds_or_null(f.call_max)},
-          {"cpu_share", or_null(f.cpu_share)}};
+          {"cpu_share", or_null(f.cpu_share)},
+          {"stuck_s", seconds_or_null(f.stuck)}};
 }
 
 }  // namespace

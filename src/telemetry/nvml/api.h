@@ -65,13 +65,16 @@ enum Field : std::uint32_t {
   field_nvlink_data_rx_kib = 139,
   field_nvlink_raw_tx_kib = 140,  // with protocol overhead
   field_nvlink_raw_rx_kib = 141,
-  field_nvlink_speed_mbps = 164,
-  field_power_average_mw = 185,  // over a second
+  field_nvlink_speed_mbps = 164,  // of one link
+  field_power_average_mw = 185,   // over a second
   field_power_instant_mw = 186,
   field_pcie_tx_bytes = 197,      // wraps
   field_pcie_rx_bytes = 198,      // wraps
   field_nvlink_xmit_bytes = 202,  // from Blackwell on, of one link
   field_nvlink_rcv_bytes = 204,
+  field_sw_thermal_slowdown_ns = 251,
+  field_hw_thermal_slowdown_ns = 252,
+  field_power_brake_slowdown_ns = 253,
 };
 constexpr std::uint32_t all_links = 0xFFFFFFFF;
 
@@ -217,6 +220,7 @@ struct GpmSupport {
   X(nvmlDeviceGetCurrPcieLinkGeneration, (Device device, std::uint32_t * generation))                            \
   X(nvmlDeviceGetCurrPcieLinkWidth, (Device device, std::uint32_t * lanes))                                      \
   X(nvmlDeviceGetMaxPcieLinkGeneration, (Device device, std::uint32_t * generation))                             \
+  X(nvmlDeviceGetMaxPcieLinkWidth, (Device device, std::uint32_t * lanes))                                       \
   X(nvmlDeviceGetFieldValues, (Device device, int count, FieldValue* values))                                    \
   X(nvmlDeviceGetSamples, (Device device, SamplingType type, std::uint64_t last_seen_us, ValueType * value_type, \
                            std::uint32_t * count, Sample * samples))                                             \

@@ -80,14 +80,16 @@ TreeUse use_of_tree(const std::string& proc, pid_t root) {
 
 HostSource::HostSource(Options options) : options_(std::move(options)) {}
 
-std::optional<Nanoseconds> HostSource::period() const { return std::max(options_.period, kernel_tick); }
+Pace HostSource::pace(Nanoseconds asked) const {
+  return {.wanted = std::max(asked, kernel_tick), .longest = std::chrono::hours(1)};
+}
 
 void HostSource::add(std::vector<Counter> counters, Reader reader) {
   groups_.push_back({.id = static_cast<std::int64_t>(groups_.size()) + 1, .counters = std::move(counters)});
   readers_.push_back(std::move(reader));
 }
 
-bool HostSource::discover() {
+bool HostSource::discover(const Clock&) {
   if (found_) return false;
   found_ = true;
   add_cpu_and_memory();

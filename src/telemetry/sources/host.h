@@ -15,7 +15,6 @@ namespace batchscope {
 class HostSource : public Source {
  public:
   struct Options {
-    Nanoseconds period{0};        // what the user asked for
     std::optional<pid_t> root{};  // count this process and its descendants too
     std::string files = "/";      // where proc/ and sys/ are; tests have their own
   };
@@ -23,10 +22,10 @@ class HostSource : public Source {
 
   std::string name() const override { return "host"; }
   // The kernel counts CPU time in ticks of 10 ms: faster reading repeats values.
-  std::optional<Nanoseconds> period() const override;
-  bool discover() override;
+  Pace pace(Nanoseconds asked) const override;
+  bool discover(const Clock& clock) override;
   const std::vector<CounterGroup>& groups() const override { return groups_; }
-  void read(std::size_t group, std::span<Reading> out) override { readers_[group](out); }
+  void read(std::size_t group, Rows& rows) override { rows.add_now(readers_[group]); }
 
  private:
   using Reader = std::function<void(std::span<Reading>)>;

@@ -100,7 +100,7 @@ bool descends_from(pid_t pid, pid_t root) {
 VirtualDeviceSource::VirtualDeviceSource(std::optional<pid_t> root) : root_(root) {}
 VirtualDeviceSource::~VirtualDeviceSource() = default;
 
-bool VirtualDeviceSource::discover() {
+bool VirtualDeviceSource::discover(const Clock&) {
   const auto before = groups_.size();
   const auto names = virtual_page_names();
   // What has ended was read once more since: its links' totals are complete.
@@ -123,8 +123,11 @@ bool VirtualDeviceSource::discover() {
   return changed;
 }
 
-void VirtualDeviceSource::read(std::size_t group, std::span<Reading> out) {
-  Process& process = *processes_[group];
+void VirtualDeviceSource::read(std::size_t group, Rows& rows) {
+  rows.add_now([&](std::span<Reading> out) { read(*processes_[group], out); });
+}
+
+void VirtualDeviceSource::read(Process& process, std::span<Reading> out) {
   const bool alive = process.page->alive();
   for (std::size_t i = 0; i < process.threads.size(); ++i) {
     const VirtualDeviceCounters& device = process.page->device(static_cast<int>(i));

@@ -21,12 +21,14 @@ class VirtualDeviceSource : public Source {
   ~VirtualDeviceSource() override;
   std::string name() const override { return "virtual"; }
   Nanoseconds discovery_period() const override { return std::chrono::milliseconds(100); }
-  bool discover() override;
+  bool discover(const Clock& clock) override;
   const std::vector<CounterGroup>& groups() const override { return groups_; }
-  void read(std::size_t group, std::span<Reading> out) override;
+  void read(std::size_t group, Rows& rows) override;
 
  private:
   struct Process;
+  static void read(Process& process, std::span<Reading> out);
+
   std::optional<pid_t> root_;
   std::vector<std::unique_ptr<Process>> processes_;  // one a group
   std::vector<CounterGroup> groups_;

@@ -1,0 +1,44 @@
+// Which sources a GPU has (sources/nvml.h).
+#include "telemetry/sources/nvml.h"
+
+#include <fmt/format.h>
+
+namespace batchscope {
+
+std::vector<NvmlGpu> nvml_gpus(std::vector<std::string>* why) {
+  std::string reason;
+  const auto library = nvml::library(&reason);
+  if (!library) {
+    if (why != nullptr) why->push_back(reason);
+    return {};
+  }
+  std::vector<NvmlGpu> gpus;
+  for (nvml::Gpu& gpu : library->gpus(why)) gpus.push_back({.library = library, .gpu = std::move(gpu)});
+  return gpus;
+}
+
+std::map<std::string, std::string> gpu_environment(const std::vector<NvmlGpu>& gpus) {
+  std::map<std::string, std::string> values;
+  if (gpus.empty()) return values;
+  if (const auto driver = gpus[0].library->driver_version()) values["nvidia_driver"] = *driver;
+  if (const auto version = gpus[0].library->nvml_version()) values["nvml"] = *version;
+  for (const NvmlGpu& gpu : gpus)
+    values[gpu.label()] = fmt::format("{}, {}, {}", gpu.gpu.name, gpu.gpu.uuid, gpu.gpu.bus_id);
+  return values;
+}
+
+std::vector<std::unique_ptr<Source>> nvml_sources(const NvmlGpu& gpu) {
+  std::vector<std::unique_ptr<Source>> sources;
+  sources.push_back(pcie_source(gpu));
+  if (has_nvlink(gpu)) sources.push_back(nvlink_source(gpu, false));
+  if (has_raw_nvlink(gpu)) sources.push_back(nvlink_source(gpu, true));
+  sources.push_back(samples_source(gpu));
+  sources.push_back(gauges_source(gpu));
+  sources.push_back(energy_source(gpu));
+  sources.push_back(health_source(gpu));
+  sources.push_back(processes_source(gpu));
+  if (has_gpm(gpu)) sources.push_back(gpm_source(gpu));
+  return sources;
+}
+
+}  // namespace batchscope

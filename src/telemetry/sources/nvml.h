@@ -1,0 +1,45 @@
+// NVIDIA GPUs as sources: which of NVML's counters this machine has, one source a kind of counter and GPU. What each
+// counter is, and how it really behaves, stands in docs/counters.md.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "telemetry/sources/nvml_gpu.h"
+
+namespace batchscope {
+
+// The GPUs of this machine's driver; none without one. `why` takes a line for each thing that is in the way.
+std::vector<NvmlGpu> nvml_gpus(std::vector<std::string>* why = nullptr);
+
+// What a recording says of them: the driver's version, and each GPU's name, UUID and place on the bus.
+std::map<std::string, std::string> gpu_environment(const std::vector<NvmlGpu>& gpus);
+
+// All sources of one GPU that it answers to.
+std::vector<std::unique_ptr<Source>> nvml_sources(const NvmlGpu& gpu);
+
+// Cumulative PCIe bytes. They wrap within a tenth of a second: read as often as that demands.
+std::unique_ptr<Source> pcie_source(const NvmlGpu& gpu);
+// Cumulative NVLink bytes of all links: of data, and (`raw`) with protocol overhead.
+std::unique_ptr<Source> nvlink_source(const NvmlGpu& gpu, bool raw);
+// The driver's own rings of samples: utilisation, power; every sample once, with the driver's instants.
+std::unique_ptr<Source> samples_source(const NvmlGpu& gpu);
+// Levels: memory, clocks and what holds them down, temperature; what has no ring too.
+std::unique_ptr<Source> gauges_source(const NvmlGpu& gpu);
+// Energy: a slow call, therefore a source of its own.
+std::unique_ptr<Source> energy_source(const NvmlGpu& gpu);
+// What should stay at zero: throttled time, ECC and link errors, Xids.
+std::unique_ptr<Source> health_source(const NvmlGpu& gpu);
+// Memory of each process on the GPU.
+std::unique_ptr<Source> processes_source(const NvmlGpu& gpu);
+// GPM (Hopper on): activity of SMs, tensor cores and memory over 100 ms.
+std::unique_ptr<Source> gpm_source(const NvmlGpu& gpu);
+
+bool has_nvlink(const NvmlGpu& gpu);
+bool has_raw_nvlink(const NvmlGpu& gpu);  // the raw bytes are counted apart
+bool has_gpm(const NvmlGpu& gpu);
+bool has_samples(const NvmlGpu& gpu, nvml::SamplingType type);
+
+}  // namespace batchscope

@@ -1,0 +1,132 @@
+// Levels of a GPU (sources/nvml.h).
+#include <algorithm>
+#include <functional>
+
+#include "telemetry/sources/nvml.h"
+
+namespace batchscope {
+namespace {
+
+// What holds clocks down, each as a gauge of 0 or 1: its mean is the share of readings in which it did.
+struct ClockLimit {
+  const char* name;
+  std::uint64_t reason;
+  const char* help;
+};
+constexpr ClockLimit clock_limits[] = {
+    {"gpu_clocks_power_capped_ratio", nvml::reason_power_cap, "clocks are held down by the power limit"},
+    {"gpu_clocks_thermal_ratio", nvml::reason_sw_thermal | nvml::reason_hw_thermal,
+     "clocks are held down by the temperature"},
+    {"gpu_clocks_slowdown_ratio", nvml::reason_hw_slowdown | nvml::reason_power_brake,
+     "clocks are halved or less by the board: power brake, overheating"},
+    {"gpu_clocks_locked_ratio", nvml::reason_application_clocks | nvml::reason_display_clocks,
+     "clocks are as somebody set them"},
+};
+constexpr std::size_t clock_limit_count = std::size(clock_limits);
+constexpr std::int64_t mega = 1'000'000;
+
+class GaugesSource : public NvmlSource {
+ public:
+  explicit GaugesSource(const NvmlGpu& gpu) : NvmlSource(gpu, "gauges") {
+    add({bytes("gpu_memory_used_bytes", "in use by processes"),
+         bytes("gpu_memory_reserved_bytes", "kept by driver and firmware"),
+         bytes("gpu_memory_capacity_bytes", "size of the GPU's memory")},
+        [this](std::span<Reading> out) { read_memory(out); });
+    add({gpu_.counter("gpu_sm_clock_hertz", "hertz", CounterKind::gauge, "clock of the multiprocessors"),
+         gpu_.counter("gpu_memory_clock_hertz", "hertz", CounterKind::gauge, "clock of the memory")},
+        [this](std::span<Reading> out) {
+          out[0] = clock_of(nvml::clock_sm);
+          out[1] = clock_of(nvml::clock_memory);
+        });
+    std::vector<Counter> limits;
+    for (const ClockLimit& limit : clock_limits)
+      limits.push_back(gpu_.counter(limit.name, "ratio", CounterKind::gauge, limit.help));
+    add(std::move(limits), [this](std::span<Reading> out) { read_clock_limits(out); });
+    add({gpu_.counter("gpu_temperature_celsius", "celsius", CounterKind::gauge, "of the GPU")},
+        [this](std::span<Reading> out) {
+          std::uint32_t celsius = 0;
+          const nvml::Return result = gpu_->nvmlDeviceGetTemperature(gpu_.device(), 0, &celsius);
+          out[0] = reading_of(result, std::int64_t{celsius});
+        });
+    add_what_has_no_ring();
+  }
+
+  void read(std::size_t group, Rows& rows) override { rows.add_now(readers_[group]); }
+
+ private:
+  void add(std::vector<Counter> counters, std::function<void(std::span<Reading>)> reader,
+           bool refreshes_slowly = false) {
+    add_group(std::move(counters), refreshes_slowly);
+    readers_.push_back(std::move(reader));
+  }
+
+  Counter bytes(const char* name, const char* help) const {
+    return gpu_.counter(name, "bytes", CounterKind::gauge, help);
+  }
+
+  void add_what_has_no_ring() {
+    if (!has_samples(gpu_, nvml::samples_gpu_utilization))
+      add(
+          {gpu_.real_counter("gpu_utilization_ratio", "ratio", CounterKind::window,
+                             "share of the driver's window in which any kernel ran"),
+           gpu_.real_counter("gpu_memory_utilization_ratio", "ratio", CounterKind::window,
+                             "share of the driver's window in which memory was read or written")},
+          [this](std::span<Reading> out) {
+            nvml::Utilization use;
+            const nvml::Return result = gpu_->nvmlDeviceGetUtilizationRates(gpu_.device(), &use);
+            out[0] = reading_of(result, use.gpu / 100.0);
+            out[1] = reading_of(result, use.memory / 100.0);
+          },
+          true);
+    if (!has_samples(gpu_, nvml::samples_power))
+      add(
+          {gpu_.real_counter("gpu_power_watts", "watts", CounterKind::window,
+                             "power drawn, as the sensor averages it")},
+          [this](std::span<Reading> out) {
+            std::uint32_t milliwatts = 0;
+            const nvml::Return result = gpu_->nvmlDeviceGetPowerUsage(gpu_.device(), &milliwatts);
+            out[0] = reading_of(result, milliwatts * 1e-3);
+          },
+          true);
+  }
+
+  // The first form counts what is reserved as used.
+  void read_memory(std::span<Reading> out) const {
+    nvml::MemoryV2 memory;
+    const nvml::Return result = gpu_->nvmlDeviceGetMemoryInfo_v2(gpu_.device(), &memory);
+    if (result == nvml::success) {
+      out[0] = Reading::of(static_cast<std::int64_t>(memory.used));
+      out[1] = Reading::of(static_cast<std::int64_t>(memory.reserved));
+      out[2] = Reading::of(static_cast<std::int64_t>(memory.total));
+      return;
+    }
+    nvml::Memory old;
+    const nvml::Return old_result = gpu_->nvmlDeviceGetMemoryInfo(gpu_.device(), &old);
+    out[0] = reading_of(old_result, static_cast<std::int64_t>(old.used));
+    out[1] = Reading::none(nvml::reason_of(result));
+    out[2] = reading_of(old_result, static_cast<std::int64_t>(old.total));
+  }
+
+  Reading clock_of(nvml::ClockType type) const {
+    std::uint32_t mhz = 0;
+    const nvml::Return result = gpu_->nvmlDeviceGetClockInfo(gpu_.device(), type, &mhz);
+    return reading_of(result, mhz * mega);
+  }
+
+  void read_clock_limits(std::span<Reading> out) const {
+    std::uint64_t reasons = 0;
+    nvml::Return result = gpu_->nvmlDeviceGetCurrentClocksEventReasons(gpu_.device(), &reasons);
+    if (result == nvml::function_not_found)
+      result = gpu_->nvmlDeviceGetCurrentClocksThrottleReasons(gpu_.device(), &reasons);
+    for (std::size_t i = 0; i < clock_limit_count; ++i)
+      out[i] = reading_of(result, std::int64_t{(reasons & clock_limits[i].reason) != 0 ? 1 : 0});
+  }
+
+  std::vector<std::function<void(std::span<Reading>)>> readers_;  // one a group
+};
+
+}  // namespace
+
+std::unique_ptr<Source> gauges_source(const NvmlGpu& gpu) { return std::make_unique<GaugesSource>(gpu); }
+
+}  // namespace batchscope

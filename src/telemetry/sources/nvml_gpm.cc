@@ -1,0 +1,101 @@
+// GPM's metrics (sources/nvml.h).
+#include <utility>
+
+#include "telemetry/sources/nvml.h"
+
+namespace batchscope {
+namespace {
+
+// GPM refreshes its samples every 100 ms: a pair closer than that gives stale or wild values.
+constexpr Nanoseconds shortest_pair = std::chrono::milliseconds(100);
+constexpr Nanoseconds period = std::chrono::milliseconds(105);  // so that a late first sample makes no pair too short
+
+struct Metric {
+  nvml::GpmMetricId id;
+  const char* name;
+  const char* unit;
+  double scale;  // from GPM's unit
+  const char* help;
+};
+constexpr double percent = 0.01, mib = 1048576;
+constexpr Metric metrics[] = {
+    {nvml::gpm_graphics_util, "gpu_engine_active_ratio", "ratio", percent, "time in which any engine was at work"},
+    {nvml::gpm_sm_util, "gpu_sm_active_ratio", "ratio", percent, "multiprocessors that had a warp"},
+    {nvml::gpm_sm_occupancy, "gpu_sm_occupancy_ratio", "ratio", percent, "warps of those that fit"},
+    {nvml::gpm_tensor_util, "gpu_tensor_active_ratio", "ratio", percent, "time in which tensor cores worked"},
+    {nvml::gpm_fp32_util, "gpu_fp32_active_ratio", "ratio", percent, "time in which FP32 pipes worked"},
+    {nvml::gpm_fp16_util, "gpu_fp16_active_ratio", "ratio", percent, "time in which FP16 pipes worked"},
+    {nvml::gpm_dram_util, "gpu_dram_active_ratio", "ratio", percent, "memory bandwidth used, of the greatest"},
+    {nvml::gpm_pcie_tx_mib_per_s, "gpu_pcie_tx_bytes_per_second", "bytes per second", mib, "sent over PCIe"},
+    {nvml::gpm_pcie_rx_mib_per_s, "gpu_pcie_rx_bytes_per_second", "bytes per second", mib, "received over PCIe"},
+    {nvml::gpm_nvlink_tx_mib_per_s, "gpu_nvlink_tx_bytes_per_second", "bytes per second", mib, "sent over all NVLinks"},
+    {nvml::gpm_nvlink_rx_mib_per_s, "gpu_nvlink_rx_bytes_per_second", "bytes per second", mib,
+     "received over all NVLinks"},
+};
+
+class GpmSource : public NvmlSource {
+ public:
+  explicit GpmSource(const NvmlGpu& gpu) : NvmlSource(gpu, "gpm") {
+    std::vector<Counter> counters;
+    for (const Metric& metric : metrics) {
+      counters.push_back(gpu_.real_counter(metric.name, metric.unit, CounterKind::window, metric.help));
+      counters.back().refresh = shortest_pair;
+      request_->metrics[request_->count++].id = metric.id;
+    }
+    add_group(std::move(counters));
+    gpu_->nvmlGpmSampleAlloc(&previous_);
+    gpu_->nvmlGpmSampleAlloc(&current_);
+  }
+  ~GpmSource() override {
+    for (const nvml::GpmSample sample : {previous_, current_})
+      if (sample != nullptr) gpu_->nvmlGpmSampleFree(sample);
+  }
+
+  Pace pace(Nanoseconds) const override { return {.wanted = period, .longest = std::chrono::hours(1)}; }
+
+  void read(std::size_t, Rows& rows) override {
+    const Nanoseconds before = rows.clock().now();
+    if (has_previous_ && before - previous_when_ < shortest_pair) return;
+    const nvml::Return taken = gpu_->nvmlGpmSampleGet(gpu_.device(), current_);
+    const Nanoseconds after = rows.clock().now();
+    if (taken != nvml::success) {
+      has_previous_ = false;
+      add(rows, before, after, taken);
+      return;
+    }
+    if (has_previous_) {
+      request_->first = previous_;
+      request_->second = current_;
+      add(rows, before, after, gpu_->nvmlGpmMetricsGet(request_.get()));
+    }
+    std::swap(previous_, current_);
+    previous_when_ = before;
+    has_previous_ = true;
+  }
+
+ private:
+  void add(Rows& rows, Nanoseconds before, Nanoseconds after, nvml::Return result) {
+    const std::span<Reading> out = rows.row();
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      const nvml::GpmMetric& metric = request_->metrics[i];
+      out[i] = reading_of(result != nvml::success ? result : metric.result, metric.value * metrics[i].scale);
+    }
+    rows.add(before, after);
+  }
+
+  std::unique_ptr<nvml::GpmMetrics> request_ = std::make_unique<nvml::GpmMetrics>();
+  nvml::GpmSample previous_ = nullptr, current_ = nullptr;
+  Nanoseconds previous_when_{0};
+  bool has_previous_ = false;
+};
+
+}  // namespace
+
+bool has_gpm(const NvmlGpu& gpu) {
+  nvml::GpmSupport support;
+  return gpu->nvmlGpmQueryDeviceSupport(gpu.device(), &support) == nvml::success && support.is_supported != 0;
+}
+
+std::unique_ptr<Source> gpm_source(const NvmlGpu& gpu) { return std::make_unique<GpmSource>(gpu); }
+
+}  // namespace batchscope

@@ -1,0 +1,95 @@
+// What NVML's sources share (sources/nvml_gpu.h).
+#include "telemetry/sources/nvml_gpu.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace batchscope {
+namespace {
+
+std::int64_t integer_of(const nvml::FieldValue& value) {
+  switch (value.type) {
+    case nvml::value_double:
+      return static_cast<std::int64_t>(value.value.real);
+    case nvml::value_unsigned_int:
+      return value.value.unsigned_int;
+    case nvml::value_signed_int:
+      return value.value.signed_int;
+    case nvml::value_unsigned_short:
+      return value.value.unsigned_short;
+    default:
+      return value.value.signed_long;
+  }
+}
+
+}  // namespace
+
+std::string NvmlGpu::label() const { return fmt::format("gpu:{}", gpu.index); }
+std::string NvmlGpu::series() const { return fmt::format("{} ({})", label(), gpu.uuid.substr(0, 12)); }
+
+Counter NvmlGpu::counter(std::string name, std::string unit, CounterKind kind, std::string help) const {
+  Counter out;
+  out.name = std::move(name);
+  out.unit = std::move(unit);
+  out.device = series();
+  out.kind = kind;
+  out.help = std::move(help);
+  return out;
+}
+
+Counter NvmlGpu::real_counter(std::string name, std::string unit, CounterKind kind, std::string help) const {
+  Counter out = counter(std::move(name), std::move(unit), kind, std::move(help));
+  out.is_integer = false;
+  return out;
+}
+
+Reading reading_of(nvml::Return result, std::int64_t value) {
+  return result == nvml::success ? Reading::of(value) : Reading::none(nvml::reason_of(result));
+}
+
+Reading reading_of(nvml::Return result, double value) {
+  return result == nvml::success ? Reading::of(value) : Reading::none(nvml::reason_of(result));
+}
+
+void NvmlSource::add_group(std::vector<Counter> counters, bool refreshes_slowly) {
+  groups_.push_back({.id = static_cast<std::int64_t>(groups_.size()) + 1,
+                     .counters = std::move(counters),
+                     .refreshes_slowly = refreshes_slowly});
+}
+
+NvmlFields::NvmlFields(const NvmlGpu& gpu, const std::vector<Wanted>& wanted) : gpu_(gpu) {
+  for (const Wanted& field : wanted) values_.push_back({.field = field.field, .scope = field.scope});
+}
+
+void NvmlFields::read() {
+  result_ = gpu_->nvmlDeviceGetFieldValues(gpu_.device(), static_cast<int>(values_.size()), values_.data());
+}
+
+Reading NvmlFields::reading(std::size_t i, std::int64_t scale) const {
+  const nvml::Return result = result_ != nvml::success ? result_ : values_[i].result;
+  return reading_of(result, result == nvml::success ? integer_of(values_[i]) * scale : std::int64_t{0});
+}
+
+Reading NvmlFields::real_reading(std::size_t i, double scale) const {
+  const nvml::Return result = result_ != nvml::success ? result_ : values_[i].result;
+  return reading_of(result, result == nvml::success ? static_cast<double>(integer_of(values_[i])) * scale : 0.0);
+}
+
+void NvmlFields::narrow(const Clock& clock, Nanoseconds& before, Nanoseconds& after) const {
+  const Nanoseconds wall_to_monotonic = clock.now() - clock.unix_now();
+  Nanoseconds first = Nanoseconds::max(), last = Nanoseconds::min();
+  for (const nvml::FieldValue& value : values_) {
+    if (result_ != nvml::success || value.result != nvml::success) continue;
+    const Nanoseconds stamp = std::chrono::microseconds(value.timestamp_us) + wall_to_monotonic;
+    first = std::min(first, stamp);
+    last = std::max(last, stamp);
+  }
+  // Stamps are whole microseconds: one may lie as much before the call.
+  constexpr Nanoseconds stamp_step = std::chrono::microseconds(1);
+  if (first > last || first < before - stamp_step || last > after) return;
+  before = std::max(before, first);
+  after = std::min(after, last + stamp_step);
+}
+
+}  // namespace batchscope

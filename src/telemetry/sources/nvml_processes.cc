@@ -1,0 +1,132 @@
+// Memory of each process on a GPU (sources/nvml.h).
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "telemetry/sources/nvml.h"
+#include "telemetry/sources/procfs.h"
+
+namespace batchscope {
+namespace {
+
+constexpr Nanoseconds period = std::chrono::seconds(1);
+
+// "python (pid 42)"; of another namespace only the number is known, which is then not one of ours.
+std::string name_of_process(std::uint32_t pid) {
+  const auto name = read_small_file(fmt::format("/proc/{}/comm", pid));
+  if (!name) return fmt::format("pid {} outside this PID namespace", pid);
+  return fmt::format("{} (pid {})", name->substr(0, name->find('\n')), pid);
+}
+
+// The driver is asked when processes are looked for, once a period: a reading gives what it said then.
+class ProcessesSource : public Source {
+ public:
+  explicit ProcessesSource(const NvmlGpu& gpu) : gpu_(gpu) {}
+  std::string name() const override { return "processes " + gpu_.label(); }
+  Pace pace(Nanoseconds asked) const override {
+    return {.wanted = std::max(asked, period), .longest = std::chrono::hours(1)};
+  }
+  Nanoseconds discovery_period() const override { return Nanoseconds(0); }  // at each reading
+
+  bool discover(const Clock& clock) override {
+    before_ = clock.now();
+    ask();
+    after_ = clock.now();
+    const bool changed = forget_ended() | add_new();
+    for (Known& process : known_) process.is_fresh = true;
+    return changed;
+  }
+
+  const std::vector<CounterGroup>& groups() const override { return groups_; }
+
+  void read(std::size_t group, Rows& rows) override {
+    Known& process = known_[group];
+    if (!std::exchange(process.is_fresh, false)) return;
+    rows.row()[0] = process.used_bytes == nvml::memory_unknown
+                        ? Reading::none("the driver does not say how much memory a process uses")
+                        : Reading::of(static_cast<std::int64_t>(process.used_bytes));
+    rows.add(before_, after_);
+  }
+
+ private:
+  struct Known {
+    std::uint32_t pid = 0;
+    std::uint64_t used_bytes = 0;
+    bool is_fresh = false;
+  };
+  using List = nvml::Return (*nvml::Functions::*)(nvml::Device, std::uint32_t*, nvml::Process*);
+
+  void ask() {
+    listed_.clear();
+    for (const List list : {&nvml::Functions::nvmlDeviceGetComputeRunningProcesses_v3,
+                            &nvml::Functions::nvmlDeviceGetGraphicsRunningProcesses_v3,
+                            &nvml::Functions::nvmlDeviceGetMPSComputeRunningProcesses_v3})
+      add_listed(list);
+  }
+
+  void add_listed(List list) {
+    std::uint32_t count = 0;
+    const auto function = gpu_.library->functions().*list;
+    nvml::Return result = function(gpu_.device(), &count, nullptr);
+    std::vector<nvml::Process> processes;
+    while (result == nvml::insufficient_size) {
+      count += 8;  // more may come in between
+      processes.resize(count);
+      result = function(gpu_.device(), &count, processes.data());
+    }
+    if (result != nvml::success) return;
+    for (std::uint32_t i = 0; i < std::min<std::size_t>(count, processes.size()); ++i) {
+      const nvml::Process& process = processes[i];
+      const auto same =
+          std::find_if(listed_.begin(), listed_.end(), [&](const auto& p) { return p.pid == process.pid; });
+      if (same == listed_.end())
+        listed_.push_back(process);
+      else if (process.used_bytes != nvml::memory_unknown)
+        same->used_bytes = same->used_bytes == nvml::memory_unknown ? process.used_bytes
+                                                                    : std::max(same->used_bytes, process.used_bytes);
+    }
+  }
+
+  bool forget_ended() {
+    bool changed = false;
+    for (std::size_t i = known_.size(); i-- > 0;) {
+      const auto still =
+          std::find_if(listed_.begin(), listed_.end(), [&](const auto& p) { return p.pid == known_[i].pid; });
+      if (still != listed_.end()) {
+        known_[i].used_bytes = still->used_bytes;
+        continue;
+      }
+      known_.erase(known_.begin() + static_cast<std::ptrdiff_t>(i));
+      groups_.erase(groups_.begin() + static_cast<std::ptrdiff_t>(i));
+      changed = true;
+    }
+    return changed;
+  }
+
+  bool add_new() {
+    bool changed = false;
+    for (const nvml::Process& process : listed_) {
+      if (std::any_of(known_.begin(), known_.end(), [&](const Known& k) { return k.pid == process.pid; })) continue;
+      Counter counter = gpu_.counter("gpu_process_memory_bytes", "bytes", CounterKind::gauge,
+                                     "memory of the GPU that the process uses");
+      counter.device = fmt::format("{} {}", gpu_.label(), name_of_process(process.pid));
+      groups_.push_back({.id = next_id_++, .counters = {std::move(counter)}});
+      known_.push_back({.pid = process.pid, .used_bytes = process.used_bytes});
+      changed = true;
+    }
+    return changed;
+  }
+
+  NvmlGpu gpu_;
+  std::vector<CounterGroup> groups_;
+  std::vector<Known> known_;  // one a group
+  std::vector<nvml::Process> listed_;
+  Nanoseconds before_{0}, after_{0};
+  std::int64_t next_id_ = 1;
+};
+
+}  // namespace
+
+std::unique_ptr<Source> processes_source(const NvmlGpu& gpu) { return std::make_unique<ProcessesSource>(gpu); }
+
+}  // namespace batchscope

@@ -1,0 +1,40 @@
+// For tests of sources: rows kept as they were read.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "telemetry/source.h"
+
+namespace batchscope {
+
+class TestRows : public Rows {
+ public:
+  struct Row {
+    Nanoseconds before{0}, after{0};
+    std::vector<Reading> readings{};
+  };
+
+  TestRows(const CounterGroup& group, const Clock& clock) : row_(group.counters.size()), clock_(clock) {}
+  std::span<Reading> row() override {
+    std::fill(row_.begin(), row_.end(), Reading{});
+    return row_;
+  }
+  void add(Nanoseconds before, Nanoseconds after) override { rows.push_back({before, after, row_}); }
+  const Clock& clock() const override { return clock_; }
+
+  std::vector<Row> rows{};
+
+ private:
+  std::vector<Reading> row_;
+  const Clock& clock_;
+};
+
+// All that a source gives of a group at one reading.
+inline std::vector<TestRows::Row> read_rows(Source& source, std::size_t group, const Clock& clock) {
+  TestRows rows(source.groups()[group], clock);
+  source.read(group, rows);
+  return rows.rows;
+}
+
+}  // namespace batchscope
