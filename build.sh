@@ -3,6 +3,7 @@
 # usage: ./build.sh [release|debug|asan|tsan|fuzz [TARGET…]]      (the folder build/ holds what is built)
 set -euo pipefail
 cd "$(dirname "$0")"
+source tools/packages.sh
 preset=${1:-release}
 shift || true
 
@@ -10,48 +11,6 @@ packages=(g++ cmake ninja-build pkg-config git ca-certificates ccache mold
   libdnnl-dev ocl-icd-opencl-dev libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libtomlplusplus-dev libsqlite3-dev
   libsqlitecpp-dev libzstd-dev libprotozero-dev libsentencepiece-dev libpcre2-dev libicu-dev libgtest-dev libgmock-dev
   librapidcheck-dev libbenchmark-dev libjs-chart.js libjs-dygraphs python3)
-
-say() { echo "build.sh: $*" >&2; }
-
-# Runs a command, shows what it said only when it fails.
-quietly() {
-  local log status=0
-  log=$(mktemp)
-  "$@" >"$log" 2>&1 </dev/null || status=$?
-  if [ "$status" -ne 0 ]; then
-    cat "$log" >&2
-    say "'$*' failed"
-  fi
-  rm -f "$log"
-  return "$status"
-}
-
-as_root() {
-  if [ "$(id -u)" -eq 0 ]; then
-    quietly env DEBIAN_FRONTEND=noninteractive "$@"
-  else
-    quietly sudo -n env DEBIAN_FRONTEND=noninteractive "$@"
-  fi
-}
-
-# Installs those of the packages named that are not there; needs no network when all are.
-need() {
-  local missing=() package
-  for package in "$@"; do
-    [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
-  done
-  [ ${#missing[@]} -gt 0 ] || return 0
-  if [ "$(id -u)" -ne 0 ]; then
-    if ! command -v sudo >/dev/null || ! sudo -v; then
-      say "these packages are missing, and neither root nor sudo is at hand to install them:"
-      say "  apt-get install ${missing[*]}"
-      exit 2
-    fi
-  fi
-  say "installing ${missing[*]}"
-  as_root apt-get update -qq
-  as_root apt-get install -y -qq --no-install-recommends "${missing[@]}"
-}
 
 if ! command -v dpkg-query >/dev/null; then
   say "this is not Debian or Ubuntu; taking what is installed (the list of packages stands in this script)"
