@@ -81,8 +81,14 @@ void Recording::run() {
     wake_.wait_for(lock, commit_period, [this] { return stop_; });
     lock.unlock();
     commit_once();
-    const Nanoseconds elapsed = monotonic_clock().now() - begin_;
-    sampler_.keep_to_budget(to_seconds(thread_cpu_time()) / to_seconds(elapsed));
+    const Nanoseconds now = monotonic_clock().now(), cpu = thread_cpu_time();
+    if (first_commit_ == Nanoseconds(0)) {  // it made the series: what that cost is not what writing costs
+      first_commit_ = now;
+      cpu_at_first_commit_ = cpu;
+    } else {
+      writing_cpu_share_ = to_seconds(cpu - cpu_at_first_commit_) / to_seconds(now - first_commit_);
+      sampler_.keep_to_budget(*writing_cpu_share_);
+    }
     lock.lock();
   }
 }
@@ -118,7 +124,8 @@ void Recording::stop() {
 }
 
 RecordingSummary Recording::summary() const {
-  RecordingSummary summary{.elapsed = end_ - begin_, .counters = collector_.summaries(), .samplers = {}};
+  RecordingSummary summary{.elapsed = end_ - begin_, .counters = collector_.summaries()};
+  summary.writing_cpu_share = writing_cpu_share_;
   for (const auto& source : sampler_.sources()) summary.samplers.push_back(source->figures());
   return summary;
 }

@@ -49,7 +49,9 @@ class Recording {
   std::int64_t session_;
   Collector collector_;
   Sampler sampler_;
-  mutable std::mutex mutex_;  // of what follows
+  Nanoseconds first_commit_{0}, cpu_at_first_commit_{0};  // of the writing thread
+  std::optional<double> writing_cpu_share_;               // since then
+  mutable std::mutex mutex_;                              // of what follows
   std::condition_variable wake_;
   bool stop_ = false;
   std::optional<std::string> write_error_;

@@ -77,7 +77,8 @@ SourceSampler::SourceSampler(std::unique_ptr<Source> source, Nanoseconds asked, 
       clock_(clock),
       pace_(source_->pace(asked)),
       period_(pace_.wanted),
-      start_(clock.now()) {
+      began_(clock.now()),
+      start_(began_) {
   CHECK_THAT(period_ > Nanoseconds(0), "a sampling period is positive, that of {} is {} ns", name_, period_.count());
   last_ns_ = start_.count();
   period_ns_ = wanted_period_ns_ = period_.count();
@@ -124,6 +125,8 @@ void SourceSampler::read() {
 void SourceSampler::tick() {
   lateness_.add(clock_.now() - deadline());
   read();
+  if (ticks_.load(std::memory_order_relaxed) == 0)
+    first_cpu_ns_.store(thread_cpu_time().count(), std::memory_order_relaxed);
   add_one(ticks_);
   if (clock_.now() - discovered_ >= source_->discovery_period()) discover(clock_.now());
 
@@ -148,7 +151,8 @@ void SourceSampler::follow_period() {
 std::optional<ReadingCost> SourceSampler::cost() const {
   const std::int64_t ticks = ticks_.load(std::memory_order_relaxed);
   if (ticks < 3) return std::nullopt;
-  return ReadingCost{.pace = pace_, .cpu = Nanoseconds(cpu_ns_.load(std::memory_order_relaxed) / ticks)};
+  const std::int64_t cpu_ns = cpu_ns_.load(std::memory_order_relaxed) - first_cpu_ns_.load(std::memory_order_relaxed);
+  return ReadingCost{.pace = pace_, .cpu = Nanoseconds(cpu_ns / (ticks - 1))};
 }
 
 std::optional<Nanoseconds> SourceSampler::stuck_since() const {
@@ -163,7 +167,7 @@ std::vector<CounterGroup> SourceSampler::groups() const {
 }
 
 SamplerFigures SourceSampler::figures() const {
-  const auto elapsed = last_ns_.load(std::memory_order_relaxed) - start_.count();
+  const auto elapsed = last_ns_.load(std::memory_order_relaxed) - began_.count();
   SamplerFigures out{.source = name_,
                      .period = Nanoseconds(period_ns_.load(std::memory_order_relaxed)),
                      .wanted = pace_.wanted,

@@ -81,7 +81,8 @@ class SourceSampler {
   Clock& clock_;
   Pace pace_;
   Nanoseconds period_;
-  Nanoseconds start_;
+  const Nanoseconds began_;
+  Nanoseconds start_;  // of the deadlines' count
   std::int64_t next_ = 0;  // number of the next deadline
   Nanoseconds discovered_{0};
   std::vector<Reading> readings_;
@@ -89,6 +90,7 @@ class SourceSampler {
 
   std::unique_ptr<TickRing> ring_;
   Histogram lateness_, calls_;
+  std::atomic<std::int64_t> first_cpu_ns_{0};  // at the end of the first tick, which is dearer than others
   std::atomic<std::int64_t> ticks_{0}, missed_{0}, dropped_{0}, cpu_ns_{0}, last_ns_{0}, period_ns_{0},
       wanted_period_ns_{0}, in_call_since_ns_{0};
   mutable std::mutex groups_mutex_;  // only when devices come or go

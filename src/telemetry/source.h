@@ -1,6 +1,7 @@
 // A source of counters: the host, the virtual devices, a driver. The sampler gives each its own thread.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -23,7 +24,10 @@ struct CounterGroup {
 // How often a source is to be read.
 struct Pace {
   Nanoseconds wanted{0};   // more rarely only when the CPU budget demands it
-  Nanoseconds longest{0};  // never more rarely, whatever it costs: what happens in between would be unknown
+  Nanoseconds longest{0};  // never more rarely, whatever it costs
+
+  // Of what loses detail when it is read more rarely, but no total.
+  static Pace relaxed(Nanoseconds wanted) { return {wanted, std::max<Nanoseconds>(wanted, std::chrono::seconds(2))}; }
 };
 
 // Where a source puts what it read of one group, row by row. A row has a reading for each counter; rows come in the
@@ -52,7 +56,7 @@ class Source {
   virtual ~Source() = default;
   virtual std::string name() const = 0;  // unique in a recording
   // Where the user asked to be told every `asked`.
-  virtual Pace pace(Nanoseconds asked) const { return {.wanted = asked, .longest = std::chrono::hours(1)}; }
+  virtual Pace pace(Nanoseconds asked) const { return Pace::relaxed(asked); }
   // How often to look for devices.
   virtual Nanoseconds discovery_period() const { return std::chrono::seconds(1); }
   // Looks for devices: before the first reading and then once a discovery period, between readings. True when groups()

@@ -39,9 +39,7 @@ std::string rate_with_unit(double rate, const std::string& unit) {
 std::string row(const CounterSummary& s) {
   const std::string& unit = s.counter.unit;
   std::string total, mean, low, high;
-  if (s.count == 0) {
-    total = "absent";
-  } else if (is_cumulative(s)) {
+  if (is_cumulative(s)) {
     total = (s.total_is_complete() ? "" : ">= ") + with_unit(*s.total(), unit);
     if (const auto rate = s.rate_per_s()) mean = rate_with_unit(*rate, unit);
   } else {
@@ -49,20 +47,27 @@ std::string row(const CounterSummary& s) {
     low = with_unit(s.min, unit);
     high = with_unit(s.max, unit);
   }
-  std::string line = fmt::format("  {:<30}{:>12}{:>14}{:>11}{:>11}", s.counter.name, total, mean, low, high);
+  std::string line = fmt::format("  {:<30} {:>11} {:>11} {:>11} {:>11}", s.counter.name, total, mean, low, high);
   line.erase(line.find_last_not_of(' ') + 1);
   return line + "\n";
 }
 
-bool moved(const CounterSummary& s) { return !is_cumulative(s) || s.total().value_or(1) != 0 || s.count == 0; }
+bool is_zero(const CounterSummary& s) {
+  if (s.count == 0) return false;
+  return is_cumulative(s) ? *s.total() == 0 && s.total_is_complete() : s.min == 0 && s.max == 0;
+}
 
-// What a summary need not list one by one: disks and interfaces over which nothing went.
+// Devices over which nothing went: disks and interfaces, as a rule.
 std::set<std::string> still_devices(const std::vector<CounterSummary>& counters) {
   std::set<std::string> still, busy;
-  for (const auto& s : counters) (moved(s) || s.counter.is_virtual ? busy : still).insert(s.counter.device);
+  for (const auto& s : counters)
+    (is_cumulative(s) && is_zero(s) && !s.counter.is_virtual ? still : busy).insert(s.counter.device);
   for (const auto& device : busy) still.erase(device);
   return still;
 }
+
+// What has a line in the table; of a virtual device zeros too.
+bool is_shown(const CounterSummary& s) { return s.count > 0 && (s.counter.is_virtual || !is_zero(s)); }
 
 std::string joined(const std::set<std::string>& names) {
   std::string out;
@@ -70,35 +75,96 @@ std::string joined(const std::set<std::string>& names) {
   return out;
 }
 
-std::string gap_lines(const std::vector<CounterSummary>& counters) {
-  std::map<std::string, std::set<std::string>> by_reason;
-  for (const auto& s : counters)
-    for (const auto& gap : s.gaps) {
-      const std::string how = gap.readings > 0
-                                  ? fmt::format("absent in {} of {} readings", gap.readings, s.count + s.absent)
-                                  : fmt::format("increase of {} unknown", format_duration(gap.time));
-      by_reason[fmt::format("{} ({}): {}", s.counter.name, gap.reason, how)].insert(s.counter.device);
-    }
+// Counters by device, as one line for all devices that have the same.
+std::string lines_of(const std::map<std::string, std::set<std::string>>& counters_of_device, const std::string& begin) {
+  std::map<std::set<std::string>, std::set<std::string>> devices_of;
+  for (const auto& [device, counters] : counters_of_device) devices_of[counters].insert(device);
   std::string out;
-  for (const auto& [what, devices] : by_reason) out += wrap_text(what + "; " + joined(devices), "  ", "    ");
+  for (const auto& [counters, devices] : devices_of)
+    out += wrap_text(begin + joined(counters) + "; " + joined(devices), "  ", "    ");
   return out;
 }
 
-std::string sampler_lines(const SamplerFigures& f) {
-  std::string line = fmt::format("{}: {} readings, {} missed", f.source, format_count(f.ticks), format_count(f.missed));
-  if (f.dropped > 0) line += fmt::format(", {} lost", format_count(f.dropped));
-  line += fmt::format("; every {}", format_duration(f.period));
-  if (f.period > f.wanted)
-    line += fmt::format(" instead of {}, so as not to cost more (--cpu-budget)", format_duration(f.wanted));
-  if (f.period_error_p50)
-    line += fmt::format(", late p50 {} p99 {} max {}", format_duration(*f.period_error_p50),
-                        format_duration(*f.period_error_p99), format_duration(*f.period_error_max));
-  if (f.call_p50)
-    line += fmt::format("; a call p50 {} p99 {} max {}", format_duration(*f.call_p50), format_duration(*f.call_p99),
-                        format_duration(*f.call_max));
-  if (f.cpu_share) line += fmt::format("; {:.2f} % of a core", 100 * *f.cpu_share);
-  if (f.stuck) line += fmt::format("; its last call had not returned after {}", format_duration(*f.stuck));
-  return wrap_text(line, "  ", "    ");
+std::string zero_lines(const std::vector<CounterSummary>& counters, const std::set<std::string>& still) {
+  std::map<std::string, std::set<std::string>> of_device;
+  for (const auto& s : counters)
+    if (is_zero(s) && !is_shown(s) && !still.contains(s.counter.device))
+      of_device[s.counter.device].insert(s.counter.name);
+  return lines_of(of_device, "zero: ");
+}
+
+std::string gap_lines(const std::vector<CounterSummary>& counters) {
+  std::map<std::string, std::map<std::string, std::set<std::string>>> by_reason;
+  for (const auto& s : counters)
+    for (const auto& gap : s.gaps) {
+      const std::string how = gap.readings == 0 ? fmt::format(" (increase of {} unknown)", format_duration(gap.time))
+                              : s.count > 0     ? fmt::format(" ({} of {} readings)", gap.readings, s.count + s.absent)
+                                                : std::string();
+      by_reason[gap.reason][s.counter.device].insert(s.counter.name + how);
+    }
+  std::string out;
+  for (const auto& [reason, of_device] : by_reason) out += lines_of(of_device, reason + ": ");
+  return out;
+}
+
+// Sources of one kind, as a rule of several GPUs: times are the worst of any, counts and costs are added up.
+SamplerFigures added(const SamplerFigures& a, const SamplerFigures& b) {
+  const auto worst = [](const auto& x, const auto& y) { return x && y ? std::max(*x, *y) : x ? x : y; };
+  SamplerFigures out = a;
+  out.period = std::max(a.period, b.period);
+  out.ticks += b.ticks;
+  out.missed += b.missed;
+  out.dropped += b.dropped;
+  out.period_error_p50 = worst(a.period_error_p50, b.period_error_p50);
+  out.period_error_p99 = worst(a.period_error_p99, b.period_error_p99);
+  out.period_error_max = worst(a.period_error_max, b.period_error_max);
+  out.call_p50 = worst(a.call_p50, b.call_p50);
+  out.call_p99 = worst(a.call_p99, b.call_p99);
+  out.call_max = worst(a.call_max, b.call_max);
+  if (b.cpu_share) out.cpu_share = out.cpu_share.value_or(0) + *b.cpu_share;
+  return out;
+}
+
+constexpr const char* sampling_row = "  {:<10}{:>9}{:>9}{:>7}{:>9}{:>8}{:>8}{:>9}{:>8}\n";
+
+std::string sampler_row(const std::string& kind, const SamplerFigures& f) {
+  const auto time = [](const std::optional<Nanoseconds>& value) {
+    return value ? format_duration(*value) : std::string("-");
+  };
+  return fmt::format(fmt::runtime(sampling_row), kind, format_duration(f.period), format_count(f.ticks),
+                     format_count(f.missed + f.dropped), time(f.period_error_p50), time(f.period_error_p99),
+                     time(f.period_error_max), time(f.call_p50),
+                     f.cpu_share ? fmt::format("{:.2f} %", 100 * *f.cpu_share) : "-");
+}
+
+std::string sampling(const RecordingSummary& summary) {
+  std::vector<std::string> kinds;
+  std::map<std::string, SamplerFigures> of_kind;
+  std::string notes;
+  double cpu = summary.writing_cpu_share.value_or(0);
+  for (const SamplerFigures& f : summary.samplers) {
+    const std::string kind = f.source.substr(0, f.source.find(' '));
+    const auto [found, is_new] = of_kind.emplace(kind, f);
+    if (is_new)
+      kinds.push_back(kind);
+    else
+      found->second = added(found->second, f);
+    cpu += f.cpu_share.value_or(0);
+    if (f.stuck)
+      notes += wrap_text(fmt::format("{}: a call had not returned after {}", f.source, format_duration(*f.stuck)), "  ",
+                         "    ");
+  }
+  std::string out = fmt::format(fmt::runtime(sampling_row), "", "every", "readings", "missed", "late p50", "p99", "max",
+                                "call p50", "CPU");
+  for (const std::string& kind : kinds) {
+    const SamplerFigures& f = of_kind.at(kind);
+    out += sampler_row(kind, f);
+    if (f.period > f.wanted)
+      notes += wrap_text(
+          fmt::format("{}: every {} was wanted, --cpu-budget did not allow it", kind, format_duration(f.wanted)), "  ",
+          "    ");
+  }
+  return out + fmt::format("  in all {:.2f} % of a core, writing included\n", 100 * cpu) + notes;
 }
 
 json seconds_or_null(const std::optional<Nanoseconds>& time) { return time ? json(to_seconds(*time)) : json(); }
@@ -194,22 +260,22 @@ std::string to_text(const RecordingSummary& summary, bool colours) {
   const auto bold = [&](const std::string& text) { return colours ? "\033[1m" + text + "\033[0m" : text; };
   std::string out = fmt::format("{}\n", bold(fmt::format("Recorded for {}", format_duration(summary.elapsed))));
   if (!summary.counters.empty())
-    out += fmt::format("{:<32}{:>12}{:>14}{:>11}{:>11}\n", "", "total", "rate or mean", "min", "max");
+    out += fmt::format("  {:<30} {:>11} {:>11} {:>11} {:>11}\n", "", "total", "mean", "min", "max");
   const auto still = still_devices(summary.counters);
   std::string device;
   for (const CounterSummary& s : summary.counters) {
-    if (still.contains(s.counter.device)) continue;
+    if (still.contains(s.counter.device) || !is_shown(s)) continue;
     if (s.counter.device != device) {
       device = s.counter.device;
       out += bold(device) + (s.counter.is_virtual ? "  [virtual]" : "") + "\n";
     }
     out += row(s);
   }
-  if (!still.empty()) out += wrap_text("nothing over: " + joined(still), "", "  ");
+  if (!still.empty()) out += wrap_text("nothing over: " + joined(still), "  ", "    ");
+  out += zero_lines(summary.counters, still);
   const std::string gaps = gap_lines(summary.counters);
   if (!gaps.empty()) out += bold("Absent") + "\n" + gaps;
-  if (!summary.samplers.empty()) out += bold("Sampling") + "\n";
-  for (const SamplerFigures& figures : summary.samplers) out += sampler_lines(figures);
+  if (!summary.samplers.empty()) out += bold("Sampling") + "\n" + sampling(summary);
   return out;
 }
 
@@ -217,7 +283,10 @@ json to_json(const RecordingSummary& summary) {
   json counters = json::array(), samplers = json::array();
   for (const auto& s : summary.counters) counters.push_back(to_json(s));
   for (const auto& f : summary.samplers) samplers.push_back(to_json(f));
-  return {{"seconds", to_seconds(summary.elapsed)}, {"counters", counters}, {"samplers", samplers}};
+  return {{"seconds", to_seconds(summary.elapsed)},
+          {"counters", counters},
+          {"samplers", samplers},
+          {"writing_cpu_share", or_null(summary.writing_cpu_share)}};
 }
 
 }  // namespace batchscope

@@ -40,6 +40,7 @@ struct RecordingSummary {
   Nanoseconds elapsed{0};
   std::vector<CounterSummary> counters{};
   std::vector<SamplerFigures> samplers{};
+  std::optional<double> writing_cpu_share{};  // of one core: the thread that takes readings and writes them
 };
 
 // At most 80 columns; `colours` only for a terminal.

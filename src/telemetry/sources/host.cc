@@ -80,9 +80,7 @@ TreeUse use_of_tree(const std::string& proc, pid_t root) {
 
 HostSource::HostSource(Options options) : options_(std::move(options)) {}
 
-Pace HostSource::pace(Nanoseconds asked) const {
-  return {.wanted = std::max(asked, kernel_tick), .longest = std::chrono::hours(1)};
-}
+Pace HostSource::pace(Nanoseconds asked) const { return Pace::relaxed(std::max(asked, kernel_tick)); }
 
 void HostSource::add(std::vector<Counter> counters, Reader reader) {
   groups_.push_back({.id = static_cast<std::int64_t>(groups_.size()) + 1, .counters = std::move(counters)});

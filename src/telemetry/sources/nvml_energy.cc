@@ -14,7 +14,7 @@ class EnergySource : public NvmlSource {
 
   Pace pace(Nanoseconds asked) const override {
     constexpr Nanoseconds soonest = std::chrono::milliseconds(50);  // it refreshes more slowly
-    return {.wanted = std::max(asked, soonest), .longest = std::chrono::hours(1)};
+    return Pace::relaxed(std::max(asked, soonest));
   }
 
   void read(std::size_t, Rows& rows) override {

@@ -51,7 +51,7 @@ class GpmSource : public NvmlSource {
       if (sample != nullptr) gpu_->nvmlGpmSampleFree(sample);
   }
 
-  Pace pace(Nanoseconds) const override { return {.wanted = period, .longest = std::chrono::hours(1)}; }
+  Pace pace(Nanoseconds) const override { return Pace::relaxed(period); }
 
   void read(std::size_t, Rows& rows) override {
     const Nanoseconds before = rows.clock().now();

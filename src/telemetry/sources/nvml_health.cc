@@ -51,9 +51,7 @@ class HealthSource : public NvmlSource {
     if (events_ != nullptr) gpu_->nvmlEventSetFree(events_);
   }
 
-  Pace pace(Nanoseconds asked) const override {
-    return {.wanted = std::max(asked, period), .longest = std::chrono::hours(1)};
-  }
+  Pace pace(Nanoseconds asked) const override { return Pace::relaxed(std::max(asked, period)); }
 
   void read(std::size_t group, Rows& rows) override {
     if (group == 0)

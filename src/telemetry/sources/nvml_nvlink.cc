@@ -58,7 +58,7 @@ class NvlinkSource : public NvmlSource {
   // Raw bytes only say what the protocol adds: once a second will do.
   Pace pace(Nanoseconds asked) const override {
     constexpr Nanoseconds second = std::chrono::seconds(1);
-    return {.wanted = is_raw_ ? std::max(asked, second) : asked, .longest = std::chrono::hours(1)};
+    return Pace::relaxed(is_raw_ ? std::max(asked, second) : asked);
   }
 
   void read(std::size_t, Rows& rows) override {

@@ -34,7 +34,7 @@ class PcieSource : public NvmlSource {
   }
 
   Pace pace(Nanoseconds asked) const override {
-    if (!wraps_) return {.wanted = asked, .longest = std::chrono::hours(1)};
+    if (!wraps_) return Pace::relaxed(asked);
     return {.wanted = std::min(asked, wrap_time_ / 2), .longest = wrap_time_ / 2};
   }
   Nanoseconds discovery_period() const override { return std::chrono::seconds(1); }

@@ -23,9 +23,7 @@ class ProcessesSource : public Source {
  public:
   explicit ProcessesSource(const NvmlGpu& gpu) : gpu_(gpu) {}
   std::string name() const override { return "processes " + gpu_.label(); }
-  Pace pace(Nanoseconds asked) const override {
-    return {.wanted = std::max(asked, period), .longest = std::chrono::hours(1)};
-  }
+  Pace pace(Nanoseconds asked) const override { return Pace::relaxed(std::max(asked, period)); }
   Nanoseconds discovery_period() const override { return Nanoseconds(0); }  // at each reading
 
   bool discover(const Clock& clock) override {

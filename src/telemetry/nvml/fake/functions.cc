@@ -334,6 +334,10 @@ Return nvmlDeviceGetCurrPcieLinkWidth(Device device, std::uint32_t* lanes) {
   return on_gpu(__func__, device, [&](const Gpu& gpu, Nanoseconds) { return give(gpu.spec().pcie_lanes, lanes); });
 }
 
+Return nvmlDeviceGetMaxPcieLinkWidth(Device device, std::uint32_t* lanes) {
+  return on_gpu(__func__, device, [&](const Gpu& gpu, Nanoseconds) { return give(gpu.spec().pcie_lanes, lanes); });
+}
+
 Return nvmlDeviceGetMaxPcieLinkGeneration(Device device, std::uint32_t* generation) {
   return on_gpu(__func__, device,
                 [&](const Gpu& gpu, Nanoseconds) { return give(gpu.spec().max_pcie_generation, generation); });
