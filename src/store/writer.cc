@@ -323,11 +323,12 @@ void StoreWriter::append_samples(std::span<const SampleBlock> blocks, std::span<
   });
 }
 
-void StoreWriter::set_sampler(const SamplerRecord& s) {
+void StoreWriter::set_samplers(std::span<const SamplerRecord> samplers) {
   impl_->transaction([&] {
-    return impl_->insert("INSERT OR REPLACE INTO samplers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", s.session,
-                         s.source, s.period, s.ticks, s.missed, s.dropped, s.period_error_p50, s.period_error_p99,
-                         s.period_error_max, s.call_p50, s.call_p99, s.call_max, s.cpu_share);
+    for (const SamplerRecord& s : samplers)
+      impl_->insert("INSERT OR REPLACE INTO samplers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", s.session, s.source,
+                    s.period, s.ticks, s.missed, s.dropped, s.period_error_p50, s.period_error_p99, s.period_error_max,
+                    s.call_p50, s.call_p99, s.call_max, s.cpu_share);
   });
 }
 

@@ -102,7 +102,9 @@ void Recording::commit_once() {
     }
     collector_.commit();
     if (store_ == nullptr || write_error()) return;
-    for (auto& source : sampler_.sources()) store_->set_sampler(record_of(source->figures(), session_));
+    std::vector<SamplerRecord> samplers;
+    for (auto& source : sampler_.sources()) samplers.push_back(record_of(source->figures(), session_));
+    store_->set_samplers(samplers);
   } catch (const Error& error) {
     collector_.stop_writing();
     const std::lock_guard guard(mutex_);

@@ -13,7 +13,7 @@ class EnergySource : public NvmlSource {
   }
 
   Pace pace(Nanoseconds asked) const override {
-    constexpr Nanoseconds soonest = std::chrono::milliseconds(50);  // it refreshes more slowly
+    constexpr Nanoseconds soonest = std::chrono::seconds(1);  // of what happens in between, power's samples tell
     return Pace::relaxed(std::max(asked, soonest));
   }
 
