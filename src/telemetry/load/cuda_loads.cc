@@ -260,14 +260,14 @@ class CudaLoads : public LoadRunner {
     Clock& clock = monotonic_clock();
     for (int cycle = 0; cycle < load.cycles; ++cycle) {
       Burst burst{.begin = clock.now()};
-      run_burst(load);
+      run_burst(load, load.busy_of(cycle));
       burst.end = clock.now();
       run_.bursts.push_back(burst);
-      if (load.idle > Nanoseconds(0)) clock.sleep_until(burst.end + load.idle);
+      if (load.idle > Nanoseconds(0)) clock.sleep_until(burst.end + load.idle_of(cycle));
     }
   }
 
-  void run_burst(const Load& load) {
+  void run_burst(const Load& load, Nanoseconds busy) {
     switch (load.kind) {
       case LoadKind::copy_to_device:
       case LoadKind::copy_to_host:
@@ -279,16 +279,16 @@ class CudaLoads : public LoadRunner {
         for (std::size_t i = 1; i < all_.size(); ++i) place(i).wait();
         break;
       case LoadKind::spin:
-        launch(spin_, 1, 32, load.busy);
+        launch(spin_, 1, 32, busy);
         break;
       case LoadKind::burn:
-        launch(burn_, burn_blocks(), burn_threads, load.busy);
+        launch(burn_, burn_blocks(), burn_threads, busy);
         break;
       case LoadKind::allocation: {
         here_->enter();
         DeviceMemory memory(*cuda_);
         memory.at_least(load.bytes);
-        monotonic_clock().sleep_until(monotonic_clock().now() + load.busy);
+        monotonic_clock().sleep_until(monotonic_clock().now() + busy);
         break;
       }
     }

@@ -1,7 +1,21 @@
 // Sizes of known loads (telemetry/load/load.h).
 #include "telemetry/load/load.h"
 
+#include <cmath>
+
 namespace batchscope {
+namespace {
+
+// By multiples of the golden ratio, modulo 1: spread evenly, and never again the same.
+Nanoseconds varied(Nanoseconds time, int step) {
+  const double share = step * 0.6180339887498949;
+  return from_seconds(to_seconds(time) * (0.5 + share - std::floor(share)));
+}
+
+}  // namespace
+
+Nanoseconds Load::busy_of(int cycle) const { return uneven ? varied(busy, 2 * cycle) : busy; }
+Nanoseconds Load::idle_of(int cycle) const { return uneven ? varied(idle, 2 * cycle + 1) : idle; }
 
 std::string_view name_of(LoadKind kind) {
   switch (kind) {

@@ -30,6 +30,12 @@ struct Load {
   std::int64_t transfers = 1;
   Nanoseconds busy{0}, idle{0};
   int cycles = 1;
+  // Bursts and pauses differ, from half to one and a half of `busy` and `idle` in a fixed sequence: a load that is like
+  // itself at no other time tells windows and lags apart which differ by a cycle.
+  bool uneven = false;
+
+  Nanoseconds busy_of(int cycle) const;
+  Nanoseconds idle_of(int cycle) const;
 };
 
 // Host's monotonic clock: before the first call of the burst, and when the last one's work was done.
