@@ -1,5 +1,6 @@
 # batchscope_folder(NAME NEEDS folders… LINK libraries…): src/NAME as a library; NAME/*_test.cc as one test program,
-# each NAME/*_fuzz.cc as one fuzz target. Files are found by name, so adding one needs no edit here.
+# each NAME/*_fuzz.cc as one fuzz target. Files are found by name, so adding one needs no edit here. What stands in a
+# folder fake/ plays another's library: batchscope_NAME_fake, which only tests and fuzz targets use.
 include(GoogleTest)
 
 function(batchscope_folder name)
@@ -7,9 +8,15 @@ function(batchscope_folder name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cc)
   set(tests ${sources})
   set(fuzzers ${sources})
+  set(fakes ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cc$")
   list(FILTER sources EXCLUDE REGEX "(_test|_fuzz|/main)\\.cc$")
+  list(FILTER fakes INCLUDE REGEX "/src/${name}/(.*/)?fake/[^/]+$")
+  list(FILTER fakes EXCLUDE REGEX "(_test|_fuzz)\\.cc$")
+  if(fakes)
+    list(REMOVE_ITEM sources ${fakes})
+  endif()
   list(TRANSFORM ARG_NEEDS PREPEND batchscope_)
 
   if(sources)
@@ -22,9 +29,18 @@ function(batchscope_folder name)
   target_include_directories(batchscope_${name} ${scope} ${CMAKE_SOURCE_DIR}/src)
   target_link_libraries(batchscope_${name} ${scope} ${ARG_NEEDS} ${ARG_LINK} Threads::Threads)
 
+  set(tested batchscope_${name})
+  if(fakes)
+    add_library(batchscope_${name}_fake STATIC ${fakes})
+    set_target_properties(batchscope_${name}_fake PROPERTIES
+      POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+    target_link_libraries(batchscope_${name}_fake PUBLIC batchscope_${name})
+    list(PREPEND tested batchscope_${name}_fake)
+  endif()
+
   if(tests AND NOT BATCHSCOPE_FUZZ)
     add_executable(${name}_test ${tests})
-    target_link_libraries(${name}_test PRIVATE batchscope_${name} GTest::gtest GTest::gmock GTest::gtest_main rapidcheck)
+    target_link_libraries(${name}_test PRIVATE ${tested} GTest::gtest GTest::gmock GTest::gtest_main rapidcheck)
     if(BATCHSCOPE_SANITIZE)  # where compiling tests takes longer than running them
       target_compile_options(${name}_test PRIVATE -O0)
     else()
@@ -40,7 +56,7 @@ function(batchscope_folder name)
     get_filename_component(target ${fuzzer} NAME_WE)
     set(corpus ${CMAKE_SOURCE_DIR}/src/${name}/corpus/${target})
     add_executable(${target} ${fuzzer})
-    target_link_libraries(${target} PRIVATE batchscope_${name})
+    target_link_libraries(${target} PRIVATE ${tested})
     if(BATCHSCOPE_FUZZ)
       target_link_options(${target} PRIVATE -fsanitize=fuzzer)
     else()  # without libFuzzer the same target replays its corpus, as a test
