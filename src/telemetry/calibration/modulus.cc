@@ -76,4 +76,21 @@ Estimate modulus(const Series& series, double known_total) {
                              spread / found / std::sqrt(static_cast<double>(falls.size())))};
 }
 
+std::optional<Series> unwrapped(const Series& series, std::optional<double> modulus) {
+  Series out = series;
+  double added = 0;
+  std::optional<double> last;
+  for (TimedValue& reading : out) {
+    if (!reading.value) continue;
+    const double raw = *reading.value;
+    if (last && raw < *last) {
+      if (!modulus) return std::nullopt;
+      added += *modulus;
+    }
+    last = raw;
+    *reading.value += added;
+  }
+  return out;
+}
+
 }  // namespace batchscope::calibration

@@ -11,4 +11,7 @@ namespace batchscope::calibration {
 // no power of two; where unwrapped increments do not agree with the traffic.
 Estimate modulus(const Series& series, double known_total = 0);
 
+// The series without its wraps; nothing where it falls and no modulus says why.
+std::optional<Series> unwrapped(const Series& series, std::optional<double> modulus);
+
 }  // namespace batchscope::calibration

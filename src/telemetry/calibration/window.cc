@@ -130,6 +130,21 @@ std::vector<Point> points_at_readings(const Series& series) {
   return points;
 }
 
+std::vector<Point> points_of_rates(const Series& series, bool is_refreshed) {
+  std::vector<Point> totals;
+  if (is_refreshed)
+    totals = points_at_changes(series);
+  else
+    for (const TimedValue& reading : series)
+      if (reading.value) totals.push_back({.seconds = to_seconds(reading.middle()), .value = *reading.value});
+  std::vector<Point> rates;
+  for (std::size_t i = 1; i < totals.size(); ++i)
+    if (totals[i].seconds > totals[i - 1].seconds)
+      rates.push_back({.seconds = totals[i].seconds,
+                       .value = (totals[i].value - totals[i - 1].value) / (totals[i].seconds - totals[i - 1].seconds)});
+  return rates;
+}
+
 WindowFit fit_window(std::span<const Point> points, std::span<const Burst> bursts, const WindowLimits& limits) {
   if (points.size() < fewest_points)
     return no_fit(fmt::format("only {} values were seen, too few to fit a window", points.size()));

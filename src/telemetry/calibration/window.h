@@ -24,6 +24,10 @@ struct Point {
 std::vector<Point> points_at_changes(const Series& series);
 std::vector<Point> points_at_readings(const Series& series);
 
+// Of a cumulative counter: its increase per second since the point before. Refreshed: between changes of its value;
+// else between readings.
+std::vector<Point> points_of_rates(const Series& series, bool is_refreshed);
+
 struct WindowLimits {
   double longest_window = 1, longest_lag = 0.5;  // seconds
 };

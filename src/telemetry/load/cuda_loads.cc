@@ -142,7 +142,7 @@ class CudaLoads : public LoadRunner {
   }
 
   std::optional<std::string> cannot(LoadKind kind) override {
-    if (kind == LoadKind::copy_to_peer && !peer_)
+    if ((kind == LoadKind::copy_to_peer || kind == LoadKind::copy_from_peer) && !peer_)
       return all_.size() < 2 ? "CUDA shows one GPU only"
                              : "no other GPU's memory can be reached from this one directly";
     if (kind == LoadKind::all_reduce) {
@@ -210,6 +210,7 @@ class CudaLoads : public LoadRunner {
         pinned_.at_least(load.bytes);
         break;
       case LoadKind::copy_to_peer:
+      case LoadKind::copy_from_peer:
         prepare_peer(load.bytes);
         break;
       case LoadKind::all_reduce:
@@ -272,6 +273,7 @@ class CudaLoads : public LoadRunner {
       case LoadKind::copy_to_device:
       case LoadKind::copy_to_host:
       case LoadKind::copy_to_peer:
+      case LoadKind::copy_from_peer:
         for (std::int64_t i = 0; i < load.transfers; ++i) copy(load.kind, load.bytes);
         break;
       case LoadKind::all_reduce:
@@ -305,9 +307,14 @@ class CudaLoads : public LoadRunner {
       cuda_->check((*cuda_)->cuMemcpyDtoHAsync_v2(pinned_.at_least(bytes), own, size, here_->stream()),
                    "cuMemcpyDtoHAsync_v2");
     else
-      cuda_->check((*cuda_)->cuMemcpyPeerAsync(place(*peer_).memory().at_least(bytes), place(*peer_).context(), own,
-                                               here_->context(), size, here_->stream()),
-                   "cuMemcpyPeerAsync");
+      copy_peer(kind == LoadKind::copy_to_peer ? place(*peer_) : *here_,
+                kind == LoadKind::copy_to_peer ? *here_ : place(*peer_), bytes);
+  }
+
+  void copy_peer(Place& to, Place& from, std::int64_t bytes) {
+    cuda_->check((*cuda_)->cuMemcpyPeerAsync(to.memory().at_least(bytes), to.context(), from.memory().at_least(bytes),
+                                             from.context(), static_cast<std::size_t>(bytes), here_->stream()),
+                 "cuMemcpyPeerAsync");
   }
 
   unsigned burn_blocks() const {

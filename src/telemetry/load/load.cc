@@ -25,6 +25,8 @@ std::string_view name_of(LoadKind kind) {
       return "copy to host";
     case LoadKind::copy_to_peer:
       return "copy to peer";
+    case LoadKind::copy_from_peer:
+      return "copy from peer";
     case LoadKind::all_reduce:
       return "all-reduce";
     case LoadKind::spin:
@@ -42,6 +44,7 @@ LoadRun planned_run(const Load& load, int gpus) {
   const std::int64_t transfers = load.transfers * load.cycles, bytes = transfers * load.bytes;
   switch (load.kind) {
     case LoadKind::copy_to_device:
+    case LoadKind::copy_from_peer:
       run = {.transfers = transfers, .rx_bytes = bytes};
       break;
     case LoadKind::copy_to_host:

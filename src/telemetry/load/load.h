@@ -15,10 +15,11 @@ enum class LoadKind {
   copy_to_device,  // pinned host memory to the GPU
   copy_to_host,
   copy_to_peer,  // to another GPU's memory, directly
-  all_reduce,    // over all GPUs, by NCCL
-  spin,          // a kernel that waits: busy at little power
-  burn,          // a kernel of multiply-adds: busy at much power
-  allocation,    // memory that is held and not touched
+  copy_from_peer,
+  all_reduce,  // over all GPUs, by NCCL
+  spin,        // a kernel that waits: busy at little power
+  burn,        // a kernel of multiply-adds: busy at much power
+  allocation,  // memory that is held and not touched
 };
 std::string_view name_of(LoadKind kind);
 

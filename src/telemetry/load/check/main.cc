@@ -116,8 +116,8 @@ bool check_gpu(const nvml::Library& library, const nvml::Gpu& gpu) {
   fmt::print("CUDA shows {} GPUs\n", runner->gpus());
   bool well = true;
   std::vector<Load> loads;
-  for (const LoadKind kind :
-       {LoadKind::copy_to_device, LoadKind::copy_to_host, LoadKind::copy_to_peer, LoadKind::all_reduce}) {
+  for (const LoadKind kind : {LoadKind::copy_to_device, LoadKind::copy_to_host, LoadKind::copy_to_peer,
+                              LoadKind::copy_from_peer, LoadKind::all_reduce}) {
     loads.push_back({.kind = kind, .bytes = 64 * 1024, .transfers = 1000});
     loads.push_back({.kind = kind, .bytes = 64 * MiB, .transfers = 16});
     loads.push_back({.kind = kind, .bytes = 512 * MiB, .transfers = 4});
