@@ -466,7 +466,8 @@ Scenario parse_scenario(std::string_view text, std::string_view origin) {
   scenario.cuda_version = object.integer("cuda", 0, 1'000'000, 13'000);
   scenario.start = seconds(object, "start_s", 0, 0);
   scenario.burn_cpu = object.boolean("burn_cpu", false);
-  for (const auto& [call, cost_us] : usual_costs) scenario.costs[std::string(call)] = from_seconds(cost_us * 1e-6);
+  for (const auto& [call, cost_us] : usual_costs)
+    scenario.costs[std::string(call)] = Nanoseconds(std::llround(cost_us * 1000));
   if (object.has("costs_us")) {
     const JsonObject costs = object.object("costs_us");
     for (const auto& [call, ignored] : costs.value().items()) {

@@ -1,0 +1,180 @@
+// The protocol's phases of link counters (telemetry/calibration/phases.h).
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "telemetry/calibration/gain.h"
+#include "telemetry/calibration/modulus.h"
+#include "telemetry/calibration/phases.h"
+#include "telemetry/calibration/refresh.h"
+
+namespace batchscope::calibration {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::int64_t KiB = 1024, MiB = 1024 * KiB;
+constexpr double steady_seconds = 2, long_seconds = 10;
+constexpr Nanoseconds tail = milliseconds(20);  // in which the last bytes are counted
+
+std::int64_t transfers_for(double seconds, double rate, std::int64_t bytes) {
+  return std::max<std::int64_t>(1, std::llround(seconds * rate / static_cast<double>(bytes)));
+}
+
+double payload(const LoadRun& run) { return static_cast<double>(std::max(run.tx_bytes, run.rx_bytes)); }
+
+}  // namespace
+
+double Phases::rate_of(LoadKind kind) {
+  bench_.loads.prepare({.kind = kind, .bytes = 64 * MiB, .transfers = 8});
+  bench_.loads.start();
+  const LoadRun run = bench_.loads.finish();
+  return payload(run) / run.busy_seconds();
+}
+
+void Phases::pcie_bytes() {
+  link(wanted({"pcie_rx"}), LoadKind::copy_to_device, true);
+  link(wanted({"pcie_tx"}), LoadKind::copy_to_host, true);
+}
+
+void Phases::nvlink_bytes() {
+  link(wanted({"nvlink_tx", "nvlink_raw_tx"}), LoadKind::copy_to_peer, false);
+  link(wanted({"nvlink_rx", "nvlink_raw_rx"}), LoadKind::copy_from_peer, false);
+  all_reduces(wanted({"nvlink_tx", "nvlink_rx"}));
+}
+
+void Phases::link(const Counters& counters, LoadKind kind, bool wraps_are_likely) {
+  if (!can_run(kind, counters,
+               {property::refresh, property::modulus, property::lag, property::gain, property::per_byte}))
+    return;
+  bench_.say(fmt::format("bytes of each {}", name_of(kind)));
+  const double rate = rate_of(kind);
+  find_modulus(counters, kind, rate, wraps_are_likely);
+  find_lag(counters, kind, rate);
+  find_gain(counters, kind);
+}
+
+void Phases::find_modulus(const Counters& counters, LoadKind kind, double rate, bool wraps_are_likely) {
+  // As fast as half a core can: a wrap must not hide between two readings.
+  const Nanoseconds period = std::max<Nanoseconds>(milliseconds(1), 2 * period_of(counters));
+  for (const double seconds : {steady_seconds, long_seconds}) {
+    const auto observed =
+        observe(bench_, {.kind = kind, .bytes = 64 * MiB, .transfers = transfers_for(seconds, rate, 64 * MiB)},
+                counters, period, tail);
+    bool again = false;
+    for (std::size_t i = 0; i < counters.size(); ++i) {
+      result(counters[i]->id, property::refresh) = refresh_period(observed.series[i]);
+      Estimate& found = result(counters[i]->id, property::modulus);
+      found = modulus(observed.series[i], payload(observed.run));
+      again = again || !found.value;
+    }
+    if (!again || !wraps_are_likely) return;
+  }
+}
+
+void Phases::find_lag(const Counters& counters, LoadKind kind, double rate) {
+  const auto observed = observe(bench_,
+                                {.kind = kind,
+                                 .bytes = 16 * MiB,
+                                 .transfers = transfers_for(0.03, rate, 16 * MiB),
+                                 .idle = milliseconds(45),
+                                 .cycles = 30,
+                                 .uneven = true},
+                                counters, period_of(counters), tail);
+  for (std::size_t i = 0; i < counters.size(); ++i) {
+    const std::string& id = counters[i]->id;
+    const auto series = unwrapped(observed.series[i], results_.at(id).value(property::modulus));
+    result(id, property::lag) =
+        series ? fit_window(points_of_rates(*series, results_.at(id).value(property::refresh).has_value()),
+                            observed.run.bursts, {.longest_window = 0.1, .longest_lag = 0.1})
+                     .lag
+               : Estimate::absent("it wraps at nobody knows what");
+  }
+}
+
+std::vector<Measured> Phases::measure(const Counters& counters, const Load& load) {
+  const auto observed =
+      observe(bench_, load, counters, std::max<Nanoseconds>(milliseconds(2), period_of(counters)), tail);
+  std::vector<Measured> measured;
+  for (std::size_t i = 0; i < counters.size(); ++i) {
+    Measured one{.bytes = payload(observed.run), .transfers = static_cast<double>(observed.run.transfers)};
+    if (const auto series = unwrapped(observed.series[i], results_.at(counters[i]->id).value(property::modulus));
+        series && series->front().value && series->back().value) {
+      one.counted = *series->back().value - *series->front().value;
+      one.seconds = to_seconds(series->back().middle() - series->front().middle());
+    }
+    measured.push_back(one);
+  }
+  return measured;
+}
+
+void Phases::find_gain(const Counters& counters, LoadKind kind) {
+  // Pauses of different lengths tell what runs by itself from what the transfers cost.
+  struct Size {
+    std::int64_t bytes, transfers;
+    int pause_ms;
+    bool is_fitted;
+  };
+  constexpr Size sizes[] = {{64 * KiB, 1024, 10, true}, {128 * KiB, 1024, 40, false}, {256 * KiB, 512, 80, true},
+                            {1 * MiB, 256, 10, true},   {4 * MiB, 128, 20, false},    {16 * MiB, 32, 60, true},
+                            {64 * MiB, 16, 10, false},  {128 * MiB, 8, 100, true},    {512 * MiB, 4, 20, true},
+                            {1024 * MiB, 2, 30, false}};
+  std::vector<std::vector<Measured>> fitted(counters.size()), checked(counters.size());
+  for (const Size& size : sizes) {
+    const auto measured = measure(counters, {.kind = kind,
+                                             .bytes = size.bytes,
+                                             .transfers = size.transfers,
+                                             .idle = milliseconds(size.pause_ms),
+                                             .cycles = 2});
+    for (std::size_t i = 0; i < counters.size(); ++i) (size.is_fitted ? fitted : checked)[i].push_back(measured[i]);
+  }
+  for (std::size_t i = 0; i < counters.size(); ++i) {
+    const std::string& id = counters[i]->id;
+    const OverheadModel model = fit_overhead(fitted[i], checked[i]);
+    result(id, property::per_byte) = model.per_byte;
+    result(id, property::per_transfer) = model.per_transfer;
+    result(id, property::per_second) = model.per_second;
+    result(id, property::prediction_error) = model.prediction_error;
+    fitted[i].insert(fitted[i].end(), checked[i].begin(), checked[i].end());
+    result(id, property::gain) = gain(fitted[i]);
+  }
+}
+
+void Phases::all_reduces(const Counters& counters) {
+  if (!can_run(LoadKind::all_reduce, counters, {property::all_reduce})) return;
+  bench_.say("bytes of all-reduces");
+  const auto measured = measure(counters, {.kind = LoadKind::all_reduce, .bytes = 512 * MiB, .transfers = 20});
+  for (std::size_t i = 0; i < counters.size(); ++i)
+    result(counters[i]->id, property::all_reduce) =
+        measured[i].counted > 0
+            ? Estimate{.value = measured[i].counted / measured[i].bytes,
+                       .n = static_cast<std::int64_t>(measured[i].transfers),
+                       .how = fmt::format("counted for each byte of 2(n-1)/n · 512 MiB, {} GPUs", bench_.loads.gpus())}
+            : Estimate::absent("nothing was counted: the all-reduce does not go over these links");
+}
+
+void Phases::pcie_windows() {
+  for (const auto& [id, kind] :
+       {std::pair{"pcie_rx_window", LoadKind::copy_to_device}, std::pair{"pcie_tx_window", LoadKind::copy_to_host}}) {
+    const Counters counter = wanted({id});
+    if (!can_run(kind, counter, {property::window, property::lag, property::gain, property::refresh})) continue;
+    bench_.say(fmt::format("the driver's own window, beside each {}", name_of(kind)));
+    const double rate = rate_of(kind);
+    const auto observed = observe(bench_,
+                                  {.kind = kind,
+                                   .bytes = 16 * MiB,
+                                   .transfers = transfers_for(0.03, rate, 16 * MiB),
+                                   .idle = milliseconds(45),
+                                   .cycles = 60,
+                                   .uneven = true},
+                                  counter, Nanoseconds(1), milliseconds(60));
+    result(id, property::refresh) = refresh_period(observed.series[0]);
+    take_window(id,
+                fit_window(points_at_readings(observed.series[0]), observed.run.bursts,
+                           {.longest_window = 0.25, .longest_lag = 0.1}),
+                payload(observed.run) / observed.run.busy_seconds());
+  }
+}
+
+}  // namespace batchscope::calibration

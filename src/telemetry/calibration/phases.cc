@@ -1,0 +1,236 @@
+// What the protocol's phases share, and those of single counters on the GPU itself (telemetry/calibration/phases.h).
+#include "telemetry/calibration/phases.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "telemetry/calibration/gain.h"
+#include "telemetry/calibration/refresh.h"
+
+namespace batchscope::calibration {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::int64_t MiB = 1 << 20;
+constexpr int ticks_a_drain = 100;
+
+void take_cost(CalibratedCounter& counter, const ReadCost& cost) {
+  counter.properties[property::read_cost] = cost.p50;
+  counter.properties[property::read_cost_p99] = cost.p99;
+  counter.properties[property::cpu_cost] = cost.cpu;
+}
+
+// Joules by the energy counter for each joule that the power gauge's readings add up to, between two changes of the
+// former.
+Estimate energy_gain(const Series& energy, const Series& power) {
+  const auto changes = changes_of(energy);
+  if (changes.size() < 3) return Estimate::absent("its value hardly changed");
+  const Change &first = changes.front(), &last = changes.back();
+  double joules = 0;
+  std::int64_t n = 0;
+  const TimedValue* before = nullptr;
+  for (const TimedValue& reading : power) {
+    if (!reading.value || reading.middle() < first.middle || reading.middle() > last.middle) continue;
+    if (before != nullptr)
+      joules += (*reading.value + *before->value) / 2 * to_seconds(reading.middle() - before->middle());
+    before = &reading;
+    ++n;
+  }
+  if (joules <= 0) return Estimate::absent("power could not be read beside it");
+  const double counted = last.value - first.value;
+  return {.value = counted / joules,
+          .uncertainty = counted / joules * to_seconds(first.half_width + last.half_width) /
+                         to_seconds(last.middle - first.middle),
+          .n = n,
+          .how = "against the power gauge's own readings, added up; the gauge's error is not in it"};
+}
+
+}  // namespace
+
+Phases::Phases(const Bench& bench, const std::set<std::string>& ids)
+    : bench_(bench), counters_(single_counters(bench.nvml, bench.gpu.device)), ids_(ids) {
+  bench_.say("what reading costs");
+  for (const NvmlCounter& counter : counters_) {
+    if (!ids_.contains(counter.id)) continue;
+    CalibratedCounter& result = results_[counter.id] = {counter.name, counter.call, counter.unit};
+    const Tried tried = try_reading(bench_, counter);
+    take_cost(result, tried.cost);
+    if (tried.refusal == nullptr)
+      cost_[counter.id] = *tried.cost.p50.value;
+    else
+      give_up({&counter},
+              {property::read_cost, property::read_cost_p99, property::cpu_cost, property::refresh, property::gain},
+              tried.refusal);
+  }
+}
+
+Phases::Counters Phases::wanted(std::initializer_list<const char*> ids) const {
+  Counters found;
+  for (const NvmlCounter& counter : counters_)
+    if (cost_.contains(counter.id) && std::find(ids.begin(), ids.end(), counter.id) != ids.end())
+      found.push_back(&counter);
+  return found;
+}
+
+void Phases::give_up(const Counters& counters, Properties properties, const std::string& why) {
+  for (const NvmlCounter* counter : counters)
+    for (const char* property : properties) result(counter->id, property) = Estimate::absent(why);
+}
+
+bool Phases::can_run(LoadKind kind, const Counters& counters, Properties properties) {
+  if (counters.empty()) return false;
+  const auto reason = bench_.loads.cannot(kind);
+  if (reason) give_up(counters, properties, fmt::format("no {} to hold it against: {}", name_of(kind), *reason));
+  return !reason;
+}
+
+Nanoseconds Phases::period_of(const Counters& counters) const {
+  double seconds = 0;
+  for (const NvmlCounter* counter : counters) seconds += cost_.at(counter->id);
+  return std::max<Nanoseconds>(milliseconds(1), from_seconds(1.1 * seconds));
+}
+
+void Phases::take_window(const std::string& id, const WindowFit& fit, double full, const char* why_no_gain) {
+  result(id, property::window) = fit.window;
+  result(id, property::lag) = fit.lag;
+  result(id, property::idle) = fit.idle;
+  Estimate gain = fit.gain;
+  if (full > 0 && gain.value) {
+    *gain.value /= full;
+    gain.uncertainty /= full;
+  }
+  result(id, property::gain) = full > 0 || !gain.value ? gain : Estimate::absent(why_no_gain);
+}
+
+constexpr const char* no_true_power = "nothing here knows the power that the load really draws";
+
+void Phases::kernels() {
+  const Counters counters = wanted({"utilization", "power", "sm_clock", "memory_clock"});
+  std::vector<RingCounter> rings = ring_counters();
+  std::erase_if(rings, [&](const RingCounter& ring) { return !ids_.contains(ring.id); });
+  if (counters.empty() && rings.empty()) return;
+  bench_.say("utilisation, power and clocks, under a kernel that comes and goes");
+
+  // A ring is drained now and then between the others' readings.
+  std::vector<RingReader> readers;
+  std::vector<NvmlCounter> drains;
+  readers.reserve(rings.size());
+  drains.reserve(rings.size());
+  Counters read = counters;
+  for (const RingCounter& ring : rings) {
+    CalibratedCounter& result = results_[ring.id] = {ring.name, ring.call, ring.unit};
+    RingReader& reader = readers.emplace_back(bench_, ring);
+    const Tried tried =
+        try_reading(bench_, {ring.id, ring.name, ring.call, ring.unit, [&reader](double&) { return reader.drain(); }});
+    take_cost(result, tried.cost);
+    if (tried.refusal != nullptr) {
+      for (const char* property : {property::refresh, property::window, property::lag})
+        result.properties[property] = Estimate::absent(tried.refusal);
+      continue;
+    }
+    drains.push_back({ring.id, ring.name, ring.call, ring.unit, [&reader, tick = 0](double&) mutable {
+                        return tick++ % ticks_a_drain == 0 ? reader.drain() : nvml::success;
+                      }});
+    read.push_back(&drains.back());
+  }
+
+  const auto no_load = bench_.loads.cannot(LoadKind::burn);
+  if (no_load) {
+    const auto series = watch(bench_, read, period_of(counters), std::chrono::seconds(12));
+    for (std::size_t i = 0; i < counters.size(); ++i)
+      result(counters[i]->id, property::refresh) = refresh_period(series[i]);
+    for (std::size_t i = 0; i < rings.size(); ++i) take_ring(rings[i], readers[i], {});
+    give_up(counters, {property::window, property::lag, property::gain}, "no load to hold it against: " + *no_load);
+    return;
+  }
+  const auto observed = observe(
+      bench_,
+      {.kind = LoadKind::burn, .busy = milliseconds(110), .idle = milliseconds(140), .cycles = 48, .uneven = true},
+      read, period_of(counters), milliseconds(1500));
+  for (std::size_t i = 0; i < counters.size(); ++i) {
+    const std::string& id = counters[i]->id;
+    const Estimate period = result(id, property::refresh) = refresh_period(observed.series[i]);
+    const auto points = period.value ? points_at_changes(observed.series[i]) : points_at_readings(observed.series[i]);
+    const WindowFit fit = fit_window(points, observed.run.bursts);
+    if (id == "utilization") take_window(id, fit, 1);
+    if (id == "power") take_window(id, fit, 0, no_true_power);
+  }
+  for (std::size_t i = 0; i < rings.size(); ++i) {
+    readers[i].drain();
+    take_ring(rings[i], readers[i], observed.run.bursts);
+  }
+}
+
+void Phases::take_ring(const RingCounter& ring, const RingReader& reader, std::span<const Burst> bursts) {
+  if (reader.samples().empty()) {
+    result(ring.id, property::refresh) = Estimate::absent("the driver's ring is empty");
+    return;
+  }
+  std::vector<double> stamps;
+  for (const TimedValue& sample : reader.samples()) stamps.push_back(to_seconds(sample.before));
+  result(ring.id, property::refresh) = tick_period(stamps, 1e-6);
+  if (bursts.empty()) return;
+  const WindowFit fit = fit_window(points_at_readings(reader.samples()), bursts);
+  take_window(ring.id, fit, ring.type == nvml::samples_gpu_utilization ? 1 : 0, no_true_power);
+}
+
+void Phases::energy() {
+  const Counters energy = wanted({"energy"});
+  if (energy.empty()) return;
+  bench_.say("energy");
+  const NvmlCounter* power = nullptr;
+  for (const NvmlCounter& counter : counters_)
+    if (counter.id == "power") power = &counter;
+  const Counters read{energy[0], power};
+  const Nanoseconds period = period_of(energy);
+  if (const auto no_load = bench_.loads.cannot(LoadKind::burn)) {
+    const auto series = watch(bench_, read, period, std::chrono::seconds(6));
+    result("energy", property::refresh) = refresh_period(series[0]);
+    result("energy", property::gain) = energy_gain(series[0], series[1]);
+    give_up(energy, {property::lag}, "no load to hold it against: " + *no_load);
+    return;
+  }
+  const auto observed = observe(
+      bench_,
+      {.kind = LoadKind::burn, .busy = milliseconds(110), .idle = milliseconds(140), .cycles = 24, .uneven = true},
+      read, period, milliseconds(500));
+  const Estimate refresh = result("energy", property::refresh) = refresh_period(observed.series[0]);
+  result("energy", property::gain) = energy_gain(observed.series[0], observed.series[1]);
+  result("energy", property::lag) =
+      fit_window(points_of_rates(observed.series[0], refresh.value.has_value()), observed.run.bursts).lag;
+}
+
+void Phases::memory() {
+  const Counters memory = wanted({"memory"});
+  if (!can_run(LoadKind::allocation, memory, {property::refresh, property::lag, property::gain})) return;
+  bench_.say("memory, under allocations");
+  std::vector<Measured> measured;
+  Series all;
+  std::vector<Nanoseconds> steps;
+  for (const std::int64_t size : {64 * MiB, 256 * MiB, 1024 * MiB, 2048 * MiB}) {
+    const auto observed = observe(
+        bench_,
+        {.kind = LoadKind::allocation, .bytes = size, .busy = milliseconds(60), .idle = milliseconds(60), .cycles = 5},
+        memory, period_of(memory), milliseconds(50));
+    std::vector<double> during, without;
+    for (const TimedValue& reading : observed.series[0]) {
+      if (!reading.value) continue;
+      const auto burst = std::find_if(observed.run.bursts.begin(), observed.run.bursts.end(), [&](const Burst& held) {
+        return reading.middle() >= held.begin && reading.middle() <= held.end;
+      });
+      (burst != observed.run.bursts.end() ? during : without).push_back(*reading.value);
+    }
+    if (!during.empty() && !without.empty())
+      measured.push_back({.bytes = static_cast<double>(size), .counted = median(during) - median(without)});
+    all.insert(all.end(), observed.series[0].begin(), observed.series[0].end());
+    for (const Burst& burst : observed.run.bursts) steps.push_back(burst.begin);
+  }
+  result("memory", property::gain) = gain(measured);
+  result("memory", property::lag) = step_lag(all, steps);
+  result("memory", property::refresh) = refresh_period(all);
+}
+
+}  // namespace batchscope::calibration

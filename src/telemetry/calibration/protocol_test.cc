@@ -1,0 +1,126 @@
+// The whole protocol against the fake NVML: whatever its counters are made to be is found, unaided.
+#include "telemetry/calibration/protocol.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "store/test_folder.h"
+#include "telemetry/calibration/fake_loads.h"
+
+namespace batchscope::calibration {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+class Protocol : public testing::Test {
+ protected:
+  // Calibrates GPU 0 of that scenario; all counters, or some.
+  Calibration calibrated(const std::string& scenario, std::set<std::string> ids = {}) {
+    control_.set_scenario(scenario);
+    nvml_ = std::make_unique<nvml::Library>(BATCHSCOPE_FAKE_NVML);
+    gpus_ = nvml_->gpus();
+    if (ids.empty())
+      for (const std::string& id : counter_ids()) ids.insert(id);
+    const Nanoseconds begin = clock_.now();
+    const Bench bench{
+        .nvml = *nvml_, .gpu = gpus_.at(0), .loads = loads_, .clock = clock_, .wall = [this] { return clock_.now(); }};
+    Calibration calibration = calibrate(bench, ids);
+    seconds_ = to_seconds(clock_.now() - begin);
+    return calibration;
+  }
+
+  static const Estimate& of(const Calibration& calibration, const char* id, const char* property) {
+    static const Estimate nothing = Estimate::absent("never looked for");
+    const auto counter = calibration.counters.find(id);
+    if (counter == calibration.counters.end()) return nothing;
+    const auto found = counter->second.properties.find(property);
+    return found == counter->second.properties.end() ? nothing : found->second;
+  }
+
+  static void expect(const Calibration& calibration, const char* id, const char* property, double truth,
+                     double tolerance) {
+    const Estimate& estimate = of(calibration, id, property);
+    ASSERT_TRUE(estimate.value) << id << " " << property << ": " << estimate.how;
+    EXPECT_NEAR(*estimate.value, truth, tolerance) << id << " " << property << ": " << estimate.how;
+    EXPECT_LT(estimate.uncertainty, std::max(tolerance, 1e-9)) << id << " " << property << ": " << estimate.how;
+    EXPECT_GT(estimate.n, 0) << id << " " << property;
+  }
+
+  nvml::fake::Control control_{BATCHSCOPE_FAKE_NVML};
+  nvml::fake::SimulatedClock clock_{control_, std::chrono::seconds(1000)};
+  FakeLoads loads_{control_, clock_, 0};
+  std::unique_ptr<nvml::Library> nvml_;
+  std::vector<nvml::Gpu> gpus_;
+  double seconds_ = 0;
+};
+
+TEST_F(Protocol, FindsWhatTheCountersOfAnH200Are) {
+  const Calibration found = calibrated(R"({"gpus": 2})");
+  EXPECT_EQ(found.board, "NVIDIA H200");
+  expect(found, "utilization", property::refresh, 0.2, 0.01);
+  expect(found, "utilization", property::window, 0.2, 0.01);
+  expect(found, "utilization", property::gain, 1, 0.02);
+  expect(found, "utilization_samples", property::refresh, 0.2, 0.001);
+  expect(found, "power", property::refresh, 0.02, 0.002);
+  expect(found, "power_samples", property::refresh, 0.02, 0.0002);
+  expect(found, "power_samples", property::window, 0.02, 0.002);
+  expect(found, "power", property::idle, 90, 2);
+  expect(found, "energy", property::refresh, 0.1, 0.01);
+  expect(found, "energy", property::gain, 1, 0.02);
+  expect(found, "memory", property::gain, 1, 1e-6);
+  expect(found, "pcie_rx", property::modulus, 0x1p32, 1e-9);
+  expect(found, "pcie_tx", property::modulus, 0x1p32, 1e-9);
+  expect(found, "pcie_rx", property::lag, 0, 0.002);
+  expect(found, "pcie_rx", property::per_byte, 1.06, 0.001);
+  expect(found, "pcie_rx", property::per_transfer, 800, 40);
+  expect(found, "pcie_rx", property::per_second, 3e5, 3e4);
+  EXPECT_LT(of(found, "pcie_rx", property::prediction_error).value, 0.005);
+  EXPECT_LT(of(found, "pcie_tx", property::prediction_error).value, 0.005);
+  expect(found, "pcie_rx_window", property::window, 0.02, 0.002);
+  expect(found, "pcie_tx_window", property::window, 0.02, 0.002);
+  expect(found, "pcie_rx_window", property::gain, 1.06, 0.03);
+  for (const char* id : {"nvlink_tx", "nvlink_rx"}) {
+    expect(found, id, property::gain, 1, 0.001);
+    expect(found, id, property::all_reduce, 1, 0.001);
+  }
+  expect(found, "nvlink_raw_tx", property::gain, 1.2, 0.001);
+  EXPECT_THAT(of(found, "nvlink_tx", property::modulus).how, HasSubstr("did not wrap"));
+  EXPECT_THAT(of(found, "pcie_rx", property::refresh).how, HasSubstr("nearly every reading"));
+  expect(found, "gpm", property::refresh, 0.1, 0.005);
+  expect(found, "gpm", property::gain, 1, 0.01);
+  expect(found, "energy", property::read_cost, 2.9e-3, 1e-4);
+  expect(found, "pcie_rx_window", property::read_cost, 21e-3, 1e-3);
+  EXPECT_LT(seconds_, 180);
+}
+
+TEST_F(Protocol, FindsOtherNumbersToo) {
+  loads_.pcie.bytes_per_s = 400e9;  // so that 2^40 is reached
+  loads_.pcie.per_byte = 1.12;
+  const Calibration found = calibrated(R"({"driver": "555.1", "every_gpu": {
+    "name": "NVIDIA X", "pcie_modulus_bits": 40, "pcie_window_ms": 35, "nvlink_raw_ratio": 1.5,
+    "utilization": {"refresh_ms": 150, "window_ms": 450},
+    "power": {"refresh_ms": 100, "window_ms": 25, "lag_ms": 13},
+    "energy": {"refresh_ms": 60},
+    "gpm_samples": {"refresh_ms": 130}}, "costs_us": {"nvmlDeviceGetPcieThroughput": 36000}})");
+  EXPECT_EQ(found.board, "NVIDIA X");
+  EXPECT_EQ(found.driver, "555.1");
+  expect(found, "utilization", property::refresh, 0.15, 0.005);
+  expect(found, "utilization", property::window, 0.45, 0.02);
+  expect(found, "power", property::refresh, 0.1, 0.003);
+  expect(found, "power", property::window, 0.025, 0.003);
+  expect(found, "power", property::lag, 0.013, 0.003);
+  expect(found, "power_samples", property::window, 0.025, 0.003);
+  expect(found, "energy", property::refresh, 0.06, 0.003);
+  expect(found, "pcie_rx", property::modulus, 0x1p40, 1e-9);
+  expect(found, "pcie_rx", property::per_byte, 1.12, 0.002);
+  expect(found, "pcie_rx_window", property::window, 0.035, 0.003);
+  expect(found, "nvlink_raw_rx", property::gain, 1.5, 0.001);
+  expect(found, "gpm", property::refresh, 0.13, 0.005);
+}
+
+}  // namespace
+}  // namespace batchscope::calibration

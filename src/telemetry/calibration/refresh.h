@@ -1,0 +1,26 @@
+// How often a counter's value is renewed, from readings taken faster than that.
+#pragma once
+
+#include <span>
+
+#include "telemetry/calibration/estimate.h"
+
+namespace batchscope::calibration {
+
+// An instant at which something was seen to change, known to lie within `middle` ± `half_width`.
+struct Change {
+  Nanoseconds middle{0}, half_width{0};
+  double value = 0;  // from then on
+};
+// The changes of a counter's value. A change between readings that lie much further apart than usual is left out.
+std::vector<Change> changes_of(const Series& series);
+
+// Period of a clock of which some ticks are seen: the longest of which nearly all distances between ticks are whole
+// multiples. Seconds. `resolution`: how far a tick may be from where it is said to be, in seconds.
+Estimate tick_period(std::span<const double> ticks, double resolution);
+
+// Refresh period of a counter that was read fast, in seconds: a refresh that leaves the value as it was is not seen.
+// Absent for a counter that changes at nearly every reading (`how` says how fast those came), or hardly ever.
+Estimate refresh_period(const Series& series);
+
+}  // namespace batchscope::calibration
