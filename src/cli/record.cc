@@ -19,6 +19,7 @@
 #include "telemetry/recording.h"
 #include "telemetry/sources/nvml.h"
 #include "telemetry/sources/paper.h"
+#include "telemetry/sources/pm_sampling.h"
 #include "telemetry/virtual_page.h"
 
 namespace batchscope::cli {
@@ -27,7 +28,7 @@ namespace {
 constexpr int cannot_start = 125;
 
 struct RecordOptions {
-  std::string output, period = "1/6s", duration, pid, json, cpu_budget;
+  std::string output, period = "1/6s", duration, pid, json, cpu_budget, pm;
   std::vector<std::string> sources;
   bool append = false, overwrite = false, paper = false;
   std::vector<std::string> command;
@@ -39,6 +40,7 @@ struct RecordPlan {
   std::optional<Nanoseconds> duration;
   std::optional<pid_t> pid;
   double cpu_budget = default_cpu_budget;
+  std::optional<Nanoseconds> pm_interval;
 };
 
 RecordPlan check(const RecordOptions& options) {
@@ -46,6 +48,7 @@ RecordPlan check(const RecordOptions& options) {
   if (plan.period < shortest_period) throw InputError("--period: {} is too short; the shortest is 1ms", options.period);
   if (!options.duration.empty()) plan.duration = parse_duration(options.duration, "--duration");
   if (!options.cpu_budget.empty()) plan.cpu_budget = parse_share(options.cpu_budget, "--cpu-budget");
+  if (!options.pm.empty()) plan.pm_interval = parse_duration(options.pm, "--pm");
   if (options.append && options.overwrite) throw InputError("--append and --overwrite exclude each other; give one");
   if (options.pid.empty()) return plan;
   if (!options.command.empty()) throw InputError("--pid and a command exclude each other; give one of them");
@@ -92,6 +95,8 @@ int record(const RecordOptions& options) {
     say(fmt::format("batchscope: --paper: {}\n", paper_failure.why));
     return paper_failure.exit_code;
   }
+  std::vector<std::unique_ptr<Source>> pm;
+  if (plan.pm_interval) pm = pm_sampling_sources(nvml_gpus(), *plan.pm_interval);
   const SignalGuard signals;
   const bool is_new = !options.output.empty() && !std::filesystem::exists(options.output);
   auto store = open_store(options);
@@ -116,6 +121,7 @@ int record(const RecordOptions& options) {
   const auto observed = child ? child : plan.pid;
   auto sources = machine_sources(observed, options.sources);
   if (paper) sources.push_back(std::move(paper));
+  for (auto& source : pm) sources.push_back(std::move(source));
   Recording recording(std::move(sources), {.period = plan.period, .cpu_budget = plan.cpu_budget}, store.get(), session);
   const WatchEnd end = watch(observed, child.has_value(), deadline);
   recording.stop();
@@ -145,6 +151,10 @@ void add_record(CLI::App& app, int& exit_code) {
       ->delimiter(',');
   command->add_option("--cpu-budget", options->cpu_budget, "CPU time that sampling may take, of one core: 3% (default)")
       ->type_name("SHARE");
+  command->add_option("--pm", options->pm,
+                      "also let the GPU's hardware sample SMs, tensor cores, memory and links this often, from 50us on; "
+                      "takes root or NVreg_RestrictProfilingToAdminUsers=0, excludes other profilers, may lock clocks")
+      ->type_name("TIME");
   command->add_flag("--paper", options->paper, "also sample as the paper's profiler does, to compare what it sees");
   command->add_option("--duration", options->duration, "end the recording after this; a command goes on")
       ->type_name("TIME");

@@ -329,6 +329,7 @@ void StoreWriter::set_samplers(std::span<const SamplerRecord> samplers) {
       impl_->insert("INSERT OR REPLACE INTO samplers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", s.session, s.source,
                     s.period, s.ticks, s.missed, s.dropped, s.period_error_p50, s.period_error_p99, s.period_error_max,
                     s.call_p50, s.call_p99, s.call_max, s.cpu_share);
+    return true;
   });
 }
 

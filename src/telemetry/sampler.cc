@@ -219,8 +219,11 @@ void Sampler::stop() {
 
 void Sampler::keep_to_budget(double spent_elsewhere) {
   std::vector<ReadingCost> costs;
-  for (const auto& source : sources_)
-    costs.push_back(source->cost().value_or(ReadingCost{.pace = source->pace(), .cpu = Nanoseconds(0)}));
+  for (const auto& source : sources_) {
+    costs.push_back(source->cost().value_or(ReadingCost{.pace = source->pace()}));
+    // Of a fixed pace are sources that were asked for by themselves: others need not make room for them.
+    if (source->pace().longest <= source->pace().wanted) costs.back().cpu = Nanoseconds(0);
+  }
   const auto periods = periods_within(std::max(cpu_budget_ - spent_elsewhere, 0.0), costs);
   for (std::size_t i = 0; i < sources_.size(); ++i) {
     // Small changes are not worth another period.
