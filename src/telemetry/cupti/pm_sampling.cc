@@ -1,7 +1,7 @@
 // A session of PM sampling (telemetry/cupti/pm_sampling.h).
 #include "telemetry/cupti/pm_sampling.h"
 
-#include <set>
+#include <utility>
 
 #include "base/error.h"
 
@@ -11,10 +11,28 @@ namespace {
 constexpr std::size_t hardware_buffer_bytes = 256 << 20;
 constexpr std::uint32_t most_samples = 4096;  // decoded at a time
 
-// "sm__cycles_active" of "sm__cycles_active.avg.pct_of_peak_sustained_elapsed".
-std::string base_of(const char* metric) {
-  const std::string name(metric);
-  return name.substr(0, name.find('.'));
+// What the hardware has to be told to sample the metrics; nothing where the chip cannot, or not all at once.
+std::vector<std::uint8_t> configuration_of(const Library& library, Host host, std::vector<const char*> names) {
+  ConfigAddMetrics add;
+  add.host = host;
+  add.names = names.data();
+  add.count = names.size();
+  ConfigImageSize size;
+  size.host = host;
+  if (library.try_call(&Functions::cuptiProfilerHostConfigAddMetrics, add) != success ||
+      library.try_call(&Functions::cuptiProfilerHostGetConfigImageSize, size) != success)
+    return {};
+  std::vector<std::uint8_t> config(size.bytes);
+  ConfigImage image;
+  image.host = host;
+  image.bytes = config.size();
+  image.image = config.data();
+  if (library.try_call(&Functions::cuptiProfilerHostGetConfigImage, image) != success) return {};
+  Passes passes;
+  passes.bytes = config.size();
+  passes.image = config.data();
+  if (library.try_call(&Functions::cuptiProfilerHostGetNumOfPasses, passes) != success || passes.passes != 1) return {};
+  return config;
 }
 
 }  // namespace
@@ -29,17 +47,12 @@ PmSampling::PmSampling(std::shared_ptr<const Library> library, std::size_t devic
   CounterAvailability availability;
   availability.device = device;
   library_->call(&Functions::cuptiPmSamplingGetCounterAvailability, availability, "counters of the GPU");
-  std::vector<std::uint8_t> image(availability.bytes);
-  availability.image = image.data();
+  availability_.resize(availability.bytes);
+  availability.image = availability_.data();
   library_->call(&Functions::cuptiPmSamplingGetCounterAvailability, availability, "counters of the GPU");
 
-  HostInitialize host;
-  host.chip = chip.name;
-  host.counter_availability = image.data();
-  library_->call(&Functions::cuptiProfilerHostInitialize, host, "metrics of the GPU");
-  host_ = host.host;
-  choose_metrics(metrics);
-  const std::vector<std::uint8_t> config = configuration();
+  chip_ = chip.name;
+  const std::vector<std::uint8_t> config = configure(metrics);
 
   Enable enable;
   enable.device = device;
@@ -75,51 +88,43 @@ PmSampling::~PmSampling() {
     library_->try_call(&Functions::cuptiPmSamplingStop, of);
     library_->try_call(&Functions::cuptiPmSamplingDisable, of);
   }
-  HostDeinitialize host;
-  host.host = host_;
-  if (host_ != nullptr) library_->try_call(&Functions::cuptiProfilerHostDeinitialize, host);
+  end(host_);
 }
 
-void PmSampling::choose_metrics(std::span<const PmMetric> metrics) {
-  std::set<std::string> known;
-  for (const MetricType type : {metric_counter, metric_ratio, metric_throughput}) {
-    BaseMetrics base;
-    base.host = host_;
-    base.type = type;
-    if (library_->try_call(&Functions::cuptiProfilerHostGetBaseMetrics, base) != success) continue;
-    for (std::size_t i = 0; i < base.count; ++i) known.insert(base.names[i]);
-  }
+Host PmSampling::make_host() const {
+  HostInitialize host;
+  host.chip = chip_;
+  host.counter_availability = availability_.data();
+  library_->call(&Functions::cuptiProfilerHostInitialize, host, "metrics of the GPU");
+  return host.host;
+}
+
+void PmSampling::end(Host host) const {
+  HostDeinitialize of;
+  of.host = host;
+  if (host != nullptr) library_->try_call(&Functions::cuptiProfilerHostDeinitialize, of);
+}
+
+// One metric after the other is tried beside those that were taken: a chip may lack one, or have no room for it.
+std::vector<std::uint8_t> PmSampling::configure(std::span<const PmMetric> metrics) {
+  std::vector<std::uint8_t> config;
   for (std::size_t i = 0; i < metrics.size(); ++i)
-    for (const char* candidate : metrics[i].candidates)
-      if (known.contains(base_of(candidate))) {
-        sampled_.push_back(i);
-        names_.push_back(candidate);
-        break;
+    for (const char* candidate : metrics[i].candidates) {
+      std::vector<const char*> names = names_;
+      names.push_back(candidate);
+      const Host host = make_host();
+      std::vector<std::uint8_t> with = configuration_of(*library_, host, names);
+      if (with.empty()) {
+        end(host);
+        continue;
       }
-  if (names_.empty()) throw Failure("this GPU has none of the metrics that we sample");
-}
-
-std::vector<std::uint8_t> PmSampling::configuration() {
-  ConfigAddMetrics add;
-  add.host = host_;
-  add.names = names_.data();
-  add.count = names_.size();
-  library_->call(&Functions::cuptiProfilerHostConfigAddMetrics, add, "choice of metrics");
-  ConfigImageSize size;
-  size.host = host_;
-  library_->call(&Functions::cuptiProfilerHostGetConfigImageSize, size, "choice of metrics");
-  std::vector<std::uint8_t> config(size.bytes);
-  ConfigImage image;
-  image.host = host_;
-  image.bytes = config.size();
-  image.image = config.data();
-  library_->call(&Functions::cuptiProfilerHostGetConfigImage, image, "choice of metrics");
-  Passes passes;
-  passes.bytes = config.size();
-  passes.image = config.data();
-  library_->call(&Functions::cuptiProfilerHostGetNumOfPasses, passes, "choice of metrics");
-  if (passes.passes != 1)
-    throw Failure("this GPU needs {} passes for the metrics that we sample, and sampling has one", passes.passes);
+      end(std::exchange(host_, host));
+      config = std::move(with);
+      names_ = std::move(names);
+      sampled_.push_back(i);
+      break;
+    }
+  if (names_.empty()) throw Failure("CUPTI cannot sample any of the metrics that we know on {}", chip_);
   return config;
 }
 

@@ -41,11 +41,14 @@ class PmSampling {
   bool decode(const std::function<void(const Sample&)>& take);
 
  private:
-  void choose_metrics(std::span<const PmMetric> metrics);
-  std::vector<std::uint8_t> configuration();
+  Host make_host() const;
+  void end(Host host) const;
+  std::vector<std::uint8_t> configure(std::span<const PmMetric> metrics);
   void clear_counter_data();
 
   std::shared_ptr<const Library> library_;
+  const char* chip_ = nullptr;
+  std::vector<std::uint8_t> availability_;
   Host host_ = nullptr;
   Sampling sampling_ = nullptr;
   std::vector<std::size_t> sampled_;
