@@ -52,19 +52,6 @@ class SamplePair {
   std::unique_ptr<nvml::GpmMetrics> request_ = std::make_unique<nvml::GpmMetrics>();
 };
 
-// Instants at which samples were renewed: of two close ones that lie on both sides of a renewal, and only of those, the
-// driver has something new to say.
-std::vector<double> renewals(const Series& pairs) {
-  std::vector<double> instants;
-  std::optional<double> last;
-  for (const TimedValue& pair : pairs) {
-    if (!pair.value) continue;
-    if (*pair.value != 0 && pair.value != last) instants.push_back(to_seconds(pair.before));
-    last = pair.value;
-  }
-  return instants;
-}
-
 }  // namespace
 
 void Phases::gpm() {
@@ -96,7 +83,7 @@ void Phases::gpm() {
       observe(bench_, {.kind = LoadKind::burn, .busy = std::chrono::seconds(4)}, only, pair_distance, {});
   std::size_t present = 0;
   for (const TimedValue& reading : close.series[0]) present += reading.value ? 1 : 0;
-  const auto instants = renewals(close.series[0]);
+  const auto instants = renewals_of(close.series[0]);
   Estimate& refresh = result.properties[property::refresh];
   if (present > 0 && static_cast<double>(instants.size()) > 0.8 * static_cast<double>(present))
     refresh = Estimate::absent("samples 5 ms apart all had something new");

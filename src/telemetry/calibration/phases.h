@@ -47,6 +47,7 @@ class Phases {
 
   // Window, lag and level without load; `full`: what it should show while the load runs, 0 where nobody knows.
   void take_window(const std::string& id, const WindowFit& fit, double full, const char* why_no_gain = "");
+  void take_lag(const std::string& id, Estimate lag);
   void take_ring(const RingCounter& ring, const RingReader& reader, std::span<const Burst> bursts);
 
   // Cumulative counters of a link under one kind of load, by whose payload they should go up.
