@@ -1,10 +1,11 @@
 // `batchscope calibrate`: what each counter of a GPU really does, found by running known loads.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <memory>
-#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -53,30 +54,36 @@ std::set<std::string> chosen_counters(const std::vector<std::string>& only) {
   return only.empty() ? all : std::set<std::string>(only.begin(), only.end());
 }
 
-// "200 ± 1 ms"
-std::string time_text(const Estimate& estimate) {
-  const double scale = std::abs(*estimate.value) < 1e-3 ? 1e6 : 1e3;
-  return fmt::format("{:.3g} ± {:.1g} {}", *estimate.value * scale, estimate.uncertainty * scale,
-                     scale > 1e3 ? "us" : "ms");
+// "200.0 ± 1.5 ms": two digits of the uncertainty, and no more of the value than it allows.
+std::string value_text(double value, double uncertainty, const std::string& unit) {
+  if (!(uncertainty > 0)) return fmt::format("{:.6g}{}", value, unit);
+  const int decimals = std::clamp(1 - static_cast<int>(std::floor(std::log10(uncertainty))), 0, 9);
+  return fmt::format("{:.{}f} ± {:.{}f}{}", value, decimals, uncertainty, decimals, unit);
 }
 
 std::string value_text(const std::string& name, const Estimate& estimate, const std::string& unit) {
-  if (name == property::modulus) return fmt::format("2^{:.0f} {}", std::log2(*estimate.value), unit);
+  const double value = *estimate.value;
+  if (name == property::modulus) return fmt::format("2^{:.0f} {}", std::log2(value), unit);
+  if (name == property::prediction_error) return fmt::format("{:.3f} %", 100 * value);
   if (name == property::gain || name == property::all_reduce || name == property::per_byte)
-    return fmt::format("{:.5f} ± {:.1g}", *estimate.value, estimate.uncertainty);
-  if (name == property::prediction_error) return fmt::format("{:.3f} %", 100 * *estimate.value);
-  if (name == property::idle) return fmt::format("{:.4g} ± {:.1g} {}", *estimate.value, estimate.uncertainty, unit);
-  if (name == property::per_transfer || name == property::per_second)
-    return fmt::format("{:.4g} ± {:.1g} {}", *estimate.value, estimate.uncertainty, unit);
-  return time_text(estimate);
+    return value_text(value, estimate.uncertainty, "");
+  if (name == property::idle || name == property::per_transfer || name == property::per_second)
+    return value_text(value, estimate.uncertainty, " " + unit);
+  const double scale = std::abs(value) < 1e-3 ? 1e6 : 1e3;
+  return value_text(value * scale, estimate.uncertainty * scale, scale > 1e3 ? " us" : " ms");
 }
 
 std::string text_of(const std::string& id, const CalibratedCounter& counter) {
   std::string out = fmt::format("{}  ({}, by {})\n", id, counter.name, counter.call);
-  const std::string indent(20, ' ');
-  for (const auto& [name, estimate] : counter.properties)
-    out += estimate.value ? fmt::format("  {:<16}  {}\n", name, value_text(name, estimate, counter.unit))
-                          : wrap_text("unknown: " + estimate.how, fmt::format("  {:<16}  ", name), indent);
+  std::map<std::string, std::vector<std::string>> unknown;  // properties by reason
+  for (const auto& [name, estimate] : counter.properties) {
+    if (estimate.value)
+      out += fmt::format("  {:<16}  {}\n", name, value_text(name, estimate, counter.unit));
+    else
+      unknown[estimate.how].push_back(name);
+  }
+  for (const auto& [why, names] : unknown)
+    out += wrap_text(fmt::format("{}: {}", fmt::join(names, ", "), why), "  unknown           ", std::string(20, ' '));
   return out;
 }
 
@@ -84,8 +91,7 @@ std::string text_of(const Calibration& calibration) {
   std::string out = fmt::format("{}, driver {}, NVML {}, {}\n", calibration.board, calibration.driver, calibration.nvml,
                                 calibration.uuid);
   for (const auto& [id, counter] : calibration.counters) out += "\n" + text_of(id, counter);
-  for (const std::string& remark : calibration.remarks)
-    out += "\n" + wrap_text(remark + ": what was found may be off", "", "");
+  for (const std::string& remark : calibration.remarks) out += "\n" + wrap_text(remark, "note: ", "      ");
   return out;
 }
 
@@ -109,7 +115,7 @@ void calibrate(const CalibrateOptions& options) {
                                  .wall = unix_time,
                                  .say = [](const std::string& what) { warn("measuring: " + what); }};
   Calibration found = calibration::calibrate(bench, ids);
-  found.remarks = remarks;
+  found.remarks.insert(found.remarks.begin(), remarks.begin(), remarks.end());
   const auto file = calibration::save(found, folder);
   if (!options.json.empty()) write_output(options.json, calibration::to_json(found).dump(2) + "\n");
   if (options.json != "-") print(text_of(found));

@@ -80,10 +80,14 @@ void Phases::give_up(const Counters& counters, Properties properties, const std:
     for (const char* property : properties) result(counter->id, property) = Estimate::absent(why);
 }
 
+std::string Phases::no_load_text(LoadKind kind, const std::string& reason) {
+  return fmt::format("no {} to hold it against: {}", name_of(kind), reason);
+}
+
 bool Phases::can_run(LoadKind kind, const Counters& counters, Properties properties) {
   if (counters.empty()) return false;
   const auto reason = bench_.loads.cannot(kind);
-  if (reason) give_up(counters, properties, fmt::format("no {} to hold it against: {}", name_of(kind), *reason));
+  if (reason) give_up(counters, properties, no_load_text(kind, *reason));
   return !reason;
 }
 
@@ -144,13 +148,12 @@ void Phases::kernels() {
     read.push_back(&drains.back());
   }
 
-  const auto no_load = bench_.loads.cannot(LoadKind::burn);
-  if (no_load) {
-    const auto series = watch(bench_, read, period_of(counters), std::chrono::seconds(12));
-    for (std::size_t i = 0; i < counters.size(); ++i)
-      result(counters[i]->id, property::refresh) = refresh_period(series[i]);
+  if (const auto no_load = bench_.loads.cannot(LoadKind::burn)) {
+    // Without a load of ours a gauge has the rhythm of what others do; the rings' stamps are the driver's own.
     for (std::size_t i = 0; i < rings.size(); ++i) take_ring(rings[i], readers[i], {});
-    give_up(counters, {property::window, property::lag, property::gain}, "no load to hold it against: " + *no_load);
+    give_up(counters, {property::refresh}, no_load_text(LoadKind::burn, *no_load));
+    give_up(wanted({"utilization", "power"}), {property::window, property::lag, property::gain},
+            no_load_text(LoadKind::burn, *no_load));
     return;
   }
   const auto observed = observe(
@@ -199,7 +202,7 @@ void Phases::energy() {
     const auto series = watch(bench_, read, period, std::chrono::seconds(6));
     result("energy", property::refresh) = refresh_period(series[0]);
     result("energy", property::gain) = energy_gain(series[0], series[1]);
-    give_up(energy, {property::lag}, "no load to hold it against: " + *no_load);
+    give_up(energy, {property::lag}, no_load_text(LoadKind::burn, *no_load));
     return;
   }
   const auto observed = observe(

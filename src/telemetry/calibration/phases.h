@@ -40,6 +40,7 @@ class Phases {
   Estimate& result(const std::string& id, const char* property) { return results_.at(id).properties[property]; }
   // Makes these absent, with one reason.
   void give_up(const Counters& counters, Properties properties, const std::string& why);
+  static std::string no_load_text(LoadKind kind, const std::string& reason);
   // Whether the load can run; where not, the properties are given up.
   bool can_run(LoadKind kind, const Counters& counters, Properties properties);
   // Long enough to read them all once.
