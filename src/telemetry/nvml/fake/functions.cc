@@ -1,4 +1,4 @@
-// NVML's functions, answered by the server's machine; and those of control.h.
+// NVML's functions, answered by the server's machine.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -6,11 +6,10 @@
 #include <array>
 #include <cstdio>
 #include <cstring>
-#include <memory>
 #include <string>
 #include <string_view>
 
-#include "base/error.h"
+#include "telemetry/nvml/fake/fields.h"
 #include "telemetry/nvml/fake/server.h"
 
 #pragma GCC visibility push(default)  // nothing else leaves the library
@@ -20,20 +19,12 @@ namespace batchscope::nvml {
 BATCHSCOPE_NVML_FUNCTIONS(BATCHSCOPE_NVML_DECLARE)
 #undef BATCHSCOPE_NVML_DECLARE
 }  // namespace batchscope::nvml
-fake_nvml_set_scenario_t fake_nvml_set_scenario;
-fake_nvml_set_load_t fake_nvml_set_load;
-fake_nvml_set_time_ns_t fake_nvml_set_time_ns;
-fake_nvml_use_real_time_t fake_nvml_use_real_time;
-fake_nvml_time_ns_t fake_nvml_time_ns;
-fake_nvml_set_wall_offset_ns_t fake_nvml_set_wall_offset_ns;
-fake_nvml_set_sleep_t fake_nvml_set_sleep;
 }
 #pragma GCC visibility pop
 
 namespace batchscope::nvml {
 namespace {
 
-using fake::Activity;
 using fake::Direction;
 using fake::Gpu;
 using fake::Machine;
@@ -47,13 +38,13 @@ Server& server() { return Server::instance(); }
 // Handles last as long as the library, whatever the scenario.
 constexpr int most_gpus = 16, most_instances = 7;
 Device handle_of(int gpu, int instance) {
-  static const auto handles = std::make_unique<std::array<DeviceHandle, most_gpus*(most_instances + 1)>>([] {
+  static std::array<DeviceHandle, most_gpus*(most_instances + 1)> handles = [] {
     std::array<DeviceHandle, most_gpus*(most_instances + 1)> all{};
     for (int i = 0; i < static_cast<int>(all.size()); ++i)
       all[static_cast<std::size_t>(i)] = {i / (most_instances + 1), i % (most_instances + 1) - 1};
     return all;
-  }());
-  return &(*handles)[static_cast<std::size_t>(gpu * (most_instances + 1) + instance + 1)];
+  }();
+  return &handles[static_cast<std::size_t>(gpu * (most_instances + 1) + instance + 1)];
 }
 
 // Calls that concern no GPU. `answer`: Return(const Machine&, Nanoseconds now).
@@ -124,74 +115,6 @@ Return give_processes(const char* function, fake::ProcessKind kind, Device devic
   });
 }
 
-// A link's counter, or that of all links.
-Return give_nvlink(const Gpu& gpu, FieldValue& field, fake::NvlinkCounters counters, Direction direction,
-                   std::uint64_t millionths_of_data, Nanoseconds now) {
-  if (gpu.spec().nvlink_counters != counters || gpu.spec().nvlinks == 0) return not_supported;
-  const bool all = field.scope == all_links && counters == fake::NvlinkCounters::total;
-  if (!all && field.scope >= gpu.spec().nvlinks) return invalid_argument;
-  const std::uint64_t data = all ? gpu.nvlink_bytes(direction, now) : gpu.nvlink_bytes(direction, field.scope, now);
-  const auto bytes =
-      static_cast<std::uint64_t>(static_cast<fake::Int128>(data) * millionths_of_data / fake::millionths);
-  field.type = value_unsigned_long_long;
-  field.value.unsigned_long = counters == fake::NvlinkCounters::total ? bytes / 1024 : bytes;
-  return success;
-}
-
-Return give_field(const Gpu& gpu, FieldValue& field, Nanoseconds now) {
-  const auto number = [&](std::uint32_t value) {
-    field.type = value_unsigned_int;
-    field.value.unsigned_int = value;
-    return success;
-  };
-  const auto long_number = [&](std::uint64_t value) {
-    field.type = value_unsigned_long_long;
-    field.value.unsigned_long = value;
-    return success;
-  };
-  constexpr auto data = static_cast<std::uint64_t>(fake::millionths);
-  const auto raw = static_cast<std::uint64_t>(gpu.spec().nvlink_raw_millionths);
-  using enum fake::NvlinkCounters;
-  switch (field.field) {
-    case field_power_violation_ns:
-      return long_number(gpu.capped_ns(Rate::power_capped, now));
-    case field_thermal_violation_ns:
-      return long_number(gpu.capped_ns(Rate::thermally_capped, now));
-    case field_memory_temperature:
-      return number(gpu.at(now).memory_temperature_c);
-    case field_energy_mj:
-      return long_number(gpu.energy_mj(now));
-    case field_nvlink_link_count:
-      return number(gpu.spec().nvlinks);
-    case field_pcie_replay:
-      return number(0);
-    case field_nvlink_data_tx_kib:
-      return give_nvlink(gpu, field, total, Direction::tx, data, now);
-    case field_nvlink_data_rx_kib:
-      return give_nvlink(gpu, field, total, Direction::rx, data, now);
-    case field_nvlink_raw_tx_kib:
-      return give_nvlink(gpu, field, total, Direction::tx, raw, now);
-    case field_nvlink_raw_rx_kib:
-      return give_nvlink(gpu, field, total, Direction::rx, raw, now);
-    case field_nvlink_xmit_bytes:
-      return give_nvlink(gpu, field, per_link, Direction::tx, data, now);
-    case field_nvlink_rcv_bytes:
-      return give_nvlink(gpu, field, per_link, Direction::rx, data, now);
-    case field_nvlink_speed_mbps:
-      return gpu.spec().nvlinks == 0 ? not_supported : number(gpu.spec().nvlink_speed_mbps);
-    case field_power_average_mw:
-      return number(gpu.mean_power_mw(now, std::chrono::seconds(1)));
-    case field_power_instant_mw:
-      return number(gpu.power_mw(now));
-    case field_pcie_tx_bytes:
-      return long_number(gpu.pcie_bytes(Direction::tx, now));
-    case field_pcie_rx_bytes:
-      return long_number(gpu.pcie_bytes(Direction::rx, now));
-    default:
-      return not_supported;
-  }
-}
-
 Return give_throttle_reasons(const char* function, Device device, std::uint64_t* reasons) {
   return on_gpu(function, device,
                 [&](const Gpu& gpu, Nanoseconds now) { return give(gpu.at(now).throttle_reasons, reasons); });
@@ -255,7 +178,8 @@ Return nvmlDeviceGetPciInfo_v3(Device device, Pci* pci) {
     std::sscanf(bus_id.c_str(), "%8x:%2x:%2x", &pci->domain, &pci->bus, &pci->device);
     pci->device_id = gpu.spec().pci_device_id;
     std::memcpy(pci->bus_id, bus_id.c_str(), bus_id.size() + 1);
-    std::memcpy(pci->bus_id_legacy, bus_id.c_str() + 4, bus_id.size() - 4 + 1);  // a domain of four digits
+    std::memcpy(pci->bus_id_legacy, bus_id.c_str() + 4,
+                bus_id.size() - 4 + 1);  // a domain of four digits
     return success;
   });
 }
@@ -349,7 +273,7 @@ Return nvmlDeviceGetFieldValues(Device device, int count, FieldValue* values) {
     field->result = server().call(number.data(), device->gpu, [&](const Machine& machine, Nanoseconds now) {
       field->timestamp_us = server().wall_us(now);
       field->latency_us = machine.scenario().cost(number.data()).count() / 1000;
-      return give_field(machine.gpus()[static_cast<std::size_t>(device->gpu)], *field, now);
+      return fake::give_field(machine.gpus()[static_cast<std::size_t>(device->gpu)], *field, now);
     });
   }
   return success;
@@ -487,35 +411,3 @@ Return nvmlGpmMetricsGet(GpmMetrics* metrics) {
 }
 
 }  // namespace batchscope::nvml
-
-namespace {
-
-using batchscope::Nanoseconds;
-using batchscope::nvml::fake::Server;
-
-// Runs what may throw InputError; null, or its words.
-template <class Act>
-const char* error_of(const Act& act) {
-  thread_local std::string error;
-  try {
-    act();
-    return nullptr;
-  } catch (const batchscope::Error& refused) {
-    error = refused.what();
-    return error.c_str();
-  }
-}
-
-}  // namespace
-
-const char* fake_nvml_set_scenario(const char* scenario) {
-  return error_of([&] { Server::instance().set_scenario(scenario); });
-}
-const char* fake_nvml_set_load(int gpu, const char* load) {
-  return error_of([&] { Server::instance().set_load(gpu, load); });
-}
-void fake_nvml_set_time_ns(std::int64_t ns) { Server::instance().set_time(Nanoseconds(ns)); }
-void fake_nvml_use_real_time() { Server::instance().use_real_time(); }
-std::int64_t fake_nvml_time_ns() { return Server::instance().time().count(); }
-void fake_nvml_set_wall_offset_ns(std::int64_t ns) { Server::instance().set_wall_offset(Nanoseconds(ns)); }
-void fake_nvml_set_sleep(fake_nvml_sleep sleep, void* context) { Server::instance().set_sleep(sleep, context); }

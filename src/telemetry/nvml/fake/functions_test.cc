@@ -4,8 +4,11 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
+#include <filesystem>
 #include <thread>
 
+#include "base/file.h"
 #include "telemetry/nvml/fake/control.h"
 #include "telemetry/nvml/library.h"
 
@@ -346,6 +349,33 @@ TEST_F(FakeNvml, EventsWakeAThreadInRealTime) {
   EXPECT_EQ(event.data, 13);
   EXPECT_GE(control_.time(), 50ms);
   nvml_->nvmlEventSetFree(set);
+}
+
+// A copy of the library, so that it has not read its scenario yet: what init answers, and says on standard error.
+std::pair<Return, std::string> init_with(const std::string& environment) {
+  static int calls = 0;  // the loader knows libraries by their path
+  const TemporaryFolder folder(std::filesystem::temp_directory_path() /
+                               ("fake_nvml_" + std::to_string(getpid()) + "_" + std::to_string(++calls)));
+  const auto copy = folder.path() / "libnvidia-ml.so.1";
+  std::filesystem::copy_file(BATCHSCOPE_FAKE_NVML, copy);
+  setenv("BATCHSCOPE_FAKE_NVML", environment.c_str(), 1);
+  ::testing::internal::CaptureStderr();
+  const Return result = Library(copy).init();
+  unsetenv("BATCHSCOPE_FAKE_NVML");
+  return {result, ::testing::internal::GetCapturedStderr()};
+}
+
+TEST(FakeNvmlInit, ReadsTheScenarioOfTheEnvironment) {
+  EXPECT_EQ(init_with(""), std::pair(success, std::string()));
+  EXPECT_EQ(init_with(R"({"faults": [{"kind": "answer", "calls": ["nvmlInit_v2"], "result": "no_permission"}]})"),
+            std::pair(no_permission, std::string()));
+  EXPECT_EQ(
+      init_with(R"({"gpus": 0})"),
+      std::pair(unknown, std::string("BATCHSCOPE_FAKE_NVML: scenario: gpus: expected a whole number from 1 to 16, "
+                                     "found 0\n")));
+  const auto [result, errors] = init_with("/nowhere/scenario.json");
+  EXPECT_EQ(result, unknown);
+  EXPECT_THAT(errors, HasSubstr("BATCHSCOPE_FAKE_NVML: cannot read /nowhere/scenario.json"));
 }
 
 }  // namespace

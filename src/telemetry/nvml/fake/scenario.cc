@@ -1,35 +1,16 @@
 // Reading scenarios of the fake NVML (scenario.h).
 #include "telemetry/nvml/fake/scenario.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <initializer_list>
-#include <span>
-#include <utility>
 
-#include "base/error.h"
-#include "base/units.h"
+#include "telemetry/nvml/fake/scenario_json.h"
 
 namespace batchscope::nvml::fake {
 namespace {
 
 using nlohmann::json;
-
-template <class Value>
-struct Word {
-  std::string_view word;
-  Value value;
-};
-
-template <class Value, std::size_t size>
-std::string all_words(const std::array<Word<Value>, size>& words) {
-  std::string all;
-  for (const auto& each : words) all += (all.empty() ? "" : " | ") + std::string(each.word);
-  return all;
-}
 
 constexpr std::array<Word<MigMode>, 3> mig_modes{
     {{"unsupported", MigMode::unsupported}, {"off", MigMode::off}, {"on", MigMode::on}}};
@@ -40,53 +21,10 @@ constexpr std::array<Word<VirtualizationMode>, 5> virtualization_modes{{{"none",
                                                                         {"vgpu", vgpu},
                                                                         {"host_vgpu", host_vgpu},
                                                                         {"host_vsga", host_vsga}}};
-constexpr std::array<Word<ProcessKind>, 3> process_kinds{
-    {{"compute", ProcessKind::compute}, {"graphics", ProcessKind::graphics}, {"mps", ProcessKind::mps}}};
-constexpr std::array<Word<FaultKind>, 6> fault_kinds{{{"lost", FaultKind::lost},
-                                                      {"hang", FaultKind::hang},
-                                                      {"answer", FaultKind::answer},
-                                                      {"reset", FaultKind::reset},
-                                                      {"xid", FaultKind::xid},
-                                                      {"ecc", FaultKind::ecc}}};
-constexpr std::array<Word<Return>, 16> returns{{{"uninitialized", uninitialized},
-                                                {"invalid_argument", invalid_argument},
-                                                {"not_supported", not_supported},
-                                                {"no_permission", no_permission},
-                                                {"not_found", not_found},
-                                                {"driver_not_loaded", driver_not_loaded},
-                                                {"timeout", timeout},
-                                                {"function_not_found", function_not_found},
-                                                {"gpu_is_lost", gpu_is_lost},
-                                                {"reset_required", reset_required},
-                                                {"operating_system", operating_system},
-                                                {"version_mismatch", version_mismatch},
-                                                {"in_use", in_use},
-                                                {"no_data", no_data},
-                                                {"not_ready", not_ready},
-                                                {"unknown", unknown}}};
-constexpr std::array<Word<std::uint64_t>, 9> throttle_reasons{{{"idle", reason_idle},
-                                                               {"application_clocks", reason_application_clocks},
-                                                               {"power_cap", reason_power_cap},
-                                                               {"hw_slowdown", reason_hw_slowdown},
-                                                               {"sync_boost", reason_sync_boost},
-                                                               {"sw_thermal", reason_sw_thermal},
-                                                               {"hw_thermal", reason_hw_thermal},
-                                                               {"power_brake", reason_power_brake},
-                                                               {"display_clocks", reason_display_clocks}}};
-constexpr std::array<Word<std::array<Rate, 2>>, 3> resettable{{{"pcie", {Rate::pcie_tx, Rate::pcie_rx}},
-                                                               {"nvlink", {Rate::nvlink_tx, Rate::nvlink_rx}},
-                                                               {"energy", {Rate::power, Rate::power}}}};
-
-constexpr std::array functions{
-#define BATCHSCOPE_NVML_NAME(name, parameters) std::string_view(#name),
-    BATCHSCOPE_NVML_FUNCTIONS(BATCHSCOPE_NVML_NAME)
-#undef BATCHSCOPE_NVML_NAME
-};
 
 // What one call blocks for, in µs: as measured on an H200 with driver 580, or as others have measured.
-constexpr std::array<Word<double>, 17> usual_costs{{{"nvmlDeviceGetMemoryInfo", 5},
+constexpr std::array<Word<double>, 16> usual_costs{{{"nvmlDeviceGetMemoryInfo", 5},
                                                     {"nvmlDeviceGetMemoryInfo_v2", 5},
-                                                    {"nvmlDeviceGetPcieThroughput", 21'000},
                                                     {"nvmlDeviceGetTotalEnergyConsumption", 2'900},
                                                     {"nvmlDeviceGetGraphicsRunningProcesses_v3", 4'500},
                                                     {"nvmlGpmSampleGet", 41},
@@ -101,167 +39,6 @@ constexpr std::array<Word<double>, 17> usual_costs{{{"nvmlDeviceGetMemoryInfo", 
                                                     {"198", 165},
                                                     {"202", 165},
                                                     {"204", 165}}};
-
-void know_keys(const JsonObject& object, std::span<const std::string_view> keys) {
-  for (const auto& [key, value] : object.value().items()) {
-    if (std::find(keys.begin(), keys.end(), key) != keys.end()) continue;
-    const std::string near = nearest(key, keys);
-    throw InputError("{}: unknown key{}", object.name(key), near.empty() ? "" : fmt::format("; \"{}\"?", near));
-  }
-}
-
-template <class Value, std::size_t size>
-Value word(const JsonObject& object, std::string_view key, const std::array<Word<Value>, size>& words,
-           std::optional<Value> fallback = {}) {
-  if (fallback && !object.has(key)) return *fallback;
-  const std::string expected = all_words(words);
-  const json* value = object.find(key);
-  if (value != nullptr && value->is_string())
-    for (const auto& each : words)
-      if (each.word == value->get_ref<const std::string&>()) return each.value;
-  object.refuse(key, expected);
-}
-
-// A number within [low, high], times `unit`, rounded.
-std::int64_t quantity(const JsonObject& object, std::string_view key, double low, double high, double unit,
-                      std::optional<double> fallback = {}) {
-  const json* value = object.find(key);
-  if (value == nullptr && fallback) return std::llround(*fallback * unit);
-  if (value == nullptr || !value->is_number() || !(value->get<double>() >= low && value->get<double>() <= high))
-    object.refuse(key, fmt::format("a number from {} to {}", low, high));
-  return std::llround(value->get<double>() * unit);
-}
-
-constexpr double longest_s = 1e8;
-Nanoseconds seconds(const JsonObject& object, std::string_view key, double low = 0,
-                    std::optional<double> fallback = {}) {
-  return Nanoseconds(quantity(object, key, low, longest_s, 1e9, fallback));
-}
-Nanoseconds milliseconds(const JsonObject& object, std::string_view key, double low, double fallback) {
-  return Nanoseconds(quantity(object, key, low, 1e6, 1e6, fallback));
-}
-std::uint32_t small(const JsonObject& object, std::string_view key, std::int64_t low, std::int64_t high,
-                    std::int64_t fallback) {
-  return static_cast<std::uint32_t>(object.integer(key, low, high, fallback));
-}
-
-// The elements of a list, one by one, as objects.
-template <class Take>
-void each_object(const JsonObject& object, std::string_view key, std::size_t most, const Take& take) {
-  const json* list = object.find(key);
-  if (list == nullptr) return;
-  if (!list->is_array() || list->size() > most) object.refuse(key, fmt::format("a list of at most {} objects", most));
-  for (std::size_t i = 0; i < list->size(); ++i) {
-    const std::string name = object.name(key).substr(object.where().size() + 2);
-    take(JsonObject((*list)[i], object.where(), fmt::format("{}[{}].", name, i)));
-  }
-}
-
-constexpr std::int64_t most_bytes = 1'000'000'000'000'000;  // also a second
-
-std::vector<GpuProcess> parse_processes(const JsonObject& activity, const std::vector<GpuProcess>& fallback) {
-  if (!activity.has("processes")) return fallback;
-  std::vector<GpuProcess> processes;
-  each_object(activity, "processes", 1000, [&](const JsonObject& object) {
-    know_keys(object, std::array<std::string_view, 3>{"pid", "bytes", "kind"});
-    GpuProcess process{.kind = word<ProcessKind>(object, "kind", process_kinds, ProcessKind::compute)};
-    const json* pid = object.find("pid");
-    if (pid != nullptr && pid->is_string()) {
-      if (*pid != "self") object.refuse("pid", "a number, or \"self\"");
-    } else {
-      process.pid = small(object, "pid", 1, 0x7fffffff, 0);
-      if (*process.pid == 0) object.refuse("pid", "a number, or \"self\"");
-    }
-    // What a driver that cannot say answers is written as null.
-    process.used_bytes =
-        object.has("bytes") ? static_cast<std::uint64_t>(object.integer("bytes", 0, most_bytes)) : memory_unknown;
-    processes.push_back(process);
-  });
-  return processes;
-}
-
-std::uint64_t parse_reasons(const JsonObject& activity) {
-  std::uint64_t reasons = 0;
-  for (const std::string& text : activity.texts("throttle")) {
-    const auto found = std::find_if(throttle_reasons.begin(), throttle_reasons.end(),
-                                    [&](const auto& each) { return each.word == text; });
-    if (found == throttle_reasons.end()) activity.refuse("throttle", "a list of " + all_words(throttle_reasons));
-    reasons |= found->value;
-  }
-  return reasons;
-}
-
-constexpr std::array<std::string_view, 18> activity_keys{"seconds",
-                                                         "pcie_tx_bytes_per_s",
-                                                         "pcie_rx_bytes_per_s",
-                                                         "nvlink_tx_bytes_per_s",
-                                                         "nvlink_rx_bytes_per_s",
-                                                         "power_w",
-                                                         "gpu_utilization",
-                                                         "memory_utilization",
-                                                         "sm_activity",
-                                                         "tensor_activity",
-                                                         "dram_activity",
-                                                         "memory_used_bytes",
-                                                         "processes",
-                                                         "sm_clock_mhz",
-                                                         "memory_clock_mhz",
-                                                         "temperature_c",
-                                                         "memory_temperature_c",
-                                                         "throttle"};
-
-// What it does not say is as in `idle`.
-Activity parse_activity(const JsonObject& object, const Activity& idle) {
-  know_keys(object, activity_keys);
-  Activity activity = idle;
-  const auto rate = [&](Rate which, std::string_view key, double high, double unit) {
-    auto& value = activity.rates[static_cast<std::size_t>(which)];
-    if (object.has(key)) value = quantity(object, key, 0, high, unit);
-  };
-  rate(Rate::pcie_tx, "pcie_tx_bytes_per_s", most_bytes, 1);
-  rate(Rate::pcie_rx, "pcie_rx_bytes_per_s", most_bytes, 1);
-  rate(Rate::nvlink_tx, "nvlink_tx_bytes_per_s", most_bytes, 1);
-  rate(Rate::nvlink_rx, "nvlink_rx_bytes_per_s", most_bytes, 1);
-  rate(Rate::power, "power_w", 100'000, 1000);
-  rate(Rate::gpu_busy, "gpu_utilization", 1, millionths);
-  rate(Rate::memory_busy, "memory_utilization", 1, millionths);
-  rate(Rate::sm_busy, "sm_activity", 1, millionths);
-  rate(Rate::tensor_busy, "tensor_activity", 1, millionths);
-  rate(Rate::dram_busy, "dram_activity", 1, millionths);
-  activity.memory_used_bytes = object.integer("memory_used_bytes", 0, most_bytes, idle.memory_used_bytes);
-  activity.processes = parse_processes(object, idle.processes);
-  activity.sm_clock_mhz = small(object, "sm_clock_mhz", 0, 100'000, idle.sm_clock_mhz);
-  activity.memory_clock_mhz = small(object, "memory_clock_mhz", 0, 100'000, idle.memory_clock_mhz);
-  activity.temperature_c = small(object, "temperature_c", 0, 1000, idle.temperature_c);
-  activity.memory_temperature_c = small(object, "memory_temperature_c", 0, 1000, idle.memory_temperature_c);
-  activity.throttle_reasons = object.has("throttle")              ? parse_reasons(object)
-                              : activity.rate(Rate::gpu_busy) > 0 ? 0
-                                                                  : reason_idle;
-  const auto capped = [&](std::uint64_t reasons) {
-    return (activity.throttle_reasons & reasons) != 0 ? millionths : 0;
-  };
-  activity.rates[static_cast<std::size_t>(Rate::power_capped)] = capped(reason_power_cap);
-  activity.rates[static_cast<std::size_t>(Rate::thermally_capped)] = capped(reason_sw_thermal | reason_hw_thermal);
-  return activity;
-}
-
-Load parse_load(const JsonObject& object) {
-  Load load{.repeat = object.boolean("repeat", false)};
-  load.idle.rates[static_cast<std::size_t>(Rate::power)] = 75'000;
-  if (object.has("idle")) load.idle = parse_activity(object.object("idle"), load.idle);
-  Nanoseconds total{};
-  each_object(object, "load", 10'000, [&](const JsonObject& interval) {
-    if (!load.intervals.empty() && load.intervals.back().length == for_ever)
-      interval.refuse("seconds", "none to follow an interval without \"seconds\", which lasts for ever");
-    const Nanoseconds length = interval.has("seconds") ? seconds(interval, "seconds", 1e-6) : for_ever;
-    if (length != for_ever) total += length;
-    if (total > Nanoseconds(1'000'000'000'000'000'000)) interval.refuse("seconds", "at most 1e9 seconds in all");
-    load.intervals.push_back({length, parse_activity(interval, load.idle)});
-  });
-  if (load.repeat && (load.intervals.empty() || load.intervals.back().length == for_ever))
-    object.refuse("repeat", "a load whose intervals all have \"seconds\"");
-  return load;
-}
 
 Refresh parse_refresh(const JsonObject& gpu, std::string_view key, double refresh_ms, std::int64_t ring) {
   const json none = json::object();
@@ -377,78 +154,7 @@ std::vector<GpuSpec> parse_gpus(const JsonObject& scenario) {
   return gpus;
 }
 
-bool is_call(std::string_view text) {
-  if (std::find(functions.begin(), functions.end(), text) != functions.end()) return true;
-  return !text.empty() && text.size() <= 4 &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-}
-
-std::vector<std::string> parse_calls(const JsonObject& object) {
-  std::vector<std::string> calls;
-  const json* list = object.find("calls");
-  if (list == nullptr) return calls;
-  constexpr auto expected = "a list of NVML's functions by name and fields by number";
-  if (!list->is_array()) object.refuse("calls", expected);
-  for (const json& each : *list) {
-    const std::string call = each.is_string() ? each.get<std::string>() : each.is_number_integer() ? each.dump() : "";
-    if (!is_call(call)) {
-      const std::string near = nearest(call, functions);
-      throw InputError("{}: expected {}, found {}{}", object.name("calls"), expected, quote(call),
-                       near.empty() ? "" : fmt::format("; {}?", near));
-    }
-    calls.push_back(call);
-  }
-  return calls;
-}
-
-Fault parse_fault(const JsonObject& object, std::size_t gpus) {
-  know_keys(object, std::array<std::string_view, 10>{"kind", "gpu", "from_s", "until_s", "calls", "result", "counters",
-                                                     "xid", "corrected", "uncorrected"});
-  Fault fault{.kind = word<FaultKind>(object, "kind", fault_kinds)};
-  const auto only_for = [&](std::initializer_list<FaultKind> kinds, std::string_view key) {
-    if (object.has(key) && std::find(kinds.begin(), kinds.end(), fault.kind) == kinds.end())
-      throw InputError("{}: not a key of this kind of fault", object.name(key));
-  };
-  only_for({FaultKind::lost, FaultKind::hang, FaultKind::answer}, "until_s");
-  only_for({FaultKind::hang, FaultKind::answer}, "calls");
-  only_for({FaultKind::answer}, "result");
-  only_for({FaultKind::reset}, "counters");
-  only_for({FaultKind::xid}, "xid");
-  only_for({FaultKind::ecc}, "corrected");
-  only_for({FaultKind::ecc}, "uncorrected");
-  if (object.has("gpu")) fault.gpu = static_cast<int>(object.integer("gpu", 0, static_cast<std::int64_t>(gpus) - 1));
-  fault.from = seconds(object, "from_s", 0, 0);
-  if (object.has("until_s")) fault.until = seconds(object, "until_s");
-  if (fault.until <= fault.from) object.refuse("until_s", "a time after \"from_s\"");
-  fault.calls = parse_calls(object);
-  if (fault.kind == FaultKind::answer) {
-    if (fault.calls.empty()) object.refuse("calls", "the calls that are answered so");
-    fault.result = word<Return>(object, "result", returns);
-  }
-  if (fault.kind == FaultKind::reset) {
-    if (!object.has("counters"))
-      for (const auto& each : resettable)
-        fault.counters.insert(fault.counters.end(), each.value.begin(), each.value.end());
-    else
-      for (const std::string& text : object.texts("counters")) {
-        const auto found =
-            std::find_if(resettable.begin(), resettable.end(), [&](const auto& each) { return each.word == text; });
-        if (found == resettable.end()) object.refuse("counters", "a list of " + all_words(resettable));
-        fault.counters.insert(fault.counters.end(), found->value.begin(), found->value.end());
-      }
-  }
-  if (fault.kind == FaultKind::xid) fault.xid = small(object, "xid", 1, 1000, 0);
-  if (fault.kind == FaultKind::xid && fault.xid == 0) object.refuse("xid", "a number from 1 to 1000");
-  fault.corrected = static_cast<std::uint64_t>(object.integer("corrected", 0, 1'000'000'000, 0));
-  fault.uncorrected = static_cast<std::uint64_t>(object.integer("uncorrected", 0, 1'000'000'000, 0));
-  return fault;
-}
-
 }  // namespace
-
-bool Fault::concerns(int which, std::string_view call, Nanoseconds time) const {
-  return concerns(which, time) && (calls.empty() || std::find(calls.begin(), calls.end(), call) != calls.end());
-}
 
 Nanoseconds Scenario::cost(std::string_view call) const {
   const auto found = costs.find(call);
@@ -466,32 +172,24 @@ Scenario parse_scenario(std::string_view text, std::string_view origin) {
   scenario.cuda_version = object.integer("cuda", 0, 1'000'000, 13'000);
   scenario.start = seconds(object, "start_s", 0, 0);
   scenario.burn_cpu = object.boolean("burn_cpu", false);
+  scenario.gpus = parse_gpus(object);
+  Nanoseconds longest_window{};
+  for (const GpuSpec& gpu : scenario.gpus) longest_window = std::max(longest_window, gpu.pcie_window);
+  scenario.costs["nvmlDeviceGetPcieThroughput"] = longest_window + std::chrono::milliseconds(1);
   for (const auto& [call, cost_us] : usual_costs)
     scenario.costs[std::string(call)] = Nanoseconds(std::llround(cost_us * 1000));
   if (object.has("costs_us")) {
     const JsonObject costs = object.object("costs_us");
     for (const auto& [call, ignored] : costs.value().items()) {
-      if (!is_call(call)) {
-        const std::string near = nearest(call, functions);
-        throw InputError("{}: neither a function of NVML nor a field's number{}", costs.name(call),
-                         near.empty() ? "" : fmt::format("; {}?", near));
-      }
+      check_call(call, costs.name(call));
       scenario.costs[call] = Nanoseconds(quantity(costs, call, 0, 1e9, 1000));
     }
   }
-  scenario.gpus = parse_gpus(object);
   each_object(object, "faults", 1000,
               [&](const JsonObject& fault) { scenario.faults.push_back(parse_fault(fault, scenario.gpus.size())); });
   std::stable_sort(scenario.faults.begin(), scenario.faults.end(),
                    [](const Fault& a, const Fault& b) { return a.from < b.from; });
   return scenario;
-}
-
-Load parse_load(std::string_view text, std::string_view origin) {
-  const json value = parse_json(text, origin);
-  const JsonObject object(value, std::string(origin));
-  know_keys(object, std::array<std::string_view, 3>{"load", "repeat", "idle"});
-  return parse_load(object);
 }
 
 Scenario default_scenario() {

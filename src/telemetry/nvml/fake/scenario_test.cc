@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/file.h"
 
 namespace batchscope::nvml::fake {
 namespace {
@@ -33,12 +34,22 @@ TEST(FakeScenario, AnEmptyOneIsTwoIdleGpusLikeAnH200) {
   EXPECT_EQ(scenario.gpus[0].power.ring, 119);
   EXPECT_EQ(scenario.cost("197"), 165us);
   EXPECT_EQ(scenario.cost("nvmlDeviceGetName"), 0us);
+  EXPECT_EQ(scenario.cost("nvmlDeviceGetPcieThroughput"), 21ms);
 }
 
 TEST(FakeScenario, TheDefaultOneHasLoad) {
   const Scenario scenario = default_scenario();
   ASSERT_EQ(scenario.gpus.size(), 2);
   EXPECT_GT(scenario.gpus[0].load.intervals[1].activity.rate(Rate::gpu_busy), millionths / 2);
+}
+
+TEST(FakeScenario, TheOneOfTheManualIsRead) {
+  const std::string manual = read_file(BATCHSCOPE_SOURCE_DIR "/docs/fake_nvml.md");
+  const std::string_view begin = "```json\n";
+  const std::size_t from = manual.find(begin) + begin.size();
+  const Scenario scenario = read(std::string_view(manual).substr(from, manual.find("```", from) - from));
+  EXPECT_EQ(scenario.gpus.size(), 2);
+  EXPECT_EQ(scenario.faults.size(), 2);
 }
 
 TEST(FakeScenario, WhatEveryGpuHasEachMayHaveOtherwise) {
@@ -101,12 +112,16 @@ TEST(FakeScenario, RefusesInOneLine) {
             "sync_boost | sw_thermal | hw_thermal | power_brake | display_clocks, found a list of 1");
   EXPECT_EQ(refusal(R"({"gpus": [{"idle": {"processes": [{"pid": "me"}]}}]})"),
             "s.json: gpus[0].idle.processes[0].pid: expected a number, or \"self\", found \"me\"");
-  EXPECT_EQ(refusal(R"({"costs_us": {"nvmlDeviceGetNam": 1}})"),
-            "s.json: costs_us.nvmlDeviceGetNam: neither a function of NVML nor a field's number; nvmlDeviceGetName?");
+  EXPECT_EQ(
+      refusal(R"({"costs_us": {"nvmlDeviceGetNam": 1}})"),
+      "s.json: costs_us.nvmlDeviceGetNam: \"nvmlDeviceGetNam\" is neither a function of NVML nor a field's number; "
+      "nvmlDeviceGetName?");
   EXPECT_EQ(refusal(R"({"faults": [{"kind": "lost", "gpu": 2}]})"),
             "s.json: faults[0].gpu: expected a whole number from 0 to 1, found 2");
   EXPECT_EQ(refusal(R"({"faults": [{"kind": "lost", "calls": [197]}]})"),
             "s.json: faults[0].calls: not a key of this kind of fault");
+  EXPECT_EQ(refusal(R"({"faults": [{"kind": "hang", "calls": [1.5]}]})"),
+            "s.json: faults[0].calls: \"\" is neither a function of NVML nor a field's number");
   EXPECT_EQ(refusal(R"({"faults": [{"kind": "answer", "result": "unknown"}]})"),
             "s.json: faults[0].calls: expected the calls that are answered so, found nothing");
   EXPECT_EQ(refusal(R"({"faults": [{"kind": "hang", "from_s": 2, "until_s": 2}]})"),
