@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
+#include <random>
 
 #include "base/error.h"
 #include "store/test_folder.h"
@@ -14,6 +16,21 @@ namespace batchscope::calibration {
 namespace {
 
 using testing::HasSubstr;
+
+// The fake's time on a host that has other things to do: sleeps end late, now and then very late.
+class BusyHostClock : public nvml::fake::SimulatedClock {
+ public:
+  using SimulatedClock::SimulatedClock;
+  void sleep_until(Nanoseconds deadline) override {
+    const double late = 60e-6 * late_(random_) + (seldom_(random_) ? 8e-3 : 0);
+    SimulatedClock::sleep_until(deadline + from_seconds(late));
+  }
+
+ private:
+  std::mt19937 random_{1};
+  std::exponential_distribution<double> late_{1};
+  std::bernoulli_distribution seldom_{0.002};
+};
 
 class Protocol : public testing::Test {
  protected:
@@ -50,7 +67,7 @@ class Protocol : public testing::Test {
   }
 
   nvml::fake::Control control_{BATCHSCOPE_FAKE_NVML};
-  nvml::fake::SimulatedClock clock_{control_, std::chrono::seconds(1000)};
+  BusyHostClock clock_{control_, std::chrono::seconds(1000)};
   FakeLoads loads_{control_, clock_, 0};
   std::unique_ptr<nvml::Library> nvml_;
   std::vector<nvml::Gpu> gpus_;
