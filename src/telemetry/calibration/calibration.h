@@ -42,7 +42,7 @@ struct Calibration {
   std::string driver;                                                // "580.159.04"
   std::string nvml{}, uuid{};                                        // "unknown" where the driver does not say
   std::string date{};                                                // "2026-11-24T12:00:00Z"
-  std::vector<std::string> remarks{};                                // what may have disturbed it
+  std::vector<std::string> remarks{};                                // what disturbed it, or may have
   std::map<std::string, CalibratedCounter, std::less<>> counters{};  // by id: "pcie_rx"
 };
 

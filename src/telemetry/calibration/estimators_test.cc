@@ -113,6 +113,25 @@ TEST(TickPeriod, OfTheDriversOwnTimeStamps) {
   expect_near(tick_period(stamps, 1e-6), 0.02, 0.0002);
 }
 
+TEST(Renewals, OfPairsThatSayNothingNewBetween) {
+  // Between renewals every 100 ms a pair has no value, 0, or the last one again.
+  for (const std::optional<double> stale :
+       {std::optional<double>(), std::optional<double>(0.0), std::optional<double>(-1)}) {
+    std::mt19937 random(2);
+    std::uniform_real_distribution<double> share(5, 30);
+    Series pairs;
+    double last = share(random);
+    for (int i = 0; i < 800; ++i) {
+      const bool is_renewed = i % 20 == 7;
+      if (is_renewed) last = share(random);
+      const auto at = from_seconds(0.005 * i);
+      pairs.push_back({.before = at, .after = at, .value = is_renewed || stale == -1 ? std::optional(last) : stale});
+    }
+    const auto instants = renewals_of(pairs);
+    expect_near(tick_period(instants, 0.0025), 0.1, 0.001);
+  }
+}
+
 // A load that is on for `on` and off for `off` seconds, and what a mean over `window` that is `lag` late shows of it.
 struct SquareWave {
   double on = 0.07, off = 0.13;

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "base/error.h"
 #include "telemetry/load/load.h"
 #include "telemetry/nvml/fake/control.h"
 
@@ -23,7 +24,7 @@ class FakeLoads : public LoadRunner {
   FakeLink pcie{.per_byte = 1.06, .per_transfer = 800, .per_second = 3e5}, nvlink{.bytes_per_s = 390e9};
   double idle_watts = 90, burn_watts = 500;
   std::int64_t memory_used = 1 << 30;
-  std::set<LoadKind> refused{};
+  std::set<LoadKind> refused{}, failing{};
   int gpu_count = 2;
 
   FakeLoads(const nvml::fake::Control& control, Clock& clock, int gpu) : control_(control), clock_(clock), gpu_(gpu) {}
@@ -34,6 +35,7 @@ class FakeLoads : public LoadRunner {
   int gpus() const override { return gpu_count; }
 
   void prepare(const Load& load) override {
+    if (failing.contains(load.kind)) throw Failure("{} failed", name_of(load.kind));
     load_ = load;
     control_.set_load(gpu_, nlohmann::json{{"idle", idle()}}.dump());  // background runs from here on
   }

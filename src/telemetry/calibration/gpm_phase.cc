@@ -9,7 +9,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr Nanoseconds pair_distance = milliseconds(5);
+constexpr Nanoseconds pair_distance = milliseconds(5), surely_renewed = milliseconds(500);
 
 // Two of the driver's sample buffers, the later one always read next.
 class SamplePair {
@@ -52,19 +52,6 @@ class SamplePair {
   std::unique_ptr<nvml::GpmMetrics> request_ = std::make_unique<nvml::GpmMetrics>();
 };
 
-// Instants at which samples were renewed: of two close ones that lie on both sides of a renewal, and only of those, the
-// driver has something new to say.
-std::vector<double> renewals(const Series& pairs) {
-  std::vector<double> instants;
-  std::optional<double> last;
-  for (const TimedValue& pair : pairs) {
-    if (!pair.value) continue;
-    if (*pair.value != 0 && pair.value != last) instants.push_back(to_seconds(pair.before));
-    last = pair.value;
-  }
-  return instants;
-}
-
 }  // namespace
 
 void Phases::gpm() {
@@ -80,15 +67,15 @@ void Phases::gpm() {
                             [&](double& share) { return pair.next(share); }};
   double ignored = 0;
   counter.read(ignored);  // the first has none before it
-  if (const auto answer = counter.read(ignored); answer != nvml::success && answer != nvml::no_data)
-    return absent(nvml::reason_of(answer));
+  bench_.clock.sleep_until(bench_.clock.now() + surely_renewed);
+  if (const auto answer = counter.read(ignored); answer != nvml::success) return absent(nvml::reason_of(answer));
   const Tried tried = try_reading(bench_, counter);
   result.properties[property::read_cost] = tried.cost.p50;
   result.properties[property::read_cost_p99] = tried.cost.p99;
   result.properties[property::cpu_cost] = tried.cost.cpu;
   if (const auto no_load = bench_.loads.cannot(LoadKind::burn)) {
     for (const char* property : {property::refresh, property::gain})
-      result.properties[property] = Estimate::absent("no load to hold it against: " + *no_load);
+      result.properties[property] = Estimate::absent(no_load_text(LoadKind::burn, *no_load));
     return;
   }
   const NvmlCounter* const only[] = {&counter};
@@ -96,7 +83,7 @@ void Phases::gpm() {
       observe(bench_, {.kind = LoadKind::burn, .busy = std::chrono::seconds(4)}, only, pair_distance, {});
   std::size_t present = 0;
   for (const TimedValue& reading : close.series[0]) present += reading.value ? 1 : 0;
-  const auto instants = renewals(close.series[0]);
+  const auto instants = renewals_of(close.series[0]);
   Estimate& refresh = result.properties[property::refresh];
   if (present > 0 && static_cast<double>(instants.size()) > 0.8 * static_cast<double>(present))
     refresh = Estimate::absent("samples 5 ms apart all had something new");
@@ -104,7 +91,7 @@ void Phases::gpm() {
     refresh = tick_period(instants, to_seconds(pair_distance) / 2);
 
   // Pairs that are far enough apart, while all multiprocessors are at work.
-  const Nanoseconds apart = from_seconds(2.5 * refresh.value.value_or(0.2));
+  const Nanoseconds apart = refresh.value ? from_seconds(2.5 * *refresh.value) : surely_renewed;
   const auto far = observe(bench_, {.kind = LoadKind::burn, .busy = std::chrono::seconds(4)}, only, apart, {});
   std::vector<double> shares;
   for (const TimedValue& reading : far.series[0])

@@ -80,10 +80,14 @@ void Phases::give_up(const Counters& counters, Properties properties, const std:
     for (const char* property : properties) result(counter->id, property) = Estimate::absent(why);
 }
 
+std::string Phases::no_load_text(LoadKind kind, const std::string& reason) {
+  return fmt::format("no {} to hold it against: {}", name_of(kind), reason);
+}
+
 bool Phases::can_run(LoadKind kind, const Counters& counters, Properties properties) {
   if (counters.empty()) return false;
   const auto reason = bench_.loads.cannot(kind);
-  if (reason) give_up(counters, properties, fmt::format("no {} to hold it against: {}", name_of(kind), *reason));
+  if (reason) give_up(counters, properties, no_load_text(kind, *reason));
   return !reason;
 }
 
@@ -93,9 +97,16 @@ Nanoseconds Phases::period_of(const Counters& counters) const {
   return std::max<Nanoseconds>(milliseconds(1), from_seconds(1.1 * seconds));
 }
 
+// When within its call a counter is read is not known.
+void Phases::take_lag(const std::string& id, Estimate lag) {
+  if (const auto cost = results_.at(id).value(property::read_cost); cost && lag.value)
+    lag.uncertainty = std::hypot(lag.uncertainty, *cost / std::sqrt(12.0));
+  result(id, property::lag) = std::move(lag);
+}
+
 void Phases::take_window(const std::string& id, const WindowFit& fit, double full, const char* why_no_gain) {
   result(id, property::window) = fit.window;
-  result(id, property::lag) = fit.lag;
+  take_lag(id, fit.lag);
   result(id, property::idle) = fit.idle;
   Estimate gain = fit.gain;
   if (full > 0 && gain.value) {
@@ -137,13 +148,12 @@ void Phases::kernels() {
     read.push_back(&drains.back());
   }
 
-  const auto no_load = bench_.loads.cannot(LoadKind::burn);
-  if (no_load) {
-    const auto series = watch(bench_, read, period_of(counters), std::chrono::seconds(12));
-    for (std::size_t i = 0; i < counters.size(); ++i)
-      result(counters[i]->id, property::refresh) = refresh_period(series[i]);
+  if (const auto no_load = bench_.loads.cannot(LoadKind::burn)) {
+    // Without a load of ours a gauge has the rhythm of what others do; the rings' stamps are the driver's own.
     for (std::size_t i = 0; i < rings.size(); ++i) take_ring(rings[i], readers[i], {});
-    give_up(counters, {property::window, property::lag, property::gain}, "no load to hold it against: " + *no_load);
+    give_up(counters, {property::refresh}, no_load_text(LoadKind::burn, *no_load));
+    give_up(wanted({"utilization", "power"}), {property::window, property::lag, property::gain},
+            no_load_text(LoadKind::burn, *no_load));
     return;
   }
   const auto observed = observe(
@@ -173,7 +183,9 @@ void Phases::take_ring(const RingCounter& ring, const RingReader& reader, std::s
   for (const TimedValue& sample : reader.samples()) stamps.push_back(to_seconds(sample.before));
   result(ring.id, property::refresh) = tick_period(stamps, 1e-6);
   if (bursts.empty()) return;
-  const WindowFit fit = fit_window(points_at_readings(reader.samples()), bursts);
+  Series since = reader.samples();  // what was before the load is not known
+  std::erase_if(since, [&](const TimedValue& sample) { return sample.before < bursts.front().begin; });
+  const WindowFit fit = fit_window(points_at_readings(since), bursts);
   take_window(ring.id, fit, ring.type == nvml::samples_gpu_utilization ? 1 : 0, no_true_power);
 }
 
@@ -190,7 +202,7 @@ void Phases::energy() {
     const auto series = watch(bench_, read, period, std::chrono::seconds(6));
     result("energy", property::refresh) = refresh_period(series[0]);
     result("energy", property::gain) = energy_gain(series[0], series[1]);
-    give_up(energy, {property::lag}, "no load to hold it against: " + *no_load);
+    give_up(energy, {property::lag}, no_load_text(LoadKind::burn, *no_load));
     return;
   }
   const auto observed = observe(
@@ -199,8 +211,8 @@ void Phases::energy() {
       read, period, milliseconds(500));
   const Estimate refresh = result("energy", property::refresh) = refresh_period(observed.series[0]);
   result("energy", property::gain) = energy_gain(observed.series[0], observed.series[1]);
-  result("energy", property::lag) =
-      fit_window(points_of_rates(observed.series[0], refresh.value.has_value()), observed.run.bursts).lag;
+  take_lag("energy",
+           fit_window(points_of_rates(observed.series[0], refresh.value.has_value()), observed.run.bursts).lag);
 }
 
 void Phases::memory() {
@@ -211,10 +223,14 @@ void Phases::memory() {
   Series all;
   std::vector<Nanoseconds> steps;
   for (const std::int64_t size : {64 * MiB, 256 * MiB, 1024 * MiB, 2048 * MiB}) {
-    const auto observed = observe(
-        bench_,
-        {.kind = LoadKind::allocation, .bytes = size, .busy = milliseconds(60), .idle = milliseconds(60), .cycles = 5},
-        memory, period_of(memory), milliseconds(50));
+    const auto observed = observe(bench_,
+                                  {.kind = LoadKind::allocation,
+                                   .bytes = size,
+                                   .busy = milliseconds(60),
+                                   .idle = milliseconds(60),
+                                   .cycles = 5,
+                                   .uneven = true},
+                                  memory, period_of(memory), milliseconds(50));
     std::vector<double> during, without;
     for (const TimedValue& reading : observed.series[0]) {
       if (!reading.value) continue;
@@ -230,7 +246,11 @@ void Phases::memory() {
   }
   result("memory", property::gain) = gain(measured);
   result("memory", property::lag) = step_lag(all, steps);
-  result("memory", property::refresh) = refresh_period(all);
+  const Estimate lag = result("memory", property::lag);
+  result("memory", property::refresh) =
+      lag.value && *lag.value < 2 * to_seconds(period_of(memory))
+          ? Estimate::absent("it follows an allocation at the next reading: it is renewed that often or more often")
+          : refresh_period(all);
 }
 
 }  // namespace batchscope::calibration

@@ -40,6 +40,7 @@ class Phases {
   Estimate& result(const std::string& id, const char* property) { return results_.at(id).properties[property]; }
   // Makes these absent, with one reason.
   void give_up(const Counters& counters, Properties properties, const std::string& why);
+  static std::string no_load_text(LoadKind kind, const std::string& reason);
   // Whether the load can run; where not, the properties are given up.
   bool can_run(LoadKind kind, const Counters& counters, Properties properties);
   // Long enough to read them all once.
@@ -47,6 +48,7 @@ class Phases {
 
   // Window, lag and level without load; `full`: what it should show while the load runs, 0 where nobody knows.
   void take_window(const std::string& id, const WindowFit& fit, double full, const char* why_no_gain = "");
+  void take_lag(const std::string& id, Estimate lag);
   void take_ring(const RingCounter& ring, const RingReader& reader, std::span<const Burst> bursts);
 
   // Cumulative counters of a link under one kind of load, by whose payload they should go up.

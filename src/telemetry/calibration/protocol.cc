@@ -5,7 +5,9 @@
 
 #include <array>
 #include <ctime>
+#include <utility>
 
+#include "base/error.h"
 #include "telemetry/calibration/phases.h"
 
 namespace batchscope::calibration {
@@ -43,13 +45,21 @@ Calibration calibrate(const Bench& bench, const std::set<std::string>& ids) {
                           .uuid = bench.gpu.uuid,
                           .date = date_of(bench.wall())};
   Phases phases(bench, ids);
-  phases.kernels();
-  phases.energy();
-  phases.memory();
-  phases.pcie_bytes();
-  phases.pcie_windows();
-  phases.nvlink_bytes();
-  phases.gpm();
+  // A load that fails spoils its own phase only.
+  const std::pair<const char*, void (Phases::*)()> all[] = {{"kernels", &Phases::kernels},
+                                                            {"energy", &Phases::energy},
+                                                            {"memory", &Phases::memory},
+                                                            {"PCIe", &Phases::pcie_bytes},
+                                                            {"PCIe windows", &Phases::pcie_windows},
+                                                            {"NVLink", &Phases::nvlink_bytes},
+                                                            {"GPM", &Phases::gpm}};
+  for (const auto& [name, phase] : all) {
+    try {
+      (phases.*phase)();
+    } catch (const Failure& failure) {
+      calibration.remarks.push_back(fmt::format("{} could not be measured to the end: {}", name, failure.what()));
+    }
+  }
   calibration.counters = phases.take();
   return calibration;
 }

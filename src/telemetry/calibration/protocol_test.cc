@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
+#include <random>
 
 #include "base/error.h"
 #include "store/test_folder.h"
@@ -13,8 +15,22 @@
 namespace batchscope::calibration {
 namespace {
 
-using testing::AllOf;
 using testing::HasSubstr;
+
+// The fake's time on a host that has other things to do: sleeps end late, now and then very late.
+class BusyHostClock : public nvml::fake::SimulatedClock {
+ public:
+  using SimulatedClock::SimulatedClock;
+  void sleep_until(Nanoseconds deadline) override {
+    const double late = 60e-6 * late_(random_) + (seldom_(random_) ? 8e-3 : 0);
+    SimulatedClock::sleep_until(deadline + from_seconds(late));
+  }
+
+ private:
+  std::mt19937 random_{1};
+  std::exponential_distribution<double> late_{1};
+  std::bernoulli_distribution seldom_{0.002};
+};
 
 class Protocol : public testing::Test {
  protected:
@@ -51,7 +67,7 @@ class Protocol : public testing::Test {
   }
 
   nvml::fake::Control control_{BATCHSCOPE_FAKE_NVML};
-  nvml::fake::SimulatedClock clock_{control_, std::chrono::seconds(1000)};
+  BusyHostClock clock_{control_, std::chrono::seconds(1000)};
   FakeLoads loads_{control_, clock_, 0};
   std::unique_ptr<nvml::Library> nvml_;
   std::vector<nvml::Gpu> gpus_;
@@ -120,6 +136,56 @@ TEST_F(Protocol, FindsOtherNumbersToo) {
   expect(found, "pcie_rx_window", property::window, 0.035, 0.003);
   expect(found, "nvlink_raw_rx", property::gain, 1.5, 0.001);
   expect(found, "gpm", property::refresh, 0.13, 0.005);
+}
+
+TEST_F(Protocol, SaysWhyWhatItCannotFindIsAbsent) {
+  loads_.refused = {LoadKind::copy_to_peer, LoadKind::copy_from_peer, LoadKind::all_reduce};
+  loads_.failing = {LoadKind::allocation};
+  const Calibration found = calibrated(R"({"gpus": 1, "every_gpu": {"gpm": false}, "faults": [
+    {"kind": "answer", "calls": ["nvmlDeviceGetTotalEnergyConsumption"], "result": "no_permission"},
+    {"kind": "answer", "calls": ["197"], "result": "not_supported"}]})");
+  EXPECT_THAT(of(found, "energy", property::refresh).how, HasSubstr("permission refused"));
+  EXPECT_THAT(of(found, "pcie_tx", property::read_cost).how, HasSubstr("not supported by this GPU or driver"));
+  EXPECT_THAT(of(found, "nvlink_tx", property::gain).how,
+              HasSubstr("no copy to peer to hold it against: the test has none"));
+  EXPECT_THAT(of(found, "nvlink_rx", property::all_reduce).how, HasSubstr("no all-reduce to hold it against"));
+  EXPECT_THAT(of(found, "gpm", property::refresh).how, HasSubstr("not supported"));
+  EXPECT_EQ(of(found, "gpm", property::refresh).value, std::nullopt);
+  EXPECT_THAT(found.remarks, testing::ElementsAre("memory could not be measured to the end: allocation failed"));
+  expect(found, "pcie_rx", property::modulus, 0x1p32, 1e-9);  // the others are found all the same
+}
+
+TEST_F(Protocol, WithoutLoadsFindsWhatNeedsNone) {
+  for (int kind = 0; kind <= static_cast<int>(LoadKind::allocation); ++kind)
+    loads_.refused.insert(static_cast<LoadKind>(kind));
+  const Calibration found =
+      calibrated(R"({"gpus": 1, "every_gpu": {"idle": {"power_w": 100}, "energy": {"refresh_ms": 70}}})");
+  expect(found, "energy", property::refresh, 0.07, 0.002);
+  expect(found, "power_samples", property::refresh, 0.02, 0.0002);
+  expect(found, "nvlink_tx", property::read_cost, 775e-6, 1e-6);
+  for (const char* id : {"utilization", "power", "memory", "pcie_rx", "pcie_rx_window", "nvlink_tx", "gpm"}) {
+    EXPECT_EQ(of(found, id, property::refresh).value, std::nullopt) << id;
+    EXPECT_THAT(of(found, id, property::refresh).how, HasSubstr("the test has none")) << id;
+  }
+}
+
+TEST_F(Protocol, OnlyWhatIsAskedForIsCalibrated) {
+  const Calibration found = calibrated(R"({"gpus": 1})", {"memory", "power_samples"});
+  EXPECT_THAT(found.counters, testing::UnorderedElementsAre(testing::Key("memory"), testing::Key("power_samples")));
+  expect(found, "memory", property::gain, 1, 1e-6);
+  EXPECT_THAT(of(found, "memory", property::refresh).how, HasSubstr("at the next reading"));
+}
+
+TEST_F(Protocol, OthersOnTheGpuAreSeen) {
+  const auto others = [&](const std::string& load) {
+    control_.set_scenario(R"({"gpus": 1, "every_gpu": {"load": [)" + load + "]}}");
+    clock_.sleep_until(clock_.now() + std::chrono::seconds(1));
+    const nvml::Library nvml(BATCHSCOPE_FAKE_NVML);
+    return others_on(nvml, nvml.gpus().at(0));
+  };
+  EXPECT_THAT(others("{}"), testing::ElementsAre());
+  EXPECT_THAT(others(R"({"gpu_utilization": 0.5, "processes": [{"pid": 7, "bytes": 1000}]})"),
+              testing::ElementsAre("1 other process had memory on this GPU", HasSubstr("50 % busy")));
 }
 
 }  // namespace

@@ -129,4 +129,15 @@ Estimate refresh_period(const Series& series) {
   return estimate;
 }
 
+std::vector<double> renewals_of(const Series& pairs) {
+  std::vector<double> instants;
+  std::optional<double> last;
+  for (const TimedValue& pair : pairs) {
+    if (!pair.value) continue;
+    if (*pair.value != 0 && pair.value != last) instants.push_back(to_seconds(pair.before));
+    last = pair.value;
+  }
+  return instants;
+}
+
 }  // namespace batchscope::calibration

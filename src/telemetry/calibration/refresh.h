@@ -23,4 +23,9 @@ Estimate tick_period(std::span<const double> ticks, double resolution);
 // Absent for a counter that changes at nearly every reading (`how` says how fast those came), or hardly ever.
 Estimate refresh_period(const Series& series);
 
+// For what is a difference between two samples of the driver's (GPM), of which `pairs` are much closer together than
+// the driver renews them: seconds at which one was renewed. Only a pair on both sides of a renewal has something new to
+// say; the others say nothing, 0, or what was said before.
+std::vector<double> renewals_of(const Series& pairs);
+
 }  // namespace batchscope::calibration

@@ -69,17 +69,21 @@ struct Best {
   Line line;
 };
 
-// The best of a grid around a place, then of finer ones around the best.
+// The best of a coarse grid, by some of the points; then of finer and finer ones around the best, by all.
 Best search(std::span<const Point> points, const BusyTime& busy, const WindowLimits& limits) {
   constexpr int coarse = 80, fine = 4;
+  constexpr std::size_t enough_points = 400;
   const double shortest = limits.longest_window / (4 * coarse);
   Best best;
-  const auto look = [&](double window, double lag) {
-    const Line line = fit_line(points, busy, window, lag);
+  const auto look = [&](std::span<const Point> at, double window, double lag) {
+    const Line line = fit_line(at, busy, window, lag);
     if (line.squares < best.line.squares) best = {.window = window, .lag = lag, .line = line};
   };
+  std::vector<Point> some;
+  for (std::size_t i = 0; i < points.size(); i += points.size() / enough_points + 1) some.push_back(points[i]);
   for (int i = 1; i <= coarse; ++i)
-    for (int j = -2; j <= coarse; ++j) look(i * limits.longest_window / coarse, j * limits.longest_lag / coarse);
+    for (int j = -2; j <= coarse; ++j) look(some, i * limits.longest_window / coarse, j * limits.longest_lag / coarse);
+  best.line = fit_line(points, busy, best.window, best.lag);
   double window_step = limits.longest_window / coarse, lag_step = limits.longest_lag / coarse;
   for (int round = 0; round < 10; ++round) {
     const Best centre = best;
@@ -87,7 +91,7 @@ Best search(std::span<const Point> points, const BusyTime& busy, const WindowLim
     lag_step /= 2;
     for (int i = -fine; i <= fine; ++i)
       for (int j = -fine; j <= fine; ++j)
-        look(std::max(shortest, centre.window + i * window_step), centre.lag + j * lag_step);
+        look(points, std::max(shortest, centre.window + i * window_step), centre.lag + j * lag_step);
   }
   return best;
 }

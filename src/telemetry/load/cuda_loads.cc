@@ -219,8 +219,14 @@ class CudaLoads : public LoadRunner {
       case LoadKind::burn:
         here_->enter();
         here_->memory().at_least(4LL * burn_threads * burn_blocks());
+        launch(burn_, burn_blocks(), burn_threads, Nanoseconds(0));  // loads it
+        here_->wait();
         break;
       case LoadKind::spin:
+        here_->enter();
+        launch(spin_, 1, 32, Nanoseconds(0));
+        here_->wait();
+        break;
       case LoadKind::allocation:
         break;
     }
