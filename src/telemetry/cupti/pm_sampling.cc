@@ -9,10 +9,9 @@ namespace batchscope::cupti {
 namespace {
 
 constexpr std::size_t hardware_buffer_bytes = 256 << 20;
-constexpr std::uint32_t most_samples = 4096;  // decoded at a time
 
 // What the hardware has to be told to sample the metrics; nothing where the chip cannot, or not all at once.
-std::vector<std::uint8_t> configuration_of(const Library& library, Host host, std::vector<const char*> names) {
+std::vector<std::uint8_t> configuration_of(const Library& library, Host host, std::vector<const char*>& names) {
   ConfigAddMetrics add;
   add.host = host;
   add.names = names.data();
@@ -38,7 +37,7 @@ std::vector<std::uint8_t> configuration_of(const Library& library, Host host, st
 }  // namespace
 
 PmSampling::PmSampling(std::shared_ptr<const Library> library, std::size_t device, std::span<const PmMetric> metrics,
-                       Nanoseconds interval)
+                       Nanoseconds interval, std::uint32_t most_samples)
     : library_(std::move(library)) {
   ChipName chip;
   chip.device = device;
@@ -52,7 +51,7 @@ PmSampling::PmSampling(std::shared_ptr<const Library> library, std::size_t devic
   library_->call(&Functions::cuptiPmSamplingGetCounterAvailability, availability, "counters of the GPU");
 
   chip_ = chip.name;
-  const std::vector<std::uint8_t> config = configure(metrics);
+  configure(metrics);
 
   Enable enable;
   enable.device = device;
@@ -60,8 +59,8 @@ PmSampling::PmSampling(std::shared_ptr<const Library> library, std::size_t devic
   sampling_ = enable.sampling;
   SetConfig set;
   set.sampling = sampling_;
-  set.config = config.data();
-  set.config_bytes = config.size();
+  set.config = config_.data();
+  set.config_bytes = config_.size();
   set.hardware_buffer_bytes = hardware_buffer_bytes;
   set.interval = static_cast<std::uint64_t>(interval.count());
   library_->call(&Functions::cuptiPmSamplingSetConfig, set, "configuration of PM sampling");
@@ -106,8 +105,7 @@ void PmSampling::end(Host host) const {
 }
 
 // One metric after the other is tried beside those that were taken: a chip may lack one, or have no room for it.
-std::vector<std::uint8_t> PmSampling::configure(std::span<const PmMetric> metrics) {
-  std::vector<std::uint8_t> config;
+void PmSampling::configure(std::span<const PmMetric> metrics) {
   for (std::size_t i = 0; i < metrics.size(); ++i)
     for (const char* candidate : metrics[i].candidates) {
       std::vector<const char*> names = names_;
@@ -119,13 +117,12 @@ std::vector<std::uint8_t> PmSampling::configure(std::span<const PmMetric> metric
         continue;
       }
       end(std::exchange(host_, host));
-      config = std::move(with);
+      config_ = std::move(with);
       names_ = std::move(names);
       sampled_.push_back(i);
       break;
     }
   if (names_.empty()) throw Failure("CUPTI cannot sample any of the metrics that we know on {}", chip_);
-  return config;
 }
 
 void PmSampling::clear_counter_data() {

@@ -22,9 +22,10 @@ struct PmMetric {
 
 class PmSampling {
  public:
-  // `device` is CUDA's ordinal. Throws Failure with the reason when it cannot be: privilege, another profiler, …
+  // `device` is CUDA's ordinal, `most_samples` how many are decoded at a time (the buffer for them is cleared each time,
+  // at 5 us a sample). Throws Failure with the reason when it cannot be: privilege, another profiler, …
   PmSampling(std::shared_ptr<const Library> library, std::size_t device, std::span<const PmMetric> metrics,
-             Nanoseconds interval);
+             Nanoseconds interval, std::uint32_t most_samples);
   ~PmSampling();
   PmSampling(const PmSampling&) = delete;
   PmSampling& operator=(const PmSampling&) = delete;
@@ -43,12 +44,13 @@ class PmSampling {
  private:
   Host make_host() const;
   void end(Host host) const;
-  std::vector<std::uint8_t> configure(std::span<const PmMetric> metrics);
+  void configure(std::span<const PmMetric> metrics);
   void clear_counter_data();
 
   std::shared_ptr<const Library> library_;
+  // CUPTI copies none of what it is given: all of it lives as long as the session.
   const char* chip_ = nullptr;
-  std::vector<std::uint8_t> availability_;
+  std::vector<std::uint8_t> availability_, config_;
   Host host_ = nullptr;
   Sampling sampling_ = nullptr;
   std::vector<std::size_t> sampled_;

@@ -1,7 +1,10 @@
 // PM sampling as a source (sources/pm_sampling.h).
 #include "telemetry/sources/pm_sampling.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 #include "telemetry/cuda/library.h"
@@ -56,11 +59,16 @@ std::vector<cupti::PmMetric> metrics() {
   return out;
 }
 
+// Those of a period and some more.
+std::uint32_t samples_at_a_time(Nanoseconds interval) {
+  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(decode_period * 5 / 4 / interval, 16, 4096));
+}
+
 class PmSamplingSource : public NvmlSource {
  public:
   PmSamplingSource(const NvmlGpu& gpu, std::shared_ptr<const cupti::Library> library, std::size_t device,
                    Nanoseconds interval)
-      : NvmlSource(gpu, "pm"), sampling_(std::move(library), device, metrics(), interval) {
+      : NvmlSource(gpu, "pm"), sampling_(std::move(library), device, metrics(), interval, samples_at_a_time(interval)) {
     std::vector<Counter> counters;
     for (const std::size_t i : sampling_.sampled()) {
       const Quantity& quantity = quantities()[i];
@@ -82,8 +90,10 @@ class PmSamplingSource : public NvmlSource {
       waiting_.clear();
       const bool overflowed = sampling_.decode([&](const auto& sample) { keep(sample); });
       if (overflowed) ++overflows_;
-    } catch (const Failure&) {
-      rows.row();
+    } catch (const Failure& failure) {
+      if (!std::exchange(has_failed_, true)) spdlog::warn("{}: {}", name(), failure.what());
+      const std::span<Reading> out = rows.row();
+      std::fill(out.begin(), out.end(), Reading::none("CUPTI gives no samples any more"));
       rows.add(now, rows.clock().now());
       return;
     }
@@ -121,6 +131,7 @@ class PmSamplingSource : public NvmlSource {
   std::vector<Kept> waiting_;
   Nanoseconds last_{0};
   std::int64_t overflows_ = 0;
+  bool has_failed_ = false;
 };
 
 }  // namespace
