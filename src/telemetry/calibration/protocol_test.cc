@@ -154,8 +154,10 @@ TEST_F(Protocol, SaysWhyWhatItCannotFindIsAbsent) {
   loads_.failing = {LoadKind::allocation};
   const Calibration found = calibrated(R"({"gpus": 1, "every_gpu": {"gpm": false}, "faults": [
     {"kind": "answer", "calls": ["nvmlDeviceGetTotalEnergyConsumption"], "result": "no_permission"},
+    {"kind": "answer", "calls": ["nvmlDeviceGetSamples"], "result": "not_supported"},
     {"kind": "answer", "calls": ["197"], "result": "not_supported"}]})");
   EXPECT_THAT(of(found, "energy", property::refresh).how, HasSubstr("permission refused"));
+  EXPECT_THAT(of(found, "power_samples", property::refresh).how, HasSubstr("not supported"));
   EXPECT_THAT(of(found, "pcie_tx", property::read_cost).how, HasSubstr("not supported by this GPU or driver"));
   EXPECT_THAT(of(found, "nvlink_tx", property::gain).how,
               HasSubstr("no copy to peer to hold it against: the test has none"));
