@@ -223,10 +223,12 @@ void CounterSummary::add(double value, Nanoseconds when) {
   max = std::max(max, value);
   last = value;
   end = when;
+  absent_now = nullptr;
 }
 
 void CounterSummary::note_gap(const char* reason, std::int64_t readings, Nanoseconds time) {
   absent += readings;
+  if (readings > 0) absent_now = reason;
   auto same = std::find_if(gaps.begin(), gaps.end(), [&](const Gap& gap) {
     return gap.reason == reason && (gap.readings > 0) == (readings > 0);
   });

@@ -19,6 +19,7 @@ struct CounterSummary {
   std::int64_t absent = 0;                                // readings without
   double sum = 0, min = 0, max = 0, first = 0, last = 0;  // of the values; they mean nothing when count is 0
   Nanoseconds begin{0}, end{0};                           // of the first and last value
+  const char* absent_now = nullptr;                       // why the last reading had no value; null: it had one
   struct Gap {
     std::string reason{};
     std::int64_t readings = 0;  // absent ones; 0: an increase between two readings is unknown

@@ -63,6 +63,7 @@ struct FoundCalibration {
   std::string warning{};  // why there is none that holds: a line for people
 };
 // That of this board under this driver. Another driver's does not count: counters change with drivers.
-FoundCalibration calibration_of(std::string_view board, std::string_view driver, const std::filesystem::path& folder);
+FoundCalibration calibration_of(std::string_view board, std::string_view driver,
+                                const std::filesystem::path& folder = calibration_folder());
 
 }  // namespace batchscope::calibration

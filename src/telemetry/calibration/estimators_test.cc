@@ -114,9 +114,9 @@ TEST(TickPeriod, OfTheDriversOwnTimeStamps) {
 }
 
 TEST(Renewals, OfPairsThatSayNothingNewBetween) {
-  // Between renewals every 100 ms a pair has no value, 0, or the last one again.
+  // Between renewals every 100 ms a pair has no value, 0, the last one again (-1), or always the same.
   for (const std::optional<double> stale :
-       {std::optional<double>(), std::optional<double>(0.0), std::optional<double>(-1)}) {
+       {std::optional<double>(), std::optional<double>(0.0), std::optional<double>(-1), std::optional<double>(12345)}) {
     std::mt19937 random(2);
     std::uniform_real_distribution<double> share(5, 30);
     Series pairs;
@@ -130,6 +130,20 @@ TEST(Renewals, OfPairsThatSayNothingNewBetween) {
     const auto instants = renewals_of(pairs);
     expect_near(tick_period(instants, 0.0025), 0.1, 0.001);
   }
+}
+
+TEST(SoundGap, IsWhereWildValuesEnd) {
+  std::mt19937 random(2);
+  std::uniform_real_distribution<double> wild(0, 30), noise(0.98, 1.02);
+  std::vector<GapValue> pairs;
+  for (int gap = 5; gap <= 300; gap += 5)
+    for (int i = 0; i < 20; ++i) pairs.push_back({gap * 1e-3, gap < 100 ? wild(random) : noise(random)});
+  expect_near(shortest_sound_gap(pairs), 0.1, 0.005);
+  for (GapValue& pair : pairs) pair.value = 1;
+  EXPECT_THAT(shortest_sound_gap(pairs).how, HasSubstr("right already"));
+  for (GapValue& pair : pairs) pair.value = wild(random);
+  EXPECT_THAT(shortest_sound_gap(pairs).how, HasSubstr("do not agree"));
+  EXPECT_THAT(shortest_sound_gap({}).how, HasSubstr("too few"));
 }
 
 // A load that is on for `on` and off for `off` seconds, and what a mean over `window` that is `lag` late shows of it.

@@ -1,5 +1,8 @@
 // The protocol's phase of GPM's samples (telemetry/calibration/phases.h).
+#include <cmath>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "telemetry/calibration/phases.h"
 #include "telemetry/calibration/refresh.h"
@@ -9,48 +12,89 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr Nanoseconds pair_distance = milliseconds(5), surely_renewed = milliseconds(500);
+constexpr Nanoseconds close_distance = milliseconds(5), surely_renewed = milliseconds(500);
 
-// Two of the driver's sample buffers, the later one always read next.
-class SamplePair {
+// A buffer for the driver's samples.
+class Sample {
  public:
-  explicit SamplePair(const Bench& bench) : bench_(bench) {
-    for (nvml::GpmSample& sample : samples_)
-      if (allocated_ == nvml::success) allocated_ = bench_.nvml->nvmlGpmSampleAlloc(&sample);
+  explicit Sample(const Bench& bench) : bench_(&bench) { taken_ = bench_->nvml->nvmlGpmSampleAlloc(&sample_); }
+  ~Sample() {
+    if (sample_ != nullptr) bench_->nvml->nvmlGpmSampleFree(sample_);
   }
-  ~SamplePair() {
-    for (const nvml::GpmSample sample : samples_)
-      if (sample != nullptr) bench_.nvml->nvmlGpmSampleFree(sample);
-  }
-  SamplePair(const SamplePair&) = delete;
-  SamplePair& operator=(const SamplePair&) = delete;
+  Sample(Sample&& other) noexcept
+      : bench_(other.bench_), sample_(std::exchange(other.sample_, nullptr)), taken_(other.taken_) {}
+  Sample& operator=(Sample&&) = delete;
 
-  // Takes a sample; `share` is how busy the multiprocessors were since the one before, as GPM has it.
-  nvml::Return next(double& share) {
-    if (allocated_ != nvml::success) return allocated_;
-    std::swap(samples_[0], samples_[1]);
-    if (const auto result = bench_.nvml->nvmlGpmSampleGet(bench_.gpu.device, samples_[1]); result != nvml::success)
-      return result;
-    if (!has_previous_) {
-      has_previous_ = true;
-      return nvml::no_data;
-    }
+  nvml::Return take() {
+    if (sample_ != nullptr) taken_ = bench_->nvml->nvmlGpmSampleGet(bench_->gpu.device, sample_);
+    return taken_;
+  }
+  nvml::GpmSample get() const { return sample_; }
+
+ private:
+  const Bench* bench_;
+  nvml::GpmSample sample_ = nullptr;
+  nvml::Return taken_;
+};
+
+// How busy the multiprocessors were between two samples, as GPM has it.
+class SmShare {
+ public:
+  explicit SmShare(const Bench& bench) : bench_(bench) {}
+  nvml::Return between(const Sample& first, const Sample& second, double& share) {
     request_->count = 1;
-    request_->first = samples_[0];
-    request_->second = samples_[1];
+    request_->first = first.get();
+    request_->second = second.get();
     request_->metrics[0] = {.id = nvml::gpm_sm_util};
     if (const auto result = bench_.nvml->nvmlGpmMetricsGet(request_.get()); result != nvml::success) return result;
     share = request_->metrics[0].value / 100;
-    return request_->metrics[0].result;
+    return std::isfinite(share) ? request_->metrics[0].result : nvml::no_data;
   }
 
  private:
   const Bench& bench_;
-  nvml::Return allocated_ = nvml::success;
-  nvml::GpmSample samples_[2] = {};
-  bool has_previous_ = false;
   std::unique_ptr<nvml::GpmMetrics> request_ = std::make_unique<nvml::GpmMetrics>();
 };
+
+// Each reading is of the sample that it takes and the one before.
+class SamplePair {
+ public:
+  explicit SamplePair(const Bench& bench) : earlier_(bench), later_(bench), share_(bench) { earlier_.take(); }
+  nvml::Return next(double& share) {
+    Sample& taken = is_odd_ ? earlier_ : later_;
+    const Sample& before = is_odd_ ? later_ : earlier_;
+    is_odd_ = !is_odd_;
+    if (const auto result = taken.take(); result != nvml::success) return result;
+    return share_.between(before, taken, share);
+  }
+
+ private:
+  Sample earlier_, later_;
+  bool is_odd_ = false;
+  SmShare share_;
+};
+
+// Under a steady load: what all pairs of `count` samples say, whose gaps are whole multiples of the distance.
+std::vector<GapValue> pairs_by_gap(const Bench& bench, int count) {
+  std::vector<Sample> samples;
+  Nanoseconds next = bench.clock.now();
+  for (int i = 0; i < count; ++i) {
+    samples.emplace_back(bench);
+    bench.clock.sleep_until(next);
+    samples.back().take();
+    next += close_distance;
+  }
+  SmShare share(bench);
+  std::vector<GapValue> values;
+  for (int gap = 1; gap < count * 3 / 4; ++gap)
+    for (int first = 0; first + gap < count; first += 3) {
+      double value = 0;
+      const auto at = [&](int i) -> const Sample& { return samples[static_cast<std::size_t>(i)]; };
+      if (share.between(at(first), at(first + gap), value) == nvml::success)
+        values.push_back({.gap = gap * to_seconds(close_distance), .value = value});
+    }
+  return values;
+}
 
 }  // namespace
 
@@ -58,50 +102,49 @@ void Phases::gpm() {
   if (!ids_.contains(gpm_id)) return;
   bench_.say("GPM");
   CalibratedCounter& result = results_[gpm_id] = {"gpu_sm_active_ratio", "nvmlGpmMetricsGet", "ratio"};
-  const auto absent = [&](const std::string& why) {
-    for (const char* property : {property::refresh, property::read_cost, property::cpu_cost, property::gain})
-      result.properties[property] = Estimate::absent(why);
+  const auto absent = [&](Properties properties, const std::string& why) {
+    for (const char* property : properties) result.properties[property] = Estimate::absent(why);
   };
   SamplePair pair(bench_);
   const NvmlCounter counter{gpm_id, result.name, result.call, result.unit,
                             [&](double& share) { return pair.next(share); }};
-  double ignored = 0;
-  counter.read(ignored);  // the first has none before it
   bench_.clock.sleep_until(bench_.clock.now() + surely_renewed);
-  if (const auto answer = counter.read(ignored); answer != nvml::success) return absent(nvml::reason_of(answer));
-  const Tried tried = try_reading(bench_, counter);
-  result.properties[property::read_cost] = tried.cost.p50;
-  result.properties[property::read_cost_p99] = tried.cost.p99;
-  result.properties[property::cpu_cost] = tried.cost.cpu;
-  if (const auto no_load = bench_.loads.cannot(LoadKind::burn)) {
-    for (const char* property : {property::refresh, property::gain})
-      result.properties[property] = Estimate::absent(no_load_text(LoadKind::burn, *no_load));
-    return;
-  }
+  double ignored = 0;
+  if (const auto answer = counter.read(ignored); answer != nvml::success)
+    return absent({property::refresh, property::read_cost, property::read_cost_p99, property::cpu_cost, property::gain},
+                  nvml::reason_of(answer));
+  const ReadCost cost = try_reading(bench_, counter).cost;
+  result.properties[property::read_cost] = cost.p50;
+  result.properties[property::read_cost_p99] = cost.p99;
+  result.properties[property::cpu_cost] = cost.cpu;
+  if (const auto no_load = bench_.loads.cannot(LoadKind::burn))
+    return absent({property::refresh, property::gain}, no_load_text(LoadKind::burn, *no_load));
+
   const NvmlCounter* const only[] = {&counter};
-  const auto close =
-      observe(bench_, {.kind = LoadKind::burn, .busy = std::chrono::seconds(4)}, only, pair_distance, {});
-  std::size_t present = 0;
-  for (const TimedValue& reading : close.series[0]) present += reading.value ? 1 : 0;
-  const auto instants = renewals_of(close.series[0]);
+  const auto close = observe(
+      bench_,
+      {.kind = LoadKind::burn, .busy = milliseconds(30), .idle = milliseconds(20), .cycles = 80, .uneven = true}, only,
+      close_distance, {});
   Estimate& refresh = result.properties[property::refresh];
-  if (present > 0 && static_cast<double>(instants.size()) > 0.8 * static_cast<double>(present))
-    refresh = Estimate::absent("samples 5 ms apart all had something new");
-  else
-    refresh = tick_period(instants, to_seconds(pair_distance) / 2);
+  refresh = tick_period(renewals_of(close.series[0]), to_seconds(close_distance) / 2);
+  if (!refresh.value) {  // samples that are always new; but are they right?
+    constexpr int samples = 80;
+    bench_.loads.prepare({.kind = LoadKind::burn, .busy = (samples + 20) * close_distance});
+    bench_.loads.start();
+    bench_.clock.sleep_until(bench_.clock.now() + 10 * close_distance);
+    const auto pairs = pairs_by_gap(bench_, samples);
+    bench_.loads.finish();
+    refresh = shortest_sound_gap(pairs);
+  }
 
   // Pairs that are far enough apart, while all multiprocessors are at work.
   const Nanoseconds apart = refresh.value ? from_seconds(2.5 * *refresh.value) : surely_renewed;
   const auto far = observe(bench_, {.kind = LoadKind::burn, .busy = std::chrono::seconds(4)}, only, apart, {});
   std::vector<double> shares;
   for (const TimedValue& reading : far.series[0])
-    if (reading.value && reading.before > far.run.bursts[0].begin + apart + apart &&
-        reading.after < far.run.bursts[0].end)
+    if (reading.value && reading.before > far.run.bursts[0].begin + 2 * apart && reading.after < far.run.bursts[0].end)
       shares.push_back(*reading.value);
-  if (shares.size() < 4) {
-    result.properties[property::gain] = Estimate::absent("too few values under load");
-    return;
-  }
+  if (shares.size() < 4) return absent({property::gain}, "too few values under load");
   result.properties[property::gain] = {.value = median(shares),
                                        .uncertainty = (quantile(shares, 0.84) - quantile(shares, 0.16)) / 2,
                                        .n = static_cast<std::int64_t>(shares.size()),

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 
 #include "telemetry/calibration/gain.h"
 #include "telemetry/calibration/refresh.h"
@@ -21,6 +22,12 @@ void take_cost(CalibratedCounter& counter, const ReadCost& cost) {
   counter.properties[property::read_cost] = cost.p50;
   counter.properties[property::read_cost_p99] = cost.p99;
   counter.properties[property::cpu_cost] = cost.cpu;
+}
+
+// About `cycles` quarters of a second in which the GPU is at work less than half of the time.
+Load coming_and_going(int cycles) {
+  return {
+      .kind = LoadKind::burn, .busy = milliseconds(110), .idle = milliseconds(140), .cycles = cycles, .uneven = true};
 }
 
 // Joules by the energy counter for each joule that the power gauge's readings add up to, between two changes of the
@@ -118,60 +125,66 @@ void Phases::take_window(const std::string& id, const WindowFit& fit, double ful
 
 constexpr const char* no_true_power = "nothing here knows the power that the load really draws";
 
-void Phases::kernels() {
-  const Counters counters = wanted({"utilization", "power", "sm_clock", "memory_clock"});
-  std::vector<RingCounter> rings = ring_counters();
-  std::erase_if(rings, [&](const RingCounter& ring) { return !ids_.contains(ring.id); });
-  if (counters.empty() && rings.empty()) return;
-  bench_.say("utilisation, power and clocks, under a kernel that comes and goes");
+// Those of the driver's rings that are wanted and can be read.
+struct Phases::Rings {
+  std::vector<RingCounter> counters;
+  std::deque<RingReader> readers;   // one a counter; they stay where they are
+  std::vector<NvmlCounter> drains;  // likewise: drain it now and then, when they are read with other counters
+};
 
-  // A ring is drained now and then between the others' readings.
-  std::vector<RingReader> readers;
-  std::vector<NvmlCounter> drains;
-  readers.reserve(rings.size());
-  drains.reserve(rings.size());
-  Counters read = counters;
-  for (const RingCounter& ring : rings) {
+Phases::Rings Phases::open_rings() {
+  Rings rings;
+  for (const RingCounter& ring : ring_counters()) {
+    if (!ids_.contains(ring.id)) continue;
     CalibratedCounter& result = results_[ring.id] = {ring.name, ring.call, ring.unit};
-    RingReader& reader = readers.emplace_back(bench_, ring);
+    RingReader& reader = rings.readers.emplace_back(bench_, ring);
     const Tried tried =
-        try_reading(bench_, {ring.id, ring.name, ring.call, ring.unit, [&reader](double&) { return reader.drain(); }});
+        try_reading(bench_, {ring.id, ring.name, ring.call, ring.unit, [&](double&) { return reader.drain(); }});
     take_cost(result, tried.cost);
     if (tried.refusal != nullptr) {
-      for (const char* property : {property::refresh, property::window, property::lag})
+      for (const char* property : {property::refresh, property::window, property::lag, property::gain})
         result.properties[property] = Estimate::absent(tried.refusal);
+      rings.readers.pop_back();
       continue;
     }
-    drains.push_back({ring.id, ring.name, ring.call, ring.unit, [&reader, tick = 0](double&) mutable {
-                        return tick++ % ticks_a_drain == 0 ? reader.drain() : nvml::success;
-                      }});
-    read.push_back(&drains.back());
+    rings.counters.push_back(ring);
+    rings.drains.push_back({ring.id, ring.name, ring.call, ring.unit, [&reader, tick = 0](double&) mutable {
+                              return tick++ % ticks_a_drain == 0 ? reader.drain() : nvml::success;
+                            }});
   }
+  return rings;
+}
 
+void Phases::kernels() {
+  const Counters counters = wanted({"utilization", "power", "sm_clock", "memory_clock"});
+  Rings rings = open_rings();
+  if (counters.empty() && rings.counters.empty()) return;
+  bench_.say("utilisation, power and clocks, under a kernel that comes and goes");
+
+  Observation observed;
   if (const auto no_load = bench_.loads.cannot(LoadKind::burn)) {
     // Without a load of ours a gauge has the rhythm of what others do; the rings' stamps are the driver's own.
-    for (std::size_t i = 0; i < rings.size(); ++i) take_ring(rings[i], readers[i], {});
     give_up(counters, {property::refresh}, no_load_text(LoadKind::burn, *no_load));
     give_up(wanted({"utilization", "power"}), {property::window, property::lag, property::gain},
             no_load_text(LoadKind::burn, *no_load));
-    return;
+  } else {
+    Counters read = counters;
+    for (const NvmlCounter& drain : rings.drains) read.push_back(&drain);
+    observed = observe(bench_, coming_and_going(48), read, period_of(counters), milliseconds(1500));
+    for (std::size_t i = 0; i < counters.size(); ++i)
+      take_gauge(counters[i]->id, observed.series[i], observed.run.bursts);
   }
-  const auto observed = observe(
-      bench_,
-      {.kind = LoadKind::burn, .busy = milliseconds(110), .idle = milliseconds(140), .cycles = 48, .uneven = true},
-      read, period_of(counters), milliseconds(1500));
-  for (std::size_t i = 0; i < counters.size(); ++i) {
-    const std::string& id = counters[i]->id;
-    const Estimate period = result(id, property::refresh) = refresh_period(observed.series[i]);
-    const auto points = period.value ? points_at_changes(observed.series[i]) : points_at_readings(observed.series[i]);
-    const WindowFit fit = fit_window(points, observed.run.bursts);
-    if (id == "utilization") take_window(id, fit, 1);
-    if (id == "power") take_window(id, fit, 0, no_true_power);
+  for (std::size_t i = 0; i < rings.counters.size(); ++i) {
+    rings.readers[i].drain();
+    take_ring(rings.counters[i], rings.readers[i], observed.run.bursts);
   }
-  for (std::size_t i = 0; i < rings.size(); ++i) {
-    readers[i].drain();
-    take_ring(rings[i], readers[i], observed.run.bursts);
-  }
+}
+
+void Phases::take_gauge(const std::string& id, const Series& series, std::span<const Burst> bursts) {
+  const Estimate refresh = result(id, property::refresh) = refresh_period(series);
+  if (id != "utilization" && id != "power") return;  // a clock is no mean of the load
+  const WindowFit fit = fit_window(refresh.value ? points_at_changes(series) : points_at_readings(series), bursts);
+  take_window(id, fit, id == "utilization" ? 1 : 0, no_true_power);
 }
 
 void Phases::take_ring(const RingCounter& ring, const RingReader& reader, std::span<const Burst> bursts) {
@@ -205,10 +218,7 @@ void Phases::energy() {
     give_up(energy, {property::lag}, no_load_text(LoadKind::burn, *no_load));
     return;
   }
-  const auto observed = observe(
-      bench_,
-      {.kind = LoadKind::burn, .busy = milliseconds(110), .idle = milliseconds(140), .cycles = 24, .uneven = true},
-      read, period, milliseconds(500));
+  const auto observed = observe(bench_, coming_and_going(24), read, period, milliseconds(500));
   const Estimate refresh = result("energy", property::refresh) = refresh_period(observed.series[0]);
   result("energy", property::gain) = energy_gain(observed.series[0], observed.series[1]);
   take_lag("energy",

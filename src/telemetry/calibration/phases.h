@@ -48,6 +48,9 @@ class Phases {
 
   // Window, lag and level without load; `full`: what it should show while the load runs, 0 where nobody knows.
   void take_window(const std::string& id, const WindowFit& fit, double full, const char* why_no_gain = "");
+  struct Rings;
+  Rings open_rings();
+  void take_gauge(const std::string& id, const Series& series, std::span<const Burst> bursts);
   void take_lag(const std::string& id, Estimate lag);
   void take_ring(const RingCounter& ring, const RingReader& reader, std::span<const Burst> bursts);
 

@@ -34,6 +34,10 @@ class BusyHostClock : public nvml::fake::SimulatedClock {
 
 class Protocol : public testing::Test {
  protected:
+  ~Protocol() override {
+    if (nvml_) (*nvml_)->nvmlShutdown();  // the fake lives as long as the test program
+  }
+
   // Calibrates GPU 0 of that scenario; all counters, or some.
   Calibration calibrated(const std::string& scenario, std::set<std::string> ids = {}) {
     control_.set_scenario(scenario);
@@ -138,13 +142,22 @@ TEST_F(Protocol, FindsOtherNumbersToo) {
   expect(found, "gpm", property::refresh, 0.13, 0.005);
 }
 
+TEST_F(Protocol, GpmThatIsAlwaysNewHasNoRefresh) {
+  const Calibration found = calibrated(R"({"gpus": 1, "every_gpu": {"gpm_samples": {"refresh_ms": 0.1}}})", {"gpm"});
+  EXPECT_EQ(of(found, "gpm", property::refresh).value, std::nullopt);
+  EXPECT_THAT(of(found, "gpm", property::refresh).how, HasSubstr("5 ms apart are right already"));
+  expect(found, "gpm", property::gain, 1, 0.01);
+}
+
 TEST_F(Protocol, SaysWhyWhatItCannotFindIsAbsent) {
   loads_.refused = {LoadKind::copy_to_peer, LoadKind::copy_from_peer, LoadKind::all_reduce};
   loads_.failing = {LoadKind::allocation};
   const Calibration found = calibrated(R"({"gpus": 1, "every_gpu": {"gpm": false}, "faults": [
     {"kind": "answer", "calls": ["nvmlDeviceGetTotalEnergyConsumption"], "result": "no_permission"},
+    {"kind": "answer", "calls": ["nvmlDeviceGetSamples"], "result": "not_supported"},
     {"kind": "answer", "calls": ["197"], "result": "not_supported"}]})");
   EXPECT_THAT(of(found, "energy", property::refresh).how, HasSubstr("permission refused"));
+  EXPECT_THAT(of(found, "power_samples", property::refresh).how, HasSubstr("not supported"));
   EXPECT_THAT(of(found, "pcie_tx", property::read_cost).how, HasSubstr("not supported by this GPU or driver"));
   EXPECT_THAT(of(found, "nvlink_tx", property::gain).how,
               HasSubstr("no copy to peer to hold it against: the test has none"));
@@ -177,14 +190,16 @@ TEST_F(Protocol, OnlyWhatIsAskedForIsCalibrated) {
 }
 
 TEST_F(Protocol, OthersOnTheGpuAreSeen) {
-  const auto others = [&](const std::string& load) {
+  const auto seen_beside = [&](const std::string& load) {
     control_.set_scenario(R"({"gpus": 1, "every_gpu": {"load": [)" + load + "]}}");
     clock_.sleep_until(clock_.now() + std::chrono::seconds(1));
     const nvml::Library nvml(BATCHSCOPE_FAKE_NVML);
-    return others_on(nvml, nvml.gpus().at(0));
+    const auto others = others_on(nvml, nvml.gpus().at(0));
+    nvml->nvmlShutdown();
+    return others;
   };
-  EXPECT_THAT(others("{}"), testing::ElementsAre());
-  EXPECT_THAT(others(R"({"gpu_utilization": 0.5, "processes": [{"pid": 7, "bytes": 1000}]})"),
+  EXPECT_THAT(seen_beside("{}"), testing::ElementsAre());
+  EXPECT_THAT(seen_beside(R"({"gpu_utilization": 0.5, "processes": [{"pid": 7, "bytes": 1000}]})"),
               testing::ElementsAre("1 other process had memory on this GPU", HasSubstr("50 % busy")));
 }
 

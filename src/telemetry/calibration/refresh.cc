@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <map>
+#include <set>
 
 namespace batchscope::calibration {
 namespace {
@@ -130,14 +133,47 @@ Estimate refresh_period(const Series& series) {
 }
 
 std::vector<double> renewals_of(const Series& pairs) {
+  std::map<double, std::size_t> counts;
+  std::size_t present = 0;
+  for (const TimedValue& pair : pairs)
+    if (pair.value) ++present, ++counts[*pair.value];
+  std::set<double> stale{0};
+  for (const auto& [value, count] : counts)
+    if (2 * count > present) stale.insert(value);
   std::vector<double> instants;
   std::optional<double> last;
   for (const TimedValue& pair : pairs) {
     if (!pair.value) continue;
-    if (*pair.value != 0 && pair.value != last) instants.push_back(to_seconds(pair.before));
+    if (!stale.contains(*pair.value) && pair.value != last) instants.push_back(to_seconds(pair.before));
     last = pair.value;
   }
   return instants;
+}
+
+Estimate shortest_sound_gap(std::span<const GapValue> pairs) {
+  constexpr double near = 0.05;
+  std::map<double, std::vector<double>> by_gap;
+  for (const GapValue& pair : pairs) by_gap[pair.gap].push_back(pair.value);
+  std::erase_if(by_gap, [](const auto& gap) { return gap.second.size() < fewest_ticks; });
+  if (by_gap.size() < 3) return Estimate::absent("too few pairs of samples had a value");
+  const double truth = median(by_gap.rbegin()->second);
+  const auto is_sound = [&](const std::vector<double>& values) {
+    const auto sound = std::count_if(values.begin(), values.end(),
+                                     [&](double value) { return std::abs(value - truth) <= near * std::abs(truth); });
+    return static_cast<double>(sound) >= nearly_all * static_cast<double>(values.size());
+  };
+  auto sound = by_gap.rbegin();
+  if (!is_sound(sound->second)) return Estimate::absent("even samples far apart do not agree with each other");
+  while (std::next(sound) != by_gap.rend() && is_sound(std::next(sound)->second)) ++sound;
+  const double shortest = sound->first;
+  if (std::next(sound) == by_gap.rend())
+    return Estimate::absent(fmt::format("samples {:.3g} ms apart are right already", 1e3 * shortest));
+  const double unsound = std::next(sound)->first;
+  return {.value = shortest,
+          .uncertainty = shortest - unsound,
+          .n = static_cast<std::int64_t>(pairs.size()),
+          .how = fmt::format("pairs of samples {:.3g} ms apart are wrong, those from {:.3g} ms on are right",
+                             1e3 * unsound, 1e3 * shortest)};
 }
 
 }  // namespace batchscope::calibration

@@ -25,7 +25,14 @@ Estimate refresh_period(const Series& series);
 
 // For what is a difference between two samples of the driver's (GPM), of which `pairs` are much closer together than
 // the driver renews them: seconds at which one was renewed. Only a pair on both sides of a renewal has something new to
-// say; the others say nothing, 0, or what was said before.
+// say; the others say nothing, 0, what was said before, or always the same.
 std::vector<double> renewals_of(const Series& pairs);
+
+// What two such samples said that were `gap` seconds apart, under a steady load.
+struct GapValue {
+  double gap = 0, value = 0;
+};
+// The shortest gap from which on nearly all pairs say what those furthest apart do, in seconds.
+Estimate shortest_sound_gap(std::span<const GapValue> pairs);
 
 }  // namespace batchscope::calibration

@@ -31,6 +31,8 @@ Library::Library(const std::string& file) {
   check(functions_.cuInit(0), "cuInit");
 }
 
+Library::Library(const Functions& functions) : functions_(functions) { check(functions_.cuInit(0), "cuInit"); }
+
 void Library::check(Return result, const char* what) const {
   if (result == success) return;
   const char* text = nullptr;

@@ -36,6 +36,8 @@ class Library {
  public:
   // Loads it and calls cuInit. Throws Failure with the loader's or the driver's words. Never unloaded.
   explicit Library(const std::string& file = default_file);
+  // Somebody else's functions.
+  explicit Library(const Functions& functions);
 
   const Functions* operator->() const { return &functions_; }
 
@@ -67,6 +69,7 @@ class Library {
  public:
   // Throws Failure with the loader's words. Never unloaded.
   explicit Library(const std::string& file = default_file);
+  explicit Library(const Functions& functions) : functions_(functions) {}
 
   const Functions* operator->() const { return &functions_; }
   void check(Return result, const char* what) const;

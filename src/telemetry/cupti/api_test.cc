@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#ifdef BATCHSCOPE_CUPTI_PMSAMPLING_H
+#ifdef BATCHSCOPE_CUPTI_H
 #include <cupti_pmsampling.h>
 #include <cupti_profiler_host.h>
 #include <cupti_profiler_target.h>
@@ -13,9 +13,9 @@
 namespace batchscope::cupti {
 namespace {
 
-#ifndef BATCHSCOPE_CUPTI_PMSAMPLING_H
+#ifndef BATCHSCOPE_CUPTI_H
 TEST(CuptiApi, IsAsTheRealHeadersHaveIt) {
-  GTEST_SKIP() << "needs cupti_pmsampling.h when CMake runs; set BATCHSCOPE_CUPTI_PMSAMPLING_HEADERS";
+  GTEST_SKIP() << "needs cupti_pmsampling.h when CMake runs; set BATCHSCOPE_CUDA_HEADERS";
 }
 #else
 

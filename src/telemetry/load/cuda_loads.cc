@@ -118,8 +118,8 @@ class Place {
 
 class CudaLoads : public LoadRunner {
  public:
-  CudaLoads(std::unique_ptr<const cuda::Library> library, const std::string& uuid)
-      : cuda_(std::move(library)), all_(cuda_->gpus()), pinned_(*cuda_) {
+  CudaLoads(std::unique_ptr<const cuda::Library> library, NcclLoader load_nccl, const std::string& uuid)
+      : cuda_(std::move(library)), load_nccl_(std::move(load_nccl)), all_(cuda_->gpus()), pinned_(*cuda_) {
     const auto own = std::find_if(all_.begin(), all_.end(), [&](const cuda::Gpu& gpu) { return gpu.uuid == uuid; });
     if (own == all_.end())
       throw Failure("CUDA does not show {}: see CUDA_VISIBLE_DEVICES, and which GPUs a container may use", uuid);
@@ -187,7 +187,7 @@ class CudaLoads : public LoadRunner {
  private:
   void load_nccl() {
     try {
-      nccl_ = std::make_unique<cuda::nccl::Library>();
+      nccl_ = load_nccl_();
     } catch (const Failure& failure) {
       nccl_error_ = failure.what();
     }
@@ -348,6 +348,7 @@ class CudaLoads : public LoadRunner {
   }
 
   std::unique_ptr<const cuda::Library> cuda_;
+  NcclLoader load_nccl_;
   std::unique_ptr<const cuda::nccl::Library> nccl_;
   std::string nccl_error_;
   std::vector<cuda::Gpu> all_;  // this one first
@@ -383,7 +384,17 @@ class NoLoads : public LoadRunner {
 
 std::unique_ptr<LoadRunner> cuda_loads(const std::string& uuid) {
   try {
-    return std::make_unique<CudaLoads>(std::make_unique<const cuda::Library>(), uuid);
+    return cuda_loads(uuid, std::make_unique<const cuda::Library>(),
+                      [] { return std::make_unique<const cuda::nccl::Library>(); });
+  } catch (const Failure& failure) {
+    return std::make_unique<NoLoads>(fmt::format("no CUDA: {}", failure.what()));
+  }
+}
+
+std::unique_ptr<LoadRunner> cuda_loads(const std::string& uuid, std::unique_ptr<const cuda::Library> cuda,
+                                       NcclLoader load_nccl) {
+  try {
+    return std::make_unique<CudaLoads>(std::move(cuda), std::move(load_nccl), uuid);
   } catch (const Failure& failure) {
     return std::make_unique<NoLoads>(fmt::format("no CUDA: {}", failure.what()));
   }

@@ -113,6 +113,10 @@ bool check_gpu(const nvml::Library& library, const nvml::Gpu& gpu) {
   using std::chrono::milliseconds;
   fmt::print("== GPU {} {} {}\n", gpu.index, gpu.name, gpu.uuid);
   const auto runner = cuda_loads(gpu.uuid);
+  if (const auto reason = runner->cannot(LoadKind::spin)) {
+    fmt::print("no load can run: {}\n", *reason);
+    return true;
+  }
   fmt::print("CUDA shows {} GPUs\n", runner->gpus());
   bool well = true;
   std::vector<Load> loads;

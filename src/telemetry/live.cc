@@ -1,0 +1,26 @@
+// Looking at counters while they are sampled (telemetry/live.h).
+#include "telemetry/live.h"
+
+namespace batchscope {
+
+Live::Live(std::vector<std::unique_ptr<Source>> sources, const SamplerOptions& options)
+    : begin_(monotonic_clock().now()), collector_(nullptr, 0), sampler_(std::move(sources), options) {}
+
+Live::~Live() { sampler_.stop(); }
+
+RecordingSummary Live::look() {
+  const std::lock_guard guard(mutex_);
+  const Nanoseconds now = monotonic_clock().now();
+  RecordingSummary summary{.elapsed = now - begin_};
+  for (const auto& source : sampler_.sources()) {
+    collector_.drain(*source);
+    if (const auto since = source->stuck_since()) collector_.note_stuck(*source, *since, now);
+    summary.samplers.push_back(source->figures());
+  }
+  collector_.commit();
+  summary.counters = collector_.summaries();
+  sampler_.keep_to_budget(0);
+  return summary;
+}
+
+}  // namespace batchscope

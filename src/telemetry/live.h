@@ -1,0 +1,34 @@
+// What a machine's counters say now, for who shows them rather than keeps them: `top`, `serve`.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "telemetry/collector.h"
+#include "telemetry/sampler.h"
+#include "telemetry/summary.h"
+
+namespace batchscope {
+
+class Live {
+ public:
+  // Sampling begins at once and goes on until the end of the object, whether anybody looks or not.
+  Live(std::vector<std::unique_ptr<Source>> sources, const SamplerOptions& options);
+  ~Live();
+  Live(const Live&) = delete;
+  Live& operator=(const Live&) = delete;
+
+  // Every counter that ever was, in the order of appearance, with its last value, its sums since the begin, and why it
+  // has no value now; and what sampling costs. To be called at least every few seconds, or readings are lost. Any
+  // thread.
+  RecordingSummary look();
+
+ private:
+  const Nanoseconds begin_;
+  std::mutex mutex_;
+  Collector collector_;
+  Sampler sampler_;
+};
+
+}  // namespace batchscope
