@@ -120,10 +120,11 @@ void draw_block(const Area& area, const Board& board) {
     activity += fmt::format("  SM {:>5}  tensor {:>5}  DRAM {:>5}", percent(board.sm_active),
                             percent(board.tensor_active), percent(board.dram_active));
   draw_level(area, row++, "Util", board.utilization.now, {}, Style::used, board.utilization.history, 1, activity);
-  std::string memory = " " + used_of(board.memory_used, board.memory_capacity);
+  std::string memory = " " + used_of(board.memory_used.now, board.memory_capacity);
   if (board.memory_reserved.value_or(0) > 0) memory += fmt::format(", {} reserved", short_bytes(board.memory_reserved));
-  draw_level(area, row++, "Memory", share_of(board.memory_used, board.memory_capacity),
-             share_of(board.memory_reserved, board.memory_capacity), Style::used, {}, 1, memory);
+  draw_level(area, row++, "Memory", share_of(board.memory_used.now, board.memory_capacity),
+             share_of(board.memory_reserved, board.memory_capacity), Style::used, board.memory_used.history,
+             board.memory_capacity.value_or(greatest(board.memory_used.history)), memory);
   if (!board.is_virtual)
     draw_level(area, row++, "Power", share_of(board.power.now, board.power_limit), {}, power_style(board),
                board.power.history, board.power_limit.value_or(greatest(board.power.history)),
@@ -175,7 +176,8 @@ void draw_short_block(const Area& area, const Board& board) {
   draw_title(area, board, true);
   std::size_t row = draw_notes(area, 1, board);
   if (!board.trouble.empty()) return;
-  const std::string memory = fmt::format(" {}/{}", short_bytes(board.memory_used), short_bytes(board.memory_capacity));
+  const std::string memory =
+      fmt::format(" {}/{}", short_bytes(board.memory_used.now), short_bytes(board.memory_capacity));
   const std::string power = board.is_virtual ? "" : power_text(board, "/");
   constexpr std::size_t fixed = 5 + 6 + 4 + 14 + 15;
   const std::size_t bar = (area.width - std::min(area.width, fixed)) / 2;
@@ -184,7 +186,7 @@ void draw_short_block(const Area& area, const Board& board) {
   area.put_right(5 + bar + 6, row, percent(board.utilization.now));
   const std::size_t middle = 5 + bar + 7;
   area.put(middle, row, "Mem");
-  draw_bar(area, middle + 4, row, bar, share_of(board.memory_used, board.memory_capacity),
+  draw_bar(area, middle + 4, row, bar, share_of(board.memory_used.now, board.memory_capacity),
            share_of(board.memory_reserved, board.memory_capacity), Style::used);
   area.put(middle + 4 + bar, row, memory);
   if (!power.empty()) {
@@ -195,12 +197,12 @@ void draw_short_block(const Area& area, const Board& board) {
   const std::size_t links = std::max<std::size_t>(board.links.size(), 1), part = area.width / links;
   for (std::size_t i = 0; i < board.links.size(); ++i) {
     const Link& link = board.links[i];
-    const std::size_t begin = i * part, graph = (part - 27) / 2;
+    const std::size_t begin = i * part, graph = (part - 28) / 2;
     area.put(begin, row, link.name);
-    area.put_right(begin + 14, row, "TX " + fmt::format("{:>5}", short_bytes(link.tx.now)));
-    draw_graph(area, begin + 15, row, graph, 1, link.tx.history, top_of(link), Style::sent);
-    area.put_right(begin + 15 + graph + 9, row, "RX " + fmt::format("{:>5}", short_bytes(link.rx.now)));
-    draw_graph(area, begin + 15 + graph + 10, row, graph, 1, link.rx.history, top_of(link), Style::received);
+    area.put_right(begin + 15, row, "TX " + fmt::format("{:>5}", short_bytes(link.tx.now)));
+    draw_graph(area, begin + 16, row, graph, 1, link.tx.history, top_of(link), Style::sent);
+    area.put_right(begin + 16 + graph + 9, row, "RX " + fmt::format("{:>5}", short_bytes(link.rx.now)));
+    draw_graph(area, begin + 16 + graph + 10, row, graph, 1, link.rx.history, top_of(link), Style::received);
   }
 }
 
@@ -232,14 +234,14 @@ void draw_head(const Area& area) {
   right(5 + columns.bar, "Util");
   right(13 + columns.bar, "Memory");
   right(9, "Power");
-  right(4, "Temp");
+  right(4, "Tmp");
   right(6, "MHz");
   right(1 + columns.state, "");
   right(4, "SM%");
   right(4, "TC%");
   right(4, "DR%");
-  right(12, "tx PCIe rx");
-  right(12, "tx NVLink rx");
+  right(12, "PCIe tx rx");
+  right(12, "NVL tx rx");
 }
 
 std::string whole_percent(std::optional<double> share) { return share ? fmt::format("{:.0f}", 100 * *share) : "-"; }
@@ -247,7 +249,10 @@ std::string whole_percent(std::optional<double> share) { return share ? fmt::for
 void draw_line(const Area& area, const Board& board) {
   const Columns columns(area.width);
   area.put(0, 0, board.label, board.errors.empty() ? Style::bold : Style::alarm);
-  if (!board.trouble.empty()) return;
+  if (!board.trouble.empty()) {
+    area.put(6, 0, " ! " + board.trouble, Style::alarm);
+    return;
+  }
   std::size_t end = 6;
   const auto right = [&](std::size_t width, const std::string& text, Style style = Style::plain) {
     end += width;
@@ -255,11 +260,11 @@ void draw_line(const Area& area, const Board& board) {
   };
   if (columns.bar > 0) draw_bar(area, end + 1, 0, columns.bar - 1, board.utilization.now, {}, Style::used);
   right(5 + columns.bar, percent(board.utilization.now));
-  const auto memory = share_of(board.memory_used, board.memory_capacity);
+  const auto memory = share_of(board.memory_used.now, board.memory_capacity);
   if (columns.bar > 0)
     draw_bar(area, end + 1, 0, columns.bar - 1, memory, share_of(board.memory_reserved, board.memory_capacity),
              Style::used);
-  right(13 + columns.bar, fmt::format("{}/{}", short_bytes(board.memory_used), short_bytes(board.memory_capacity)));
+  right(13 + columns.bar, fmt::format("{}/{}", short_bytes(board.memory_used.now), short_bytes(board.memory_capacity)));
   if (board.is_virtual) {
     area.put(end + 1, 0, board.name, Style::dim);
     end += 32 + columns.state;
@@ -294,7 +299,7 @@ bool has_panels(const Board& board, const BoardSetting& setting) {
 std::size_t height_of_one(const Board& board, const BoardSetting& setting) {
   switch (setting.detail) {
     case Detail::lines:
-      return 1 + notes(board);
+      return board.trouble.empty() ? 1 + notes(board) : 1;
     case Detail::short_blocks:
       return short_block_height(board);
     default:
@@ -305,7 +310,7 @@ std::size_t height_of_one(const Board& board, const BoardSetting& setting) {
 void draw_one(const Area& area, const Board& board, const BoardSetting& setting) {
   if (setting.detail == Detail::lines) {
     draw_line(area, board);
-    draw_notes(area, 1, board);
+    if (board.trouble.empty()) draw_notes(area, 1, board);
   } else if (setting.detail == Detail::short_blocks) {
     draw_short_block(area, board);
   } else {

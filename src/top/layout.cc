@@ -28,7 +28,7 @@ void draw_title(const Area& area, const Screen& screen, const View& view, const 
   if (!screen.driver.empty()) parts.push_back("driver " + screen.driver);
   area.put(0, 0, fmt::format(" {}", fmt::join(parts, " · ")), Style::title);
   std::string right = fmt::format(" {} ", caption.when);
-  if (!caption.bar) right = fmt::format(" every {} ·{}", format_duration(screen.step), right);
+  if (!caption.bar) right = fmt::format(" every {:g} s ·{}", to_seconds(screen.step), right);
   if (view.paused) right = " PAUSED ·" + right;
   area.put_right(area.width, 0, right, Style::title);
 }
@@ -72,7 +72,7 @@ std::vector<Process> ordered(std::vector<Process> processes, const View& view) {
 void draw_processes(const Area& area, const std::vector<Process>& processes, const View& view) {
   area.fill(0, Style::title);
   const auto head = [&](ProcessOrder order, const char* text) {
-    return fmt::format("{}{}", text, order != view.order ? "" : view.reversed ? "^" : "v");
+    return fmt::format("{}{}", text, order != view.order ? "" : view.reversed ? " ^" : " v");
   };
   area.put(0, 0, head(ProcessOrder::board, "GPU"), Style::title);
   area.put_right(18, 0, head(ProcessOrder::pid, "PID"), Style::title);

@@ -14,7 +14,7 @@ using std::chrono::seconds;
 
 constexpr Nanoseconds step = seconds(1);  // of a column
 constexpr Nanoseconds page_length = seconds(64);
-constexpr std::size_t buckets_a_page = 256;  // of a series
+constexpr std::size_t buckets_a_page = 512;  // of a series
 constexpr std::int64_t pages_shown = 5;      // more than the columns of a screen
 constexpr std::size_t pages_kept = 12;
 
@@ -33,14 +33,14 @@ Counter counter_of(const SeriesRecord& series) {
           .is_integer = series.is_integer};
 }
 
+// A bucket is its mean, from its begin on; of levels and totals its first and last value.
 std::vector<Track::Point> points_of(const std::vector<SeriesBucket>& buckets, const SeriesRecord& series) {
-  const CounterKind kind = kind_of(series);
-  const bool is_mean = kind == CounterKind::window || series.unit == "ratio";
+  const bool is_mean = kind_of(series) == CounterKind::window || series.unit == "ratio";
   std::vector<Track::Point> points;
   for (const SeriesBucket& bucket : buckets) {
     if (!bucket.first || !bucket.last || !bucket.sum) continue;
-    if (kind == CounterKind::cumulative && bucket.begin < bucket.end) points.push_back({bucket.begin, *bucket.first});
-    points.push_back({bucket.end, is_mean ? *bucket.sum / static_cast<double>(bucket.count) : *bucket.last});
+    points.push_back({bucket.begin, is_mean ? *bucket.sum / static_cast<double>(bucket.count) : *bucket.first});
+    if (!is_mean && bucket.end > bucket.begin) points.push_back({bucket.end, *bucket.last});
   }
   return points;
 }

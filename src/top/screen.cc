@@ -119,7 +119,7 @@ Board board_of(const Reader& reader) {
               .sm_active = reader.now({"gpu_sm_active_ratio", "gpu_pm_sm_active_ratio"}),
               .tensor_active = reader.now({"gpu_tensor_active_ratio", "gpu_pm_tensor_active_ratio"}),
               .dram_active = reader.now({"gpu_dram_active_ratio"}),
-              .memory_used = reader.now({"gpu_memory_used_bytes"}),
+              .memory_used = reader.value({"gpu_memory_used_bytes"}),
               .memory_reserved = reader.now({"gpu_memory_reserved_bytes"}),
               .memory_capacity = reader.now({"gpu_memory_capacity_bytes"}),
               .power = reader.value({"gpu_power_watts"}),
@@ -182,6 +182,8 @@ Process process_of(const Tracks::Device& device, std::optional<double> memory) {
   const std::string rest = device.name.substr(std::min(process.board.size() + 1, device.name.size()));
   process.pid = number_behind(rest, "(pid ").value_or(number_behind(rest, "pid ").value_or(0));
   process.name = rest.substr(0, rest.rfind(" (pid "));
+  if (const std::string number = fmt::format("pid {} ", process.pid); process.name.starts_with(number))
+    process.name.erase(0, number.size());
   return process;
 }
 

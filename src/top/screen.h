@@ -53,8 +53,9 @@ struct Board {
   std::string name{};   // "NVIDIA H200", "virtual, pid 123"
   bool is_virtual = false;
   Value utilization{};  // share of the time; of a virtual device of its thread's
-  std::optional<double> sm_active{}, tensor_active{}, dram_active{};               // shares
-  std::optional<double> memory_used{}, memory_reserved{}, memory_capacity{};       // bytes
+  std::optional<double> sm_active{}, tensor_active{}, dram_active{};  // shares
+  Value memory_used{};                                                // bytes
+  std::optional<double> memory_reserved{}, memory_capacity{};
   Value power{};                                                                   // watts
   std::optional<double> power_limit{}, temperature{}, sm_clock{}, memory_clock{};  // watts, celsius, hertz
   std::vector<std::string> clock_limits{};  // what holds clocks down: "power cap"
