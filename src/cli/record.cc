@@ -16,6 +16,8 @@
 #include "cli/output.h"
 #include "study/environment.h"
 #include "telemetry/command.h"
+#include "telemetry/marks/environment.h"
+#include "telemetry/marks/receiver.h"
 #include "telemetry/recording.h"
 #include "telemetry/virtual_page.h"
 
@@ -61,12 +63,21 @@ std::unique_ptr<StoreWriter> open_store(const RecordOptions& options) {
 
 void say(const std::string& text) { std::fputs(text.c_str(), stderr); }
 
+std::optional<std::string> write_error(const Recording& recording, const MarkReceiver* marks) {
+  if (auto error = recording.write_error()) return error;
+  return marks != nullptr ? marks->write_error() : std::nullopt;
+}
+
 // Standard output may be the command's own: the summary goes to standard error.
-void report(const RecordOptions& options, const Recording& recording, int code) {
-  const RecordingSummary summary = recording.summary();
+void report(const RecordOptions& options, const Recording& recording, const MarkReceiver* marks, int code) {
+  RecordingSummary summary = recording.summary();
+  if (marks != nullptr) {
+    summary.phases = marks->totals();
+    summary.marks = marks->counts();
+  }
   const char* no_color = std::getenv("NO_COLOR");
   say(to_text(summary, stderr_is_terminal() && (no_color == nullptr || *no_color == '\0')));
-  const auto error = recording.write_error();
+  const auto error = write_error(recording, marks);
   if (!options.output.empty())
     say(error ? fmt::format("batchscope: {}; {} ends there\n", *error, options.output)
               : fmt::format("Written to {}\n", options.output));
@@ -76,6 +87,18 @@ void report(const RecordOptions& options, const Recording& recording, int code) 
   json["file"] = options.output.empty() ? nlohmann::json() : nlohmann::json(options.output);
   json["write_error"] = error ? nlohmann::json(*error) : nlohmann::json();
   write_output(options.json, json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+// For phases that programs write; without a place for that the recording goes on without them. The command is told.
+std::unique_ptr<MarkReceiver> receive_marks(StoreWriter* store, std::int64_t session) {
+  try {
+    auto marks = std::make_unique<MarkReceiver>(store, session);
+    set_mark_environment(marks->path());
+    return marks;
+  } catch (const Failure& failure) {
+    warn(failure.what());
+    return nullptr;
+  }
 }
 
 int record(const RecordOptions& options) {
@@ -89,11 +112,13 @@ int record(const RecordOptions& options) {
     session = store->begin_session("record");
     store->set_environment(session, environment());
   }
+  auto marks = receive_marks(store.get(), session);
   std::optional<pid_t> child;
   if (!options.command.empty()) {
     child = start_command(options.command);
     if (*child < 0) {
       say(fmt::format("batchscope: cannot start {}: {}\n", options.command[0], std::strerror(errno)));
+      marks.reset();
       store.reset();
       if (is_new) std::filesystem::remove(options.output);  // nothing was recorded
       return cannot_start;
@@ -105,13 +130,14 @@ int record(const RecordOptions& options) {
   Recording recording(default_sources(plan.period, observed), {.period = plan.period}, store.get(), session);
   const WatchEnd end = watch(observed, child.has_value(), deadline);
   recording.stop();
+  if (marks) marks->stop();
   int code = end == WatchEnd::interrupted ? static_cast<int>(ExitCode::interrupted) : 0;
   if (child) {
     if (end == WatchEnd::time_passed) watch(child, true, {});  // the command goes on, unobserved
     code = exit_code_of(*child);
   }
-  if (code == 0 && recording.write_error()) code = static_cast<int>(ExitCode::failed);
-  report(options, recording, code);
+  if (code == 0 && write_error(recording, marks.get())) code = static_cast<int>(ExitCode::failed);
+  report(options, recording, marks.get(), code);
   return code;
 }
 
