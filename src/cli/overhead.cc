@@ -38,7 +38,7 @@ using nlohmann::json;
 
 constexpr int cannot_start = 125;
 constexpr double short_run_s = 1;                          // below, what starts and ends is much of the time
-constexpr auto settling = std::chrono::milliseconds(500);  // of a monitor, before the run that it is to watch
+constexpr auto settling = std::chrono::milliseconds(500);  // a monitor needs it before the run; so all runs have it
 
 constexpr auto patience = std::chrono::seconds(1);  // with one that is asked to stop
 
@@ -54,7 +54,6 @@ class Monitor {
   explicit Monitor(const std::string& command)
       : pid_(start_command({"/bin/sh", "-c", command}, {.output = "/dev/null", .own_group = true})) {
     if (pid_ < 0) throw Failure("--compare: cannot start /bin/sh: {}", std::strerror(errno));
-    monotonic_clock().sleep_until(monotonic_clock().now() + settling);
   }
   ~Monitor() {
     kill(-pid_, SIGTERM);
@@ -107,6 +106,7 @@ class CommandRunner {
 
   // `beside` is made as soon as the command runs, and gone when it has ended.
   Nanoseconds time_of_command(const std::function<std::unique_ptr<Recording>(pid_t)>& beside) {
+    if (!options_.compare.empty()) monotonic_clock().sleep_until(monotonic_clock().now() + settling);
     const Nanoseconds begin = monotonic_clock().now();
     const pid_t child = start_command(options_.command, {.output = output()});
     if (child < 0)
