@@ -64,7 +64,7 @@ int top(const TopOptions& options) {
   const auto gpus = nvml_gpus(&why);
   auto facts = environment();
   facts.merge(gpu_environment(gpus));
-  top::LiveFeed feed(machine_sources({}, {}), interval, std::move(facts),
+  top::LiveFeed feed(machine_sources(), interval, std::move(facts),
                      fmt::format("No GPU: {}. No virtual device runs; eval --device cpu:2 gives two.",
                                  why.empty() ? "the driver lists none" : why.front()));
   return options.once ? print_once(feed, interval) : show(feed);

@@ -188,8 +188,9 @@ TEST_F(Top, ReplaysWhatRecordWrote) {
   replay.read_until("Quit");
   replay.press(" ");
   EXPECT_THAT(replay.read_until("PAUSED"), HasSubstr("PAUSED"));
-  replay.press("\x1b[C\x1b[C");  // right
-  EXPECT_THAT(replay.read_until("2"), HasSubstr("2"));
+  replay.press("\x1bOC\x1bOC");  // right, twice
+  replay.resize(81, 24);         // everything is drawn anew
+  EXPECT_THAT(replay.read_until("0:00:02"), HasSubstr("0:00:02"));
   replay.press("q");
   EXPECT_EQ(replay.code(), 0);
 }

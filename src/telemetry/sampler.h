@@ -82,7 +82,7 @@ class SourceSampler {
   Pace pace_;
   Nanoseconds period_;
   const Nanoseconds began_;
-  Nanoseconds start_;  // of the deadlines' count
+  Nanoseconds start_;      // of the deadlines' count
   std::int64_t next_ = 0;  // number of the next deadline
   Nanoseconds discovered_{0};
   std::vector<Reading> readings_;

@@ -221,12 +221,12 @@ void draw_keys(const Area& area, bool is_replay) {
                             KeyName{"g", "GPU"},   KeyName{"+-", "Interval"}, KeyName{"Space", "Pause"},
                             KeyName{"F10", "Quit"}};
   constexpr std::array replay{KeyName{"F1", "Help"},  KeyName{"F2", "Detail"}, KeyName{"Space", "Pause"},
-                              KeyName{"←→", "1 s"},   KeyName{",.", "10 s"},   KeyName{"[]", "60 s"},
-                              KeyName{"+-", "Speed"}, KeyName{"Home End", ""}, KeyName{"F10", "Quit"}};
+                              KeyName{"←→", "1s"},    KeyName{",.", "10s"},    KeyName{"[]", "60s"},
+                              KeyName{"+-", "Speed"}, KeyName{"F10", "Quit"}};
   std::size_t column = 0;
   const auto draw = [&](const KeyName& name) {
     column = area.put(column, 0, name.key, Style::bold);
-    column = area.put(column, 0, fmt::format("{:<5}", name.what), Style::key);
+    column = area.put(column, 0, fmt::format("{:<4}", name.what), Style::key);
     column = area.put(column, 0, " ");
   };
   if (is_replay)

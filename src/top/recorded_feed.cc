@@ -17,6 +17,7 @@ constexpr Nanoseconds page_length = seconds(64);
 constexpr std::size_t buckets_a_page = 512;  // of a series
 constexpr std::int64_t pages_shown = 5;      // more than the columns of a screen
 constexpr std::size_t pages_kept = 12;
+constexpr Nanoseconds shortest_sight = std::chrono::milliseconds(500);  // of a phase: a mark has no length
 
 CounterKind kind_of(const SeriesRecord& series) {
   for (const CounterKind kind : {CounterKind::gauge, CounterKind::cumulative, CounterKind::window})
@@ -141,7 +142,8 @@ std::vector<RunningPhase> RecordedPhases::at(Nanoseconds time) const {
   std::map<std::string, RunningPhase> by_track;
   for (const auto* phases : {&of_session_, &of_attempt_})
     for (const Phase& phase : *phases) {
-      const Nanoseconds begin = phase.begin + phase.clock_offset, end = phase.end + phase.clock_offset;
+      const Nanoseconds begin = phase.begin + phase.clock_offset;
+      const Nanoseconds end = std::max(phase.end + phase.clock_offset, begin + shortest_sight);
       if (begin > time || end <= time) continue;
       auto& running = by_track[phase.track];
       if (running.track.empty() || time - begin < running.since)

@@ -21,6 +21,9 @@
 namespace batchscope::top {
 namespace {
 
+// A signal that came just before the wait is seen after this.
+constexpr Nanoseconds longest_wait = std::chrono::milliseconds(200);
+
 bool colours_wanted() {
   const char* no_color = std::getenv("NO_COLOR");
   return (no_color == nullptr || *no_color == '\0') && has_colors();
@@ -181,8 +184,8 @@ Key Terminal::wait(Nanoseconds most) {
   timeout(0);
   if (const int code = getch(); code != ERR) return key_of(code);  // what ncurses has already
   pollfd input{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
-  const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(std::max(most, Nanoseconds(0))).count();
-  const int ready = poll(&input, 1, static_cast<int>(std::min<std::int64_t>(milliseconds, 60'000)));
+  const auto time = std::chrono::ceil<std::chrono::milliseconds>(std::clamp(most, Nanoseconds(0), longest_wait));
+  const int ready = poll(&input, 1, static_cast<int>(time.count()));
   if (ready < 0) {  // a signal: perhaps of a new size
     const int code = getch();
     return code == ERR ? Key{} : key_of(code);

@@ -21,7 +21,7 @@ class Terminal {
   std::size_t width() const;
   std::size_t height() const;
   void draw(Grid grid);
-  // The next key; `none` when that much time has passed or a signal came.
+  // The next key; `none` when that much time has passed, a signal came, or just so.
   Key wait(Nanoseconds most);
 
  private:
