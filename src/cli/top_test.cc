@@ -157,9 +157,9 @@ TEST_F(Top, ATerminalWithoutACursorGetsScreenAfterScreen) {
 
 TEST_F(Top, FollowsTheTerminalsSize) {
   InTerminal top({"top", "--interval", "10s"}, "xterm");
-  EXPECT_THAT(top.read_until("Quit"), Not(HasSubstr("utilisation")));
+  EXPECT_THAT(top.read_until("Quit"), Not(HasSubstr("peak")));
   top.resize(200, 60);  // at once, not at the next look
-  EXPECT_THAT(top.read_until("utilisation"), HasSubstr("utilisation"));
+  EXPECT_THAT(top.read_until("peak"), HasSubstr("peak"));
   top.resize(10, 3);
   top.resize(80, 24);
   EXPECT_THAT(top.read_until("Quit"), HasSubstr("Quit"));

@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t least_block_width = 78;
 constexpr std::size_t gap = 2;  // between blocks
 constexpr std::size_t label_width = 7;
-constexpr std::size_t most_graph_rows = 8;
+constexpr std::size_t least_graph_rows = 3, most_graph_rows = 8;
 constexpr std::size_t least_panel_width = 22;
 
 std::optional<double> share_of(std::optional<double> part, std::optional<double> all) {
@@ -331,7 +331,7 @@ std::size_t row_height(const std::vector<Board>& boards, const BoardSetting& set
 BoardSetting with_graphs(const std::vector<Board>& boards, BoardSetting setting, std::size_t height) {
   setting.detail = Detail::graphs;
   const std::size_t rows = (boards.size() + setting.columns - 1) / setting.columns;
-  for (setting.graph_rows = most_graph_rows; setting.graph_rows > 2; --setting.graph_rows)
+  for (setting.graph_rows = most_graph_rows; setting.graph_rows > least_graph_rows; --setting.graph_rows)
     if (height_of(boards, setting) + rows <= height) break;
   return setting;
 }

@@ -28,7 +28,7 @@ void draw_title(const Area& area, const Screen& screen, const View& view, const 
   if (!screen.driver.empty()) parts.push_back("driver " + screen.driver);
   area.put(0, 0, fmt::format(" {}", fmt::join(parts, " · ")), Style::title);
   std::string right = fmt::format(" {} ", caption.when);
-  if (!caption.bar) right = fmt::format(" every {:g} s ·{}", to_seconds(screen.step), right);
+  right = fmt::format(" {} {:g} s ·{}", caption.bar ? "a column is" : "every", to_seconds(screen.step), right);
   if (view.paused) right = " PAUSED ·" + right;
   area.put_right(area.width, 0, right, Style::title);
 }
@@ -92,27 +92,26 @@ void draw_processes(const Area& area, const std::vector<Process>& processes, con
 void draw_phases(const Area& area, const std::vector<RunningPhase>& phases) {
   area.fill(0, Style::title);
   area.put(0, 0, "Phase", Style::title);
-  area.put(28, 0, "of", Style::title);
-  area.put_right(60, 0, "since", Style::title);
+  area.put(22, 0, "of", Style::title);
+  area.put_right(46, 0, "since", Style::title);
   std::size_t row = 1;
   for (const RunningPhase& phase : phases) {
     area.put(0, row, phase.name, Style::bold);
-    area.put(28, row, phase.track);
-    area.put_right(60, row, format_duration(phase.since));
-    area.put(62, row++, phase.detail);
+    area.put(22, row, phase.track);
+    area.put_right(46, row, format_duration(phase.since));
+    area.put(48, row++, phase.detail);
   }
 }
 
 constexpr std::array help_lines{
-    "Keys (those of htop and nvtop, where they have them)",
-    "",
+    "Keys: those of htop and nvtop, where they have them",
     "  q  F10          quit",
     "  h  ?  F1        this help; any key leaves it",
     "  up down         scroll; PgUp and PgDn by screens",
     "  Space  Z        pause, and go on",
     "  0 … 9           only this GPU, and all again (a)",
     "  g  G            the next GPU alone, the one before",
-    "  d  F2           how much of each: automatic, a line, three lines, all, graphs",
+    "  d  F2           how much of each: a line, three lines, all, graphs",
     "  s  >  F6        order processes by memory, GPU, PID, name",
     "  M  N  I         by memory, by PID; the other way round",
 };
@@ -120,17 +119,17 @@ constexpr std::array live_help{
     "  +  -            look more often, less often",
 };
 constexpr std::array replay_help{
-    "  left right      1 s back or forth; with Shift, or with , and . 10 s; [ and ] 60 s",
+    "  left right      1 s back or forth; with Shift (or , .) 10 s; [ ] 60 s",
     "  Home  End       to the begin, to the end",
     "  +  -            faster, slower",
 };
 constexpr std::array meaning_lines{
     "",
-    "-  is not known; a blank in a graph: nothing was known then, _ or the lowest block: 0.",
-    "In bars: in use, then what the driver keeps for itself. GPUs' counters are the driver's:",
-    "util is the share of time in which any kernel ran; SM, tensor and DRAM (TC%, DR%) are",
-    "shares of what the chip could do. P, T, S, L behind MHz: clocks are held down by the power",
-    "limit, the temperature, a slowdown of the board, or locked by somebody.",
+    "-  is not known; a blank in a graph neither. Zero is the lowest block (or _).",
+    "Bars of memory: in use, then what driver and firmware keep for themselves.",
+    "Util is the share of time in which any kernel ran; SM, tensor and DRAM are",
+    "shares of what the chip could do. Behind MHz: what holds clocks down, P power",
+    "cap, T temperature, S slowdown by the board, L locked by somebody.",
 };
 
 Grid help_body(std::size_t width, bool is_replay) {
@@ -169,7 +168,10 @@ Grid draw_body(const Screen& screen, const View& view, const Caption& caption, s
   }
   const std::size_t phase_rows = screen.phases.empty() ? 0 : screen.phases.size() + 1;
   const std::size_t process_rows = processes.empty() ? 0 : processes.size() + 1;
-  const std::size_t others = phase_rows + std::min(process_rows, processes_in_sight + 1);
+  // The same for few processes and for many: boards do not change when a process comes.
+  const bool may_have_processes =
+      std::any_of(boards.begin(), boards.end(), [](const Board& b) { return !b.is_virtual; });
+  const std::size_t others = phase_rows + (may_have_processes ? processes_in_sight + 1 : 0);
   const BoardSetting setting = choose_setting(boards, view, width, height - std::min(height, others));
   const auto no_boards = wrapped(caption.no_boards, width);
   const std::size_t board_rows = boards.empty() ? no_boards.size() : height_of(boards, setting);

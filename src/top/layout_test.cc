@@ -194,11 +194,16 @@ TEST(Layout, PhasesOfAnEngine) {
   EXPECT_THAT(line_with(shown(screen, 80, 24), "batch 12"), AllOf(HasSubstr("cpu:0"), HasSubstr("2.00 s")));
 }
 
-TEST(Layout, HelpNamesTheKeys) {
+TEST(Layout, HelpNamesTheKeysOnTheSmallestScreen) {
   const Screen screen = TestMachine(2).screen();
   EXPECT_THAT(shown(screen, 80, 24, {.help = true}),
-              AllOf(HasSubstr("quit"), HasSubstr("pause"), HasSubstr("more often")));
-  EXPECT_THAT(shown(screen, 80, 30, {.help = true}, replay()), AllOf(HasSubstr("10 s"), HasSubstr("faster")));
+              AllOf(HasSubstr("quit"), HasSubstr("pause"), HasSubstr("more often"), HasSubstr("by somebody.")));
+  EXPECT_THAT(shown(screen, 80, 24, {.help = true}, replay()),
+              AllOf(HasSubstr("[ ] 60 s"), HasSubstr("faster"), HasSubstr("by somebody.")));
+  // Nothing is cut: a wider screen has the same lines.
+  const Grid wide = layout(screen, {.help = true}, replay(), 200, 24).grid;
+  const Grid narrow = layout(screen, {.help = true}, replay(), 80, 24).grid;
+  for (std::size_t row = 2; row < 21; ++row) EXPECT_EQ(narrow.line(row), wide.line(row));
 }
 
 TEST(Layout, AnySizeIsRight) {

@@ -10,14 +10,21 @@
 namespace batchscope::top {
 namespace {
 
+using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr Nanoseconds step = seconds(1);  // of a column
 constexpr Nanoseconds page_length = seconds(64);
 constexpr std::size_t buckets_a_page = 512;  // of a series
 constexpr std::int64_t pages_shown = 5;      // more than the columns of a screen
 constexpr std::size_t pages_kept = 12;
-constexpr Nanoseconds shortest_sight = std::chrono::milliseconds(500);  // of a phase: a mark has no length
+constexpr Nanoseconds shortest_sight = milliseconds(500);  // of a phase: a mark has no length
+
+// Short recordings fill the graphs of a screen, too.
+Nanoseconds step_for(Nanoseconds length) {
+  for (const Nanoseconds step : {milliseconds(100), milliseconds(200), milliseconds(500)})
+    if (length <= 100 * step) return step;
+  return seconds(1);
+}
 
 CounterKind kind_of(const SeriesRecord& series) {
   for (const CounterKind kind : {CounterKind::gauge, CounterKind::cumulative, CounterKind::window})
@@ -159,7 +166,8 @@ RecordedFeed::RecordedFeed(const std::filesystem::path& file, const ReplayOption
       session_(session_of(reader_, options.session)),
       tracks_(reader_, session_.id),
       phases_(reader_, session_.id),
-      playback_(tracks_.empty() ? Nanoseconds(0) : tracks_.end() - tracks_.begin(), options.speed) {
+      playback_(tracks_.empty() ? Nanoseconds(0) : tracks_.end() - tracks_.begin(), options.speed),
+      step_(step_for(playback_.length())) {
   if (tracks_.empty())
     throw InputError("session {} of {} has no counters that a screen shows", session_.id, file.string());
   for (const SamplerRecord& sampler : reader_.samplers(session_.id)) {
@@ -190,7 +198,7 @@ bool RecordedFeed::update(bool paused) {
 Observation RecordedFeed::observation() const {
   return {.tracks = tracks_.tracks(),
           .at = at(),
-          .step = step,
+          .step = step_,
           .environment = session_.environment,
           .sampling = sampling_,
           .phases = phases_.at(at())};

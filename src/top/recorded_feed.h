@@ -89,6 +89,7 @@ class RecordedFeed : public Feed {
   RecordedTracks tracks_;
   RecordedPhases phases_;
   Playback playback_;
+  Nanoseconds step_;  // of a column
   SamplingCost sampling_;
   std::optional<Nanoseconds> updated_;  // absent: not shown yet
 };
