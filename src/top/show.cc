@@ -112,8 +112,7 @@ std::string screen_text(const Feed& feed, std::size_t width) {
 }
 
 void show(Feed& feed, const std::atomic<bool>& interrupted, const std::function<bool(std::string_view)>& print) {
-  check_terminal();
-  if (terminal_has_cursor())
+  if (check_terminal())
     Loop(feed).run(interrupted);
   else
     show_texts(feed, interrupted, print);
