@@ -106,7 +106,8 @@ void add_replay(CLI::App& app, int& exit_code) {
   command->add_option("--at", flags->at, "begin there: 30s, 2min, 1h")->type_name("TIME");
   command->add_flag("--once", flags->once, "print the screen of --at as plain text, and end");
   command->footer(
-      "Space pauses, arrows seek 1 s, with Shift 10 s, Home and End, + and - change the speed; F1 shows all keys.\n"
+      "Space pauses, arrows seek by 1 s, with Shift by 10 s, + and - change the speed;\n"
+      "F1 shows all keys.\n"
       "Example:\n"
       "  batchscope replay run.bscope --at 30s --speed 4");
   command->callback([flags, &exit_code] { exit_code = replay(*flags); });
