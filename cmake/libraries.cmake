@@ -16,6 +16,7 @@ find_package(rapidcheck REQUIRED)
 pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(sentencepiece REQUIRED IMPORTED_TARGET sentencepiece)
 pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(httplib REQUIRED IMPORTED_TARGET cpp-httplib)
 # Headers only, without a description of their own that CMake or pkg-config could read.
 find_path(protozero_headers protozero/pbf_writer.hpp REQUIRED)
 add_library(protozero::protozero INTERFACE IMPORTED)

@@ -128,6 +128,12 @@ void Collector::note_stuck(SourceSampler& sampler, Nanoseconds since, Nanosecond
     }
 }
 
+void Collector::forget(const SourceSampler& sampler, std::int64_t group) {
+  const Key key{&sampler, group};
+  groups_.erase(key);
+  std::erase(order_, key);
+}
+
 void Collector::commit() {
   std::vector<SampleBlock> blocks;
   for (const Key& key : order_) {
