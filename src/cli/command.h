@@ -14,6 +14,8 @@ void add_doctor(CLI::App& app, int& exit_code);
 void add_calibrate(CLI::App& app, int& exit_code);
 void add_record(CLI::App& app, int& exit_code);
 void add_serve(CLI::App& app, int& exit_code);
+void add_mark(CLI::App& app, int& exit_code);
+void add_overhead(CLI::App& app, int& exit_code);
 void add_eval(CLI::App& app, int& exit_code);
 void add_generate(CLI::App& app, int& exit_code);
 void add_plan(CLI::App& app, int& exit_code);

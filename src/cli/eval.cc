@@ -20,6 +20,7 @@
 #include "study/phase_list.h"
 #include "study/records.h"
 #include "study/study_file.h"
+#include "telemetry/marks/sink.h"
 #include "telemetry/recording.h"
 
 namespace batchscope::cli {
@@ -69,10 +70,15 @@ class EvalStore {
   std::optional<Recording> recording_;  // last: it writes to the others until it ends
 };
 
+Nanoseconds load(Engine& engine, const CellSpec& spec, PhaseSink& phases) {
+  const PhaseScope phase(&phases, "load", "engine", spec.placement.layout.to_string());
+  return engine.load(spec.model, spec.placement);
+}
+
 CellResult load_and_run(Engine& engine, const CellSpec& spec, const PreparedTask& task, PhaseSink& phases) {
   CellResult result;
   try {
-    const Nanoseconds load_time = engine.load(spec.model, spec.placement);
+    const Nanoseconds load_time = load(engine, spec, phases);
     result = run_cell(engine, spec, task, &phases);
     result.load_time = load_time;
   } catch (...) {
@@ -101,9 +107,10 @@ void eval(const EvalOptions& options) {
   if (!options.output.empty()) store = std::make_unique<EvalStore>(options.output, spec);
 
   PhaseList phases;
+  MarkSink marked_phases(&phases);
   CellResult result;
   try {
-    result = load_and_run(*engine, spec, task, phases);
+    result = load_and_run(*engine, spec, task, marked_phases);
   } catch (const InputError& error) {
     result.reason = error.what();
     if (store) store->finish(result, phases.take());  // the file tells it too

@@ -24,6 +24,7 @@
 #include "study/cell.h"
 #include "study/environment.h"
 #include "study/json_optional.h"
+#include "telemetry/marks/sink.h"
 
 namespace batchscope::cli {
 namespace {
@@ -140,6 +141,11 @@ nlohmann::json result_json(const GenerateReport& run, const std::vector<Generate
           {"environment", environment_json()}};
 }
 
+Nanoseconds load(Engine& engine, const ModelSource& source, const Placement& placement, PhaseSink& phases) {
+  const PhaseScope phase(&phases, "load", "engine", placement.layout.to_string());
+  return engine.load(source, placement);
+}
+
 void generate(const GenerateOptions& options) {
   check_destination(options.json, "--json");
   const ModelSource source = options.cell.model_source();
@@ -151,7 +157,8 @@ void generate(const GenerateOptions& options) {
   const auto requests = make_requests(read_prompts(options), common, *tokenizer, config);
 
   const auto engine = make_engine("batchscope");
-  const Nanoseconds load_time = engine->load(source, placement);
+  MarkSink phases;
+  const Nanoseconds load_time = load(*engine, source, placement, phases);
   GeneratedText text(requests, config.eos_tokens, *tokenizer, options.ids ? TextForm::ids : TextForm::text);
   bool wanted = options.json != "-";  // a reader that went away wants no more
   const auto show = [&](const std::string& piece) {
@@ -160,7 +167,7 @@ void generate(const GenerateOptions& options) {
   };
   try {
     GenerateReport run = engine->generate(
-        requests, settings, nullptr, [&](std::size_t request, std::int32_t token) { show(text.add(request, token)); });
+        requests, settings, &phases, [&](std::size_t request, std::int32_t token) { show(text.add(request, token)); });
     if (options.json.empty()) return;
     const Plan plan = plan_generate(config, placement, settings, requests);
     for (std::size_t i = 0; i < run.devices.size(); ++i)

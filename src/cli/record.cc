@@ -16,6 +16,8 @@
 #include "cli/output.h"
 #include "study/environment.h"
 #include "telemetry/command.h"
+#include "telemetry/marks/environment.h"
+#include "telemetry/marks/receiver.h"
 #include "telemetry/recording.h"
 #include "telemetry/sources/nvml.h"
 #include "telemetry/sources/paper.h"
@@ -48,6 +50,7 @@ RecordPlan check(const RecordOptions& options) {
   if (plan.period < shortest_period) throw InputError("--period: {} is too short; the shortest is 1ms", options.period);
   if (!options.duration.empty()) plan.duration = parse_duration(options.duration, "--duration");
   if (!options.cpu_budget.empty()) plan.cpu_budget = parse_share(options.cpu_budget, "--cpu-budget");
+  check_kinds(options.sources, "--sources");
   if (!options.pm.empty()) plan.pm_interval = parse_duration(options.pm, "--pm");
   if (options.append && options.overwrite) throw InputError("--append and --overwrite exclude each other; give one");
   if (options.pid.empty()) return plan;
@@ -69,12 +72,21 @@ std::unique_ptr<StoreWriter> open_store(const RecordOptions& options) {
 
 void say(const std::string& text) { std::fputs(text.c_str(), stderr); }
 
+std::optional<std::string> write_error(const Recording& recording, const MarkReceiver* marks) {
+  if (auto error = recording.write_error()) return error;
+  return marks != nullptr ? marks->write_error() : std::nullopt;
+}
+
 // Standard output may be the command's own: the summary goes to standard error.
-void report(const RecordOptions& options, const Recording& recording, int code) {
-  const RecordingSummary summary = recording.summary();
+void report(const RecordOptions& options, const Recording& recording, const MarkReceiver* marks, int code) {
+  RecordingSummary summary = recording.summary();
+  if (marks != nullptr) {
+    summary.phases = marks->totals();
+    summary.marks = marks->counts();
+  }
   const char* no_color = std::getenv("NO_COLOR");
   say(to_text(summary, stderr_is_terminal() && (no_color == nullptr || *no_color == '\0')));
-  const auto error = recording.write_error();
+  const auto error = write_error(recording, marks);
   if (!options.output.empty())
     say(error ? fmt::format("batchscope: {}; {} ends there\n", *error, options.output)
               : fmt::format("Written to {}\n", options.output));
@@ -84,6 +96,18 @@ void report(const RecordOptions& options, const Recording& recording, int code) 
   json["file"] = options.output.empty() ? nlohmann::json() : nlohmann::json(options.output);
   json["write_error"] = error ? nlohmann::json(*error) : nlohmann::json();
   write_output(options.json, json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+// For phases that programs write; without a place for that the recording goes on without them. The command is told.
+std::unique_ptr<MarkReceiver> receive_marks(StoreWriter* store, std::int64_t session) {
+  try {
+    auto marks = std::make_unique<MarkReceiver>(store, session);
+    set_mark_environment(marks->path());
+    return marks;
+  } catch (const Failure& failure) {
+    warn(failure.what());
+    return nullptr;
+  }
 }
 
 int record(const RecordOptions& options) {
@@ -97,6 +121,7 @@ int record(const RecordOptions& options) {
   }
   std::vector<std::unique_ptr<Source>> pm;
   if (plan.pm_interval) pm = pm_sampling_sources(nvml_gpus(), *plan.pm_interval);
+  auto gpus = gpu_sources();  // before the command starts, since it takes a while
   const SignalGuard signals;
   const bool is_new = !options.output.empty() && !std::filesystem::exists(options.output);
   auto store = open_store(options);
@@ -106,11 +131,13 @@ int record(const RecordOptions& options) {
     store->set_environment(session, environment());
     store->set_environment(session, gpu_environment(nvml_gpus()));
   }
+  auto marks = receive_marks(store.get(), session);
   std::optional<pid_t> child;
   if (!options.command.empty()) {
     child = start_command(options.command);
     if (*child < 0) {
       say(fmt::format("batchscope: cannot start {}: {}\n", options.command[0], std::strerror(errno)));
+      marks.reset();
       store.reset();
       if (is_new) std::filesystem::remove(options.output);  // nothing was recorded
       return cannot_start;
@@ -119,19 +146,22 @@ int record(const RecordOptions& options) {
   std::optional<Nanoseconds> deadline;
   if (plan.duration) deadline = monotonic_clock().now() + *plan.duration;
   const auto observed = child ? child : plan.pid;
-  auto sources = machine_sources(observed, options.sources);
+  auto sources = virtual_sources(observed);
+  for (auto& source : gpus) sources.push_back(std::move(source));
+  keep_kinds(sources, options.sources);
   if (paper) sources.push_back(std::move(paper));
   for (auto& source : pm) sources.push_back(std::move(source));
   Recording recording(std::move(sources), {.period = plan.period, .cpu_budget = plan.cpu_budget}, store.get(), session);
   const WatchEnd end = watch(observed, child.has_value(), deadline);
   recording.stop();
+  if (marks) marks->stop();
   int code = end == WatchEnd::interrupted ? static_cast<int>(ExitCode::interrupted) : 0;
   if (child) {
     if (end == WatchEnd::time_passed) watch(child, true, {});  // the command goes on, unobserved
     code = exit_code_of(*child);
   }
-  if (code == 0 && recording.write_error()) code = static_cast<int>(ExitCode::failed);
-  report(options, recording, code);
+  if (code == 0 && write_error(recording, marks.get())) code = static_cast<int>(ExitCode::failed);
+  report(options, recording, marks.get(), code);
   return code;
 }
 
@@ -151,9 +181,10 @@ void add_record(CLI::App& app, int& exit_code) {
       ->delimiter(',');
   command->add_option("--cpu-budget", options->cpu_budget, "CPU time that sampling may take, of one core: 3% (default)")
       ->type_name("SHARE");
-  command->add_option("--pm", options->pm,
-                      "also let the GPU's hardware sample SMs, tensor cores, memory and links this often, from 50us on; "
-                      "takes root or NVreg_RestrictProfilingToAdminUsers=0, excludes other profilers, may lock clocks")
+  command
+      ->add_option("--pm", options->pm,
+                   "also let the GPU's hardware sample SMs, tensor cores, memory and links this often, from 50us on; "
+                   "takes root or NVreg_RestrictProfilingToAdminUsers=0, excludes other profilers, may lock clocks")
       ->type_name("TIME");
   command->add_flag("--paper", options->paper, "also sample as the paper's profiler does, to compare what it sees");
   command->add_option("--duration", options->duration, "end the recording after this; a command goes on")

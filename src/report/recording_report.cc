@@ -70,6 +70,10 @@ RecordingSummary read_recording_summary(const StoreReader& reader) {
     summary.counters.push_back(std::move(counter));
   }
   for (const SamplerRecord& sampler : reader.samplers()) summary.samplers.push_back(sampler_figures(sampler));
+  std::vector<Phase> phases;
+  for (const SessionRecord& session : reader.sessions())
+    for (Phase& phase : reader.session_phases(session.id)) phases.push_back(std::move(phase));
+  summary.phases = totals_of(phases);
   if (begin <= end) summary.elapsed = end - begin;
   return summary;
 }

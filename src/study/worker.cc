@@ -12,6 +12,7 @@
 #include "study/phase_list.h"
 #include "study/pipe.h"
 #include "study/records.h"
+#include "telemetry/marks/sink.h"
 
 namespace batchscope {
 namespace {
@@ -40,7 +41,7 @@ class Worker {
     const PreparedTask& task = prepared(spec);
     if (!engine_ || loaded_ != spec.worker_key()) load(spec);
     write_line(out_, R"({"loaded":true})");
-    CellResult result = run_cell(*engine_, spec, task, &phases_);
+    CellResult result = run_cell(*engine_, spec, task, &marked_phases_);
     result.load_time = load_time_;
     return result;
   }
@@ -48,7 +49,7 @@ class Worker {
   void load(const CellSpec& spec) {
     engine_.reset();  // two models at a time may be more than there is room for
     auto engine = make_(spec.engine);
-    const PhaseScope phase(&phases_, "load", "worker", spec.placement.layout.to_string());
+    const PhaseScope phase(&marked_phases_, "load", "worker", spec.placement.layout.to_string());
     load_time_ = engine->load(spec.model, spec.placement);
     engine_ = std::move(engine);
     loaded_ = spec.worker_key();
@@ -69,6 +70,7 @@ class Worker {
   const EngineMaker& make_;
   nlohmann::json environment_;
   PhaseList phases_;
+  MarkSink marked_phases_{&phases_};
   std::unique_ptr<Engine> engine_;
   std::string loaded_;
   Nanoseconds load_time_{0};

@@ -1,6 +1,7 @@
 // A command beside a recording (telemetry/command.h).
 #include "telemetry/command.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -60,7 +61,7 @@ SignalGuard::~SignalGuard() {
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
-pid_t start_command(const std::vector<std::string>& command) {
+pid_t start_command(const std::vector<std::string>& command, const CommandPlace& place) {
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   sigset_t none, defaults = watched();
@@ -69,13 +70,22 @@ pid_t start_command(const std::vector<std::string>& command) {
   sigaddset(&defaults, SIGXFSZ);
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &defaults);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  posix_spawnattr_setflags(&attributes, static_cast<short>(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                                           (place.own_group ? POSIX_SPAWN_SETPGROUP : 0)));
+  posix_spawn_file_actions_t files;
+  posix_spawn_file_actions_init(&files);
+  if (!place.output.empty()) {
+    posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, place.output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    posix_spawn_file_actions_adddup2(&files, STDOUT_FILENO, STDERR_FILENO);
+  }
   std::vector<char*> arguments;
   for (const std::string& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
   pid_t child = -1;
-  const int error = posix_spawnp(&child, arguments[0], nullptr, &attributes, arguments.data(), environ);
+  const int error = posix_spawnp(&child, arguments[0], &files, &attributes, arguments.data(), environ);
   posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&files);
   if (error == 0) return child;
   errno = error;
   return -1;

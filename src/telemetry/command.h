@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,8 +21,12 @@ class SignalGuard {
   SignalGuard& operator=(const SignalGuard&) = delete;
 };
 
+struct CommandPlace {
+  std::filesystem::path output{};  // for its standard output and errors, its input is empty; "": as ours are
+  bool own_group = false;          // the terminal's signals do not reach it; kill(-pid) reaches all of it
+};
 // Starts the command with the signals as they are by default; -1 when it cannot be started, errno says why.
-pid_t start_command(const std::vector<std::string>& command);
+pid_t start_command(const std::vector<std::string>& command, const CommandPlace& place = {});
 
 enum class WatchEnd { process_ended, time_passed, interrupted };
 // Waits until the process ends (a child, not yet waited for; or any other), the deadline passes, or this program is

@@ -5,10 +5,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <csignal>
-#include <set>
 
 #include "base/error.h"
+#include "base/units.h"
 #include "telemetry/sources/host.h"
 #include "telemetry/sources/nvml.h"
 #include "telemetry/sources/virtual_devices.h"
@@ -34,8 +35,6 @@ SamplerRecord record_of(const SamplerFigures& f, std::int64_t session) {
           .cpu_share = f.cpu_share};
 }
 
-std::string kind_of(const Source& source) { return source.name().substr(0, source.name().find(' ')); }
-
 }  // namespace
 
 std::vector<std::unique_ptr<Source>> virtual_sources(std::optional<int> root) {
@@ -45,20 +44,36 @@ std::vector<std::unique_ptr<Source>> virtual_sources(std::optional<int> root) {
   return sources;
 }
 
-std::vector<std::unique_ptr<Source>> machine_sources(std::optional<int> root, const std::vector<std::string>& kinds) {
-  auto sources = virtual_sources(root);
+std::vector<std::unique_ptr<Source>> gpu_sources() {
+  std::vector<std::unique_ptr<Source>> sources;
   for (const NvmlGpu& gpu : nvml_gpus())
     for (auto& source : nvml_sources(gpu)) sources.push_back(std::move(source));
-  if (kinds.empty()) return sources;
-  std::set<std::string> known;
-  for (const auto& source : sources) known.insert(kind_of(*source));
-  for (const std::string& kind : kinds)
-    if (!known.contains(kind))
-      throw InputError("--sources: '{}' is not a source of this machine; it has {}", kind, fmt::join(known, ", "));
-  std::erase_if(sources, [&](const auto& source) {
-    return std::find(kinds.begin(), kinds.end(), kind_of(*source)) == kinds.end();
-  });
   return sources;
+}
+
+std::vector<std::unique_ptr<Source>> machine_sources(std::optional<int> root) {
+  auto sources = virtual_sources(root);
+  for (auto& source : gpu_sources()) sources.push_back(std::move(source));
+  return sources;
+}
+
+void keep_kinds(std::vector<std::unique_ptr<Source>>& sources, const std::vector<std::string>& kinds) {
+  if (kinds.empty()) return;
+  std::erase_if(sources, [&](const auto& source) {
+    const std::string name = source->name();
+    return std::find(kinds.begin(), kinds.end(), name.substr(0, name.find(' '))) == kinds.end();
+  });
+}
+
+void check_kinds(const std::vector<std::string>& kinds, std::string_view flag) {
+  constexpr std::array known{"host",   "virtual", "pcie",   "nvlink",    "nvlink-raw", "samples",
+                             "gauges", "energy",  "health", "processes", "gpm"};
+  for (const std::string& kind : kinds)
+    if (std::find(known.begin(), known.end(), kind) == known.end()) {
+      const std::string near = nearest(kind, known);
+      throw InputError("{}: '{}' is not a kind of source{}; there are {}", flag, kind,
+                       near.empty() ? "" : fmt::format("; did you mean {}?", near), fmt::join(known, ", "));
+    }
 }
 
 Recording::Recording(std::vector<std::unique_ptr<Source>> sources, const SamplerOptions& options, StoreWriter* store,

@@ -21,9 +21,14 @@ namespace batchscope {
 // The host and the virtual devices; with `root`, those of one process and its descendants, and their own use of the
 // host.
 std::vector<std::unique_ptr<Source>> virtual_sources(std::optional<int> root = {});
-// The same, and all of this machine's GPUs. Of `kinds` only (the first word of a source's name), where any are given:
-// InputError for one that there is not.
-std::vector<std::unique_ptr<Source>> machine_sources(std::optional<int> root, const std::vector<std::string>& kinds);
+// Of all of this machine's GPUs.
+std::vector<std::unique_ptr<Source>> gpu_sources();
+// Both.
+std::vector<std::unique_ptr<Source>> machine_sources(std::optional<int> root = {});
+// Leaves sources of these kinds only (the first word of a name); all where none is given.
+void keep_kinds(std::vector<std::unique_ptr<Source>>& sources, const std::vector<std::string>& kinds);
+// InputError for a kind that no machine has.
+void check_kinds(const std::vector<std::string>& kinds, std::string_view flag);
 
 class Recording {
  public:

@@ -167,6 +167,39 @@ std::string sampling(const RecordingSummary& summary) {
   return out + fmt::format("  in all {:.2f} % of a core, writing included\n", 100 * cpu) + notes;
 }
 
+std::string first_columns(const std::string& name) {
+  const bool fits = fmt::format("{:.30}", name) == name;
+  return fits ? name : fmt::format("{:.29}…", name);
+}
+
+std::string phase_lines(const std::vector<PhaseTotal>& phases) {
+  constexpr std::size_t most = 20;
+  std::string out;
+  for (std::size_t i = 0; i < std::min(phases.size(), most); ++i) {
+    const PhaseTotal& phase = phases[i];
+    const bool is_points = phase.seconds == 0;
+    const auto time = [&](double seconds) { return is_points ? "" : format_duration(from_seconds(seconds)); };
+    std::string line =
+        fmt::format("  {:<30} {:>11} {:>11} {:>11}", first_columns(phase.name), format_count(phase.count),
+                    time(phase.seconds), time(phase.seconds / static_cast<double>(phase.count)));
+    line.erase(line.find_last_not_of(' ') + 1);
+    out += line + "\n";
+  }
+  if (phases.size() > most) out += fmt::format("  and {} more names (--json has them)\n", phases.size() - most);
+  return out;
+}
+
+std::string mark_lines(const MarkCounts& marks) {
+  std::string out;
+  const auto add = [&](std::int64_t count, std::string_view what) {
+    if (count > 0) out += wrap_text(fmt::format("{}: {}", what, format_count(count)), "  ", "    ");
+  };
+  add(marks.lost, "marks lost, which came faster than they could be taken");
+  add(marks.refused, "messages refused (no marks, times of another clock, or too many phases under way)");
+  add(marks.ends_without_begin, "ends of phases that had not begun");
+  return out;
+}
+
 json seconds_or_null(const std::optional<Nanoseconds>& time) { return time ? json(to_seconds(*time)) : json(); }
 json or_null(const std::optional<double>& value) { return value ? json(*value) : json(); }
 
@@ -191,6 +224,20 @@ json to_json(const CounterSummary& s) {
           {"min", values ? json(s.min) : json()},
           {"max", values ? json(s.max) : json()},
           {"gaps", gaps}};
+}
+
+json to_json(const PhaseTotal& phase) {
+  return {{"name", phase.name},
+          {"count", phase.count},
+          {"seconds", phase.seconds},
+          {"mean_s", phase.seconds / static_cast<double>(phase.count)}};
+}
+
+json to_json(const MarkCounts& marks) {
+  return {{"received", marks.received},
+          {"lost", marks.lost},
+          {"refused", marks.refused},
+          {"ends_without_begin", marks.ends_without_begin}};
 }
 
 json to_json(const SamplerFigures& f) {
@@ -275,6 +322,9 @@ std::string to_text(const RecordingSummary& summary, bool colours) {
   }
   if (!still.empty()) out += wrap_text("nothing over: " + joined(still), "  ", "    ");
   out += zero_lines(summary.counters, still);
+  const std::string phases = phase_lines(summary.phases) + (summary.marks ? mark_lines(*summary.marks) : "");
+  if (!phases.empty())
+    out += bold(fmt::format("{:<32} {:>11} {:>11} {:>11}", "Phases", "count", "total", "mean")) + "\n" + phases;
   const std::string gaps = gap_lines(summary.counters);
   if (!gaps.empty()) out += bold("Absent") + "\n" + gaps;
   if (!summary.samplers.empty()) out += bold("Sampling") + "\n" + sampling(summary);
@@ -282,13 +332,16 @@ std::string to_text(const RecordingSummary& summary, bool colours) {
 }
 
 json to_json(const RecordingSummary& summary) {
-  json counters = json::array(), samplers = json::array();
+  json counters = json::array(), samplers = json::array(), phases = json::array();
   for (const auto& s : summary.counters) counters.push_back(to_json(s));
   for (const auto& f : summary.samplers) samplers.push_back(to_json(f));
+  for (const auto& p : summary.phases) phases.push_back(to_json(p));
   return {{"seconds", to_seconds(summary.elapsed)},
           {"counters", counters},
           {"samplers", samplers},
-          {"writing_cpu_share", or_null(summary.writing_cpu_share)}};
+          {"writing_cpu_share", or_null(summary.writing_cpu_share)},
+          {"phases", phases},
+          {"marks", summary.marks ? to_json(*summary.marks) : json()}};
 }
 
 }  // namespace batchscope

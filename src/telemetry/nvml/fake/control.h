@@ -79,9 +79,16 @@ class SimulatedClock : public Clock {
   void sleep_until(Nanoseconds deadline) override {
     if (deadline > now()) control_->set_time(deadline);
   }
+  Nanoseconds unix_now() const override { return now() + wall_offset_; }
+  // Sets the wall clock, of the machine and of its driver's stamps.
+  void set_wall_offset(Nanoseconds offset) {
+    wall_offset_ = offset;
+    control_->set_wall_offset(offset);
+  }
 
  private:
   const Control* control_;
+  Nanoseconds wall_offset_{0};
 };
 
 }  // namespace batchscope::nvml::fake

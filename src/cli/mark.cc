@@ -1,0 +1,126 @@
+// `batchscope mark`: writes a phase into a recording that runs.
+#include "batchscope/mark.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/units.h"
+#include "cli/command.h"
+#include "cli/output.h"
+#include "telemetry/command.h"
+#include "telemetry/marks/channel.h"
+
+namespace batchscope::cli {
+namespace {
+
+constexpr int cannot_start = 125;
+constexpr const char* track = "mark";  // one for all calls: the shell that begins a phase and the one that ends it
+
+struct MarkOptions {
+  std::string record, around;
+  bool begin = false, end = false;
+  std::vector<std::string> words;
+};
+
+std::string list_of(const std::vector<RunningRecording>& recordings) {
+  std::string out;
+  for (const auto& recording : recordings) out += (out.empty() ? "" : ", ") + std::to_string(recording.pid);
+  return out;
+}
+
+// The recording around this command, the one that is named, or the only one.
+std::optional<std::string> find_recording(const MarkOptions& options) {
+  const char* around = std::getenv(marks_variable);
+  if (options.record.empty() && around != nullptr && *around != '\0') return around;
+  const auto recordings = running_recordings();
+  if (!options.record.empty()) {
+    const auto pid = parse_integer(options.record, 1, 1 << 22, "--record");
+    for (const auto& recording : recordings)
+      if (recording.pid == pid) return recording.path.native();
+    throw InputError("--record {}: no recording of yours has this process{}", pid,
+                     recordings.empty() ? "" : "; there are " + list_of(recordings));
+  }
+  if (recordings.size() > 1)
+    throw InputError("mark: several recordings run: {}; choose one with --record", list_of(recordings));
+  if (recordings.empty()) return std::nullopt;
+  return recordings.front().path.native();
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string out;
+  for (const std::string& word : words) out += (out.empty() ? "" : " ") + word;
+  return out;
+}
+
+int run_within(const std::string& name, const std::vector<std::string>& command) {
+  const SignalGuard signals;
+  const long long begin = batchscope_now();
+  const pid_t child = start_command(command);
+  if (child < 0) {
+    warn(fmt::format("cannot start {}: {}", command[0], std::strerror(errno)));
+    return cannot_start;
+  }
+  const std::string id = std::to_string(child);  // phases of one name may run side by side
+  batchscope_send("begin", begin, begin, track, id.c_str(), name.c_str(), "");
+  watch(child, true, {});
+  const int code = exit_code_of(child);
+  const long long end = batchscope_now();
+  batchscope_send("end", end, end, track, id.c_str(), name.c_str(), "");
+  return code;
+}
+
+int mark(const MarkOptions& options) {
+  if (options.begin && options.end) throw InputError("--begin and --end exclude each other; give one");
+  const bool has_command = !options.around.empty();
+  if (has_command && (options.begin || options.end))
+    throw InputError("--name marks the command behind --; it goes without --begin and --end");
+  if (options.words.empty())
+    throw InputError("mark: give {}", has_command ? "the command behind --" : "a name");
+  const auto recording = find_recording(options);
+  if (recording) setenv(marks_variable, recording->c_str(), 1);
+  if (has_command) {
+    if (!recording) warn("no recording runs: the command goes unmarked");
+    return run_within(options.around, options.words);
+  }
+  if (!recording) throw InputError("mark: no recording runs; start one with batchscope record");
+  const char* kind = options.begin ? "begin" : options.end ? "end" : "point";
+  if (batchscope_instant(kind, track, "", joined(options.words).c_str()) == 0)
+    throw InputError("mark: the recording at {} is gone", *recording);
+  return 0;
+}
+
+}  // namespace
+
+void add_mark(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<MarkOptions>();
+  CLI::App* command = app.add_subcommand("mark", "write a phase or a point in time into a recording that runs");
+  command->add_flag("--begin", options->begin, "a phase begins now");
+  command->add_flag("--end", options->end, "the phase of this name ends now");
+  command->add_option("--name", options->around, "run the command behind -- as a phase of this name")
+      ->type_name("NAME");
+  command
+      ->add_option("--record", options->record,
+                   "the recording's process; needed where several run (default: the one around this command, or the "
+                   "only one)")
+      ->type_name("PID");
+  command->add_option("words", options->words, "the name, or with --name the command behind --")->type_name("NAME…");
+  command->footer(
+      "Programs write marks themselves with include/batchscope/mark.h (C, C++) or\n"
+      "python/batchscope_mark.py; ranges of NVTX become phases without a change.\n"
+      "Exit codes: 2 when no recording runs; with --name the command's own.\n"
+      "Examples:\n"
+      "  batchscope mark \"request 7\"\n"
+      "  batchscope mark --begin prefill; …; batchscope mark --end prefill\n"
+      "  batchscope mark --name benchmark -- python benchmark.py");
+  command->callback([options, &exit_code] { exit_code = mark(*options); });
+}
+
+}  // namespace batchscope::cli
