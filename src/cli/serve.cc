@@ -1,5 +1,6 @@
 // `batchscope serve`: what this machine's counters say, for Prometheus and whatever else reads OpenMetrics.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <memory>
 #include <string>
@@ -59,8 +60,14 @@ int serve_metrics(const ServeOptions& options) {
   if (sampling.period < shortest_period)
     throw InputError("--period: {} is too short; the shortest is 1ms", options.period);
   if (!options.cpu_budget.empty()) sampling.cpu_budget = parse_share(options.cpu_budget, "--cpu-budget");
+  check_kinds(options.sources, "--sources");
   const InterruptFlag interrupt;
-  Live live(machine_sources({}, options.sources), sampling);
+  auto sources = machine_sources();
+  keep_kinds(sources, options.sources);
+  if (sources.empty())
+    throw InputError("--sources: this machine has nothing of {}; see batchscope doctor",
+                     fmt::join(options.sources, ", "));
+  Live live(std::move(sources), sampling);
   serve::Server server(live, {.host = host, .port = port, .page_period = sampling.period, .facts = facts()});
   const bool is_v6 = host.find(':') != std::string::npos;
   warn(fmt::format("listening on http://{}:{}/metrics", is_v6 ? "[" + host + "]" : host, server.port()));
