@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <exception>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -26,7 +27,7 @@ namespace {
 
 constexpr int clients_at_once = 128;  // others wait
 constexpr int waiting_clients = 512;  // cpp-httplib's own backlog of 5 makes some of a hundred wait for seconds
-constexpr int send_buffer_bytes = 64 * 1024;
+constexpr int send_buffer_bytes = 16 * 1024;
 constexpr std::size_t piece_bytes = 16 * 1024;
 constexpr auto longest_silence = std::chrono::seconds(3);  // of a client that is to send or to take
 constexpr auto longest_transfer = std::chrono::seconds(10);
@@ -230,15 +231,21 @@ void Server::run(const std::atomic<bool>& stop) {
     state_->ended = true;
   });
   const auto pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(50)); };
-  while (!stop && !state_->ended) {
-    state_->pages.keep_looking();
-    pause();
+  std::exception_ptr error;
+  try {
+    while (!stop && !state_->ended) {
+      state_->pages.keep_looking();
+      pause();
+    }
+    if (!stop) throw Failure("the HTTP server ended by itself: {}", std::strerror(errno));
+  } catch (...) {
+    error = std::current_exception();
   }
   state_->ending = true;
   while (!state_->http.is_running() && !state_->ended) pause();  // before, it could not be stopped
   state_->http.stop();
   answering.join();
-  if (!stop) throw Failure("the HTTP server ended by itself: {}", std::strerror(errno));
+  if (error) std::rethrow_exception(error);
 }
 
 }  // namespace batchscope::serve
