@@ -119,7 +119,7 @@ TEST_F(BriskServerTest, HealthSaysWhichSourceDoesNotAnswer) {
   const auto health = get("/healthz");
   EXPECT_EQ(health->status, 503);
   EXPECT_THAT(health->body, HasSubstr("test: a call has not returned for "));
-  EXPECT_THAT(get("/metrics")->body, HasSubstr("a call into the driver has not returned"));
+  EXPECT_THAT(get("/metrics")->body, HasSubstr("reason=\"a call has not returned\""));
 }
 
 std::string refusal(Live& live, const std::string& host, int port) {
