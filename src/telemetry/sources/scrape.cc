@@ -62,17 +62,10 @@ Url parse_url(const std::string& text) {
   return url;
 }
 
-const char* reason_of(httplib::Error error) {
-  switch (error) {
-    case httplib::Error::Connection:
-    case httplib::Error::ConnectionTimeout:
-      return "the server does not take connections";
-    case httplib::Error::Read:
-    case httplib::Error::Write:
-      return "the server did not answer in time";
-    default:
-      return "the server's answer is not HTTP";
-  }
+const char* reason_of(httplib::Error error, bool is_late) {
+  if (error == httplib::Error::Connection || error == httplib::Error::ConnectionTimeout)
+    return "the server does not take connections";
+  return is_late ? "the server did not answer in time" : "the server does not answer in HTTP";
 }
 
 const char* reason_of_status(int status) {
@@ -92,12 +85,13 @@ Fetched fetch(const Url& url) {
   client.set_connection_timeout(longest_connecting);
   client.set_read_timeout(longest_silence);
   client.set_write_timeout(longest_silence);
-  const auto deadline = std::chrono::steady_clock::now() + longest_fetch;
+  const auto begin = std::chrono::steady_clock::now();
+  const auto lasts = [begin] { return std::chrono::steady_clock::now() - begin; };
   Fetched fetched;
   const auto take = [&](const char* bytes, std::size_t count) {
     if (fetched.text.size() + count > most_page_bytes)
       fetched.absent = "the server's page is longer than 4 MiB";
-    else if (std::chrono::steady_clock::now() > deadline)
+    else if (lasts() > longest_fetch)
       fetched.absent = "the server did not answer in time";
     else
       fetched.text.append(bytes, count);
@@ -111,7 +105,7 @@ Fetched fetch(const Url& url) {
                  take);
   if (fetched.absent != nullptr) return fetched;
   if (!result)
-    fetched.absent = reason_of(result.error());
+    fetched.absent = reason_of(result.error(), lasts() >= longest_silence);
   else if (result->status != 200)
     fetched.absent = reason_of_status(result->status);
   return fetched;

@@ -157,7 +157,7 @@ class ScrapeTest(unittest.TestCase):
         self.assertEqual(self.misbehaving(lambda h: h.send_error(404)), {"the server has no such page (404)"})
         self.assertEqual(self.misbehaving("<html>\n<body>\n</html>\n"), {"the server's page is not metrics"})
         self.assertEqual(self.misbehaving(lambda h: h.wfile.write(b"\x00\xff nonsense\r\n\r\n")),
-                         {"the server's answer is not HTTP"})
+                         {"the server does not answer in HTTP"})
 
     def test_a_page_without_end(self):
         def endless(handler):
