@@ -1,5 +1,6 @@
 // `batchscope devices`: CPUs, virtual devices that run now, GPUs or why there are none.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -12,7 +13,8 @@
 #include "base/units.h"
 #include "cli/command.h"
 #include "cli/output.h"
-#include "telemetry/checks.h"
+#include "telemetry/gpu_checks.h"
+#include "telemetry/sources/nvml.h"
 #include "telemetry/sources/procfs.h"
 #include "telemetry/sources/virtual_devices.h"
 #include "telemetry/text.h"
@@ -43,13 +45,55 @@ Host look_at_host() {
   return host;
 }
 
-std::string text_of(const Host& host, const std::vector<VirtualDevice>& devices, const GpuDriver& gpus) {
+struct Gpus {
+  std::vector<std::string> why{};  // what is in the way, a line each
+  std::optional<std::string> driver{};
+  std::vector<GpuDescription> gpus{};
+
+  Gpus() {
+    const std::vector<NvmlGpu> all = nvml_gpus(&why);
+    if (!all.empty()) driver = all[0].library->driver_version();
+    gpus = describe(all);
+  }
+};
+
+std::string text_of(const GpuDescription& gpu) {
+  std::string out = fmt::format("         {:<7}{}, {}, {}\n", gpu.label, gpu.name, gpu.uuid, gpu.bus_id);
+  std::vector<std::string> facts;
+  if (gpu.memory_bytes)
+    facts.push_back(format_bytes(static_cast<double>(*gpu.memory_bytes)) +
+                    (gpu.memory_used_bytes
+                         ? fmt::format(", {} in use", format_bytes(static_cast<double>(*gpu.memory_used_bytes)))
+                         : ""));
+  if (gpu.pcie_generation && gpu.pcie_lanes)
+    facts.push_back(fmt::format("PCIe {}.0 x{}", *gpu.pcie_generation, *gpu.pcie_lanes));
+  facts.push_back(gpu.nvlinks > 0 ? fmt::format("{} NVLinks", gpu.nvlinks) : "no NVLink");
+  facts.push_back(gpu.cuda_ordinal ? fmt::format("cuda:{}", *gpu.cuda_ordinal) : "not shown by CUDA");
+  facts.push_back("MIG " + gpu.mig);
+  out += wrap_text(fmt::format("{}", fmt::join(facts, "; ")), std::string(16, ' '), std::string(16, ' '));
+  for (const MigInstance& instance : gpu.mig_instances)
+    out += fmt::format("                {}{}\n", instance.uuid,
+                       instance.memory_bytes ? ", " + format_bytes(static_cast<double>(*instance.memory_bytes)) : "");
+  return out;
+}
+
+std::string text_of(const Gpus& gpus) {
+  std::string out;
+  if (!gpus.gpus.empty())
+    out += fmt::format("gpus     {}, NVIDIA driver {}\n", gpus.gpus.size(), gpus.driver.value_or("unknown"));
+  for (const GpuDescription& gpu : gpus.gpus) out += text_of(gpu);
+  for (const std::string& why : gpus.why)
+    out += wrap_text(gpus.gpus.empty() ? "none: " + why : why, "gpus     ", "         ");
+  return out;
+}
+
+std::string text_of(const Host& host, const std::vector<VirtualDevice>& devices, const Gpus& gpus) {
   std::string out = fmt::format("host     {} CPUs, {}\n", host.cpus, host.cpu.value_or("model unknown"));
   if (host.memory)
     out += fmt::format("         {} of memory, {} available\n",
                        format_bytes(static_cast<double>(host.memory->total_bytes)),
                        format_bytes(static_cast<double>(host.memory->available_bytes)));
-  out += wrap_text(gpus.why, "gpus     ", "         ");
+  out += text_of(gpus);
   if (devices.empty())
     out += "virtual  none runs now; --device cpu:4 of eval and study gives four\n";
   else
@@ -69,7 +113,29 @@ json or_null(const std::optional<Value>& value) {
   return value ? json(*value) : json();
 }
 
-json json_of(const Host& host, const std::vector<VirtualDevice>& devices, const GpuDriver& gpus) {
+json json_of(const std::vector<GpuDescription>& gpus) {
+  json list = json::array();
+  for (const GpuDescription& gpu : gpus) {
+    json instances = json::array();
+    for (const MigInstance& instance : gpu.mig_instances)
+      instances.push_back({{"uuid", instance.uuid}, {"memory_bytes", or_null(instance.memory_bytes)}});
+    list.push_back({{"label", gpu.label},
+                    {"name", gpu.name},
+                    {"uuid", gpu.uuid},
+                    {"bus_id", gpu.bus_id},
+                    {"cuda_ordinal", or_null(gpu.cuda_ordinal)},
+                    {"memory_bytes", or_null(gpu.memory_bytes)},
+                    {"memory_used_bytes", or_null(gpu.memory_used_bytes)},
+                    {"pcie_generation", or_null(gpu.pcie_generation)},
+                    {"pcie_lanes", or_null(gpu.pcie_lanes)},
+                    {"nvlinks", gpu.nvlinks},
+                    {"mig", gpu.mig},
+                    {"mig_instances", std::move(instances)}});
+  }
+  return list;
+}
+
+json json_of(const Host& host, const std::vector<VirtualDevice>& devices, const Gpus& gpus) {
   auto list = json::array();
   for (const VirtualDevice& device : devices)
     list.push_back(
@@ -86,15 +152,15 @@ json json_of(const Host& host, const std::vector<VirtualDevice>& devices, const 
             {"model", or_null(host.cpu)},
             {"memory_bytes", host.memory ? json(host.memory->total_bytes) : json()},
             {"memory_available_bytes", host.memory ? json(host.memory->available_bytes) : json()}}},
-          {"gpus", json::array()},
-          {"gpu_driver", {{"loads", gpus.loads}, {"why", gpus.why}}},
+          {"gpus", json_of(gpus.gpus)},
+          {"gpu_driver", {{"version", or_null(gpus.driver)}, {"why_not", gpus.why}}},
           {"virtual_devices", list}};
 }
 
 void devices(const std::string& json_file) {
   const Host host = look_at_host();
   const auto virtual_devices = virtual_devices_now();
-  const GpuDriver gpus = gpu_driver();
+  const Gpus gpus;
   if (!json_file.empty())
     write_output(json_file,
                  json_of(host, virtual_devices, gpus).dump(2, ' ', false, json::error_handler_t::replace) + "\n");

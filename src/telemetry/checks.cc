@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/units.h"
 #include "store/store.h"
+#include "telemetry/gpu_checks.h"
 #include "telemetry/sources/procfs.h"
 #include "telemetry/sources/virtual_devices.h"
 #include "telemetry/virtual_page.h"
@@ -106,25 +107,15 @@ LibraryProbe probe_library(const std::string& file) {
   return probe;
 }
 
-GpuDriver gpu_driver() {
-  const LibraryProbe probe = probe_library("libnvidia-ml.so.1");
-  if (probe.loads) return {.loads = true, .why = "the NVIDIA driver's library loads; its GPUs are not read yet"};
-  return {.loads = false, .why = "no NVIDIA driver: " + probe.error};
-}
-
 std::vector<Check> run_checks() {
-  constexpr const char* on_gpu = "needed on GPU machines only: install the NVIDIA driver";
-  return {check_clock(),
-          check_shared_memory(),
-          check_store(),
-          check_host_counters(),
-          check_thread_times(),
-          check_library("nvml", "libnvidia-ml.so.1", "NVML, the counters of NVIDIA GPUs", on_gpu),
-          check_library("cuda-driver", "libcuda.so.1", "CUDA driver, to compute on NVIDIA GPUs", on_gpu),
-          check_library("nccl", "libnccl.so.2", "NCCL, transfers between NVIDIA GPUs",
-                        "needed on GPU machines only: install libnccl2"),
-          check_library("cupti", "libcupti.so", "CUPTI, hardware counters of NVIDIA GPUs at kilohertz",
-                        "needed on GPU machines only: install the CUDA toolkit's CUPTI")};
+  std::vector<Check> checks{check_clock(), check_shared_memory(), check_store(), check_host_counters(),
+                            check_thread_times()};
+  for (Check& check : gpu_checks()) checks.push_back(std::move(check));
+  checks.push_back(check_library("cuda-driver", "libcuda.so.1", "CUDA driver, to compute on NVIDIA GPUs",
+                                 "needed on GPU machines only: install the NVIDIA driver"));
+  checks.push_back(check_library("nccl", "libnccl.so.2", "NCCL, transfers between NVIDIA GPUs",
+                                 "needed on GPU machines only: install libnccl2"));
+  return checks;
 }
 
 }  // namespace batchscope

@@ -25,11 +25,4 @@ struct Check {
 };
 std::vector<Check> run_checks();
 
-// For `devices`: is there a GPU driver, and what does that mean.
-struct GpuDriver {
-  bool loads = false;
-  std::string why{};
-};
-GpuDriver gpu_driver();
-
 }  // namespace batchscope

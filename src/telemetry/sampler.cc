@@ -224,10 +224,10 @@ Sampler::~Sampler() { stop(); }
 
 void Sampler::stop() {
   shared_->stop = true;
+  const auto deadline = std::chrono::steady_clock::now() + longest_wait_at_the_end;
   for (std::size_t i = 0; i < threads_.size(); ++i) {
     std::unique_lock lock(shared_->mutex);
-    const bool ended =
-        shared_->ended_changed.wait_for(lock, longest_wait_at_the_end, [&] { return bool(shared_->ended[i]); });
+    const bool ended = shared_->ended_changed.wait_until(lock, deadline, [&] { return bool(shared_->ended[i]); });
     lock.unlock();
     if (ended)
       threads_[i].join();

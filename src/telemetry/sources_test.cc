@@ -13,11 +13,11 @@
 
 #include "store/test_folder.h"
 #include "telemetry/checks.h"
+#include "telemetry/collected_rows.h"
 #include "telemetry/recording.h"
 #include "telemetry/sources/host.h"
 #include "telemetry/sources/procfs.h"
 #include "telemetry/sources/virtual_devices.h"
-#include "telemetry/test_rows.h"
 #include "telemetry/virtual_page.h"
 
 namespace batchscope {

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/units.h"
+#include "telemetry/paper_view.h"
 #include "telemetry/text.h"
 
 namespace batchscope {
@@ -325,6 +326,8 @@ std::string to_text(const RecordingSummary& summary, bool colours) {
   const std::string phases = phase_lines(summary.phases) + (summary.marks ? mark_lines(*summary.marks) : "");
   if (!phases.empty())
     out += bold(fmt::format("{:<32} {:>11} {:>11} {:>11}", "Phases", "count", "total", "mean")) + "\n" + phases;
+  const std::string paper = to_text(paper_views(summary.counters));
+  if (!paper.empty()) out += bold(paper.substr(0, paper.find('\n'))) + paper.substr(paper.find('\n'));
   const std::string gaps = gap_lines(summary.counters);
   if (!gaps.empty()) out += bold("Absent") + "\n" + gaps;
   if (!summary.samplers.empty()) out += bold("Sampling") + "\n" + sampling(summary);
@@ -340,6 +343,7 @@ json to_json(const RecordingSummary& summary) {
           {"counters", counters},
           {"samplers", samplers},
           {"writing_cpu_share", or_null(summary.writing_cpu_share)},
+          {"paper", to_json(paper_views(summary.counters))},
           {"phases", phases},
           {"marks", summary.marks ? to_json(*summary.marks) : json()}};
 }

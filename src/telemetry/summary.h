@@ -43,8 +43,8 @@ struct RecordingSummary {
   std::vector<CounterSummary> counters{};
   std::vector<SamplerFigures> samplers{};
   std::optional<double> writing_cpu_share{};  // of one core: the thread that takes readings and writes them
-  std::vector<PhaseTotal> phases{};   // by name, those that took the longest first
-  std::optional<MarkCounts> marks{};  // absent: none could be received, or read from a file
+  std::vector<PhaseTotal> phases{};           // by name, those that took the longest first
+  std::optional<MarkCounts> marks{};          // absent: none could be received, or read from a file
 };
 
 // At most 80 columns; `colours` only for a terminal.

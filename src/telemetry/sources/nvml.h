@@ -37,6 +37,7 @@ std::unique_ptr<Source> processes_source(const NvmlGpu& gpu);
 // GPM (Hopper on): activity of SMs, tensor cores and memory over 100 ms.
 std::unique_ptr<Source> gpm_source(const NvmlGpu& gpu);
 
+std::vector<std::uint32_t> active_nvlinks(const NvmlGpu& gpu);
 bool has_nvlink(const NvmlGpu& gpu);
 bool has_raw_nvlink(const NvmlGpu& gpu);  // the raw bytes are counted apart
 bool has_gpm(const NvmlGpu& gpu);

@@ -28,26 +28,23 @@ constexpr std::int64_t mega = 1'000'000;
 class GaugesSource : public NvmlSource {
  public:
   explicit GaugesSource(const NvmlGpu& gpu) : NvmlSource(gpu, "gauges") {
-    add({bytes("gpu_memory_used_bytes", "in use by processes"),
-         bytes("gpu_memory_reserved_bytes", "kept by driver and firmware"),
-         bytes("gpu_memory_capacity_bytes", "size of the GPU's memory")},
-        [this](std::span<Reading> out) { read_memory(out); });
-    add({gpu_.counter("gpu_sm_clock_hertz", "hertz", CounterKind::gauge, "clock of the multiprocessors"),
-         gpu_.counter("gpu_memory_clock_hertz", "hertz", CounterKind::gauge, "clock of the memory")},
-        [this](std::span<Reading> out) {
-          out[0] = clock_of(nvml::clock_sm);
-          out[1] = clock_of(nvml::clock_memory);
-        });
-    std::vector<Counter> limits;
+    std::vector<Counter> counters = {
+        bytes("gpu_memory_used_bytes", "in use by processes"),
+        bytes("gpu_memory_reserved_bytes", "kept by driver and firmware"),
+        bytes("gpu_memory_capacity_bytes", "size of the GPU's memory"),
+        gpu_.counter("gpu_sm_clock_hertz", "hertz", CounterKind::gauge, "clock of the multiprocessors"),
+        gpu_.counter("gpu_memory_clock_hertz", "hertz", CounterKind::gauge, "clock of the memory"),
+        gpu_.counter("gpu_temperature_celsius", "celsius", CounterKind::gauge, "of the GPU"),
+    };
     for (const ClockLimit& limit : clock_limits)
-      limits.push_back(gpu_.counter(limit.name, "ratio", CounterKind::gauge, limit.help));
-    add(std::move(limits), [this](std::span<Reading> out) { read_clock_limits(out); });
-    add({gpu_.counter("gpu_temperature_celsius", "celsius", CounterKind::gauge, "of the GPU")},
-        [this](std::span<Reading> out) {
-          std::uint32_t celsius = 0;
-          const nvml::Return result = gpu_->nvmlDeviceGetTemperature(gpu_.device(), 0, &celsius);
-          out[0] = reading_of(result, std::int64_t{celsius});
-        });
+      counters.push_back(gpu_.counter(limit.name, "ratio", CounterKind::gauge, limit.help));
+    add(std::move(counters), [this](std::span<Reading> out) {
+      read_memory(out);
+      out[3] = clock_of(nvml::clock_sm);
+      out[4] = clock_of(nvml::clock_memory);
+      out[5] = temperature();
+      read_clock_limits(out.subspan(6));
+    });
     add_what_has_no_ring();
   }
 
@@ -111,6 +108,12 @@ class GaugesSource : public NvmlSource {
     std::uint32_t mhz = 0;
     const nvml::Return result = gpu_->nvmlDeviceGetClockInfo(gpu_.device(), type, &mhz);
     return reading_of(result, mhz * mega);
+  }
+
+  Reading temperature() const {
+    std::uint32_t celsius = 0;
+    const nvml::Return result = gpu_->nvmlDeviceGetTemperature(gpu_.device(), 0, &celsius);
+    return reading_of(result, std::int64_t{celsius});
   }
 
   void read_clock_limits(std::span<Reading> out) const {

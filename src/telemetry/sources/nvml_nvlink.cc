@@ -7,17 +7,6 @@ namespace {
 constexpr std::uint32_t most_links = 36;
 constexpr std::int64_t kib = 1024;
 
-std::vector<std::uint32_t> active_links(const NvmlGpu& gpu) {
-  std::vector<std::uint32_t> links;
-  for (std::uint32_t link = 0; link < most_links; ++link) {
-    std::uint32_t is_active = 0;
-    const nvml::Return result = gpu->nvmlDeviceGetNvLinkState(gpu.device(), link, &is_active);
-    if (result == nvml::success && is_active != 0) links.push_back(link);
-    if (result == nvml::invalid_argument) break;  // there are no more
-  }
-  return links;
-}
-
 // Up to Hopper one field has the sum of all links, in KiB. From Blackwell on a field has one link, in bytes.
 bool has_sum(const NvmlGpu& gpu) {
   NvmlFields fields(gpu, {{nvml::field_nvlink_data_tx_kib, nvml::all_links}});
@@ -31,7 +20,7 @@ std::vector<NvmlFields::Wanted> fields_of(const NvmlGpu& gpu, bool raw, bool sum
   if (sum)
     return {{nvml::field_nvlink_data_tx_kib, nvml::all_links}, {nvml::field_nvlink_data_rx_kib, nvml::all_links}};
   std::vector<NvmlFields::Wanted> fields;
-  for (const std::uint32_t link : active_links(gpu)) {
+  for (const std::uint32_t link : active_nvlinks(gpu)) {
     fields.push_back({nvml::field_nvlink_xmit_bytes, link});
     fields.push_back({nvml::field_nvlink_rcv_bytes, link});
   }
@@ -85,7 +74,18 @@ class NvlinkSource : public NvmlSource {
 
 }  // namespace
 
-bool has_nvlink(const NvmlGpu& gpu) { return !active_links(gpu).empty(); }
+std::vector<std::uint32_t> active_nvlinks(const NvmlGpu& gpu) {
+  std::vector<std::uint32_t> links;
+  for (std::uint32_t link = 0; link < most_links; ++link) {
+    std::uint32_t is_active = 0;
+    const nvml::Return result = gpu->nvmlDeviceGetNvLinkState(gpu.device(), link, &is_active);
+    if (result == nvml::success && is_active != 0) links.push_back(link);
+    if (result == nvml::invalid_argument) break;  // there are no more
+  }
+  return links;
+}
+
+bool has_nvlink(const NvmlGpu& gpu) { return !active_nvlinks(gpu).empty(); }
 bool has_raw_nvlink(const NvmlGpu& gpu) { return has_nvlink(gpu) && has_sum(gpu); }
 
 std::unique_ptr<Source> nvlink_source(const NvmlGpu& gpu, bool raw) { return std::make_unique<NvlinkSource>(gpu, raw); }

@@ -1,4 +1,4 @@
-// For tests of sources: rows kept as they were read.
+// Rows kept as a source gave them, for who reads it by hand: checks, tests.
 #pragma once
 
 #include <algorithm>
@@ -8,14 +8,14 @@
 
 namespace batchscope {
 
-class TestRows : public Rows {
+class CollectedRows : public Rows {
  public:
   struct Row {
     Nanoseconds before{0}, after{0};
     std::vector<Reading> readings{};
   };
 
-  TestRows(const CounterGroup& group, const Clock& clock) : row_(group.counters.size()), clock_(clock) {}
+  CollectedRows(const CounterGroup& group, const Clock& clock) : row_(group.counters.size()), clock_(clock) {}
   std::span<Reading> row() override {
     std::fill(row_.begin(), row_.end(), Reading{});
     return row_;
@@ -31,8 +31,8 @@ class TestRows : public Rows {
 };
 
 // All that a source gives of a group at one reading.
-inline std::vector<TestRows::Row> read_rows(Source& source, std::size_t group, const Clock& clock) {
-  TestRows rows(source.groups()[group], clock);
+inline std::vector<CollectedRows::Row> read_rows(Source& source, std::size_t group, const Clock& clock) {
+  CollectedRows rows(source.groups()[group], clock);
   source.read(group, rows);
   return rows.rows;
 }
