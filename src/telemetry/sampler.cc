@@ -92,9 +92,18 @@ void SourceSampler::begin() {
 
 void SourceSampler::discover(Nanoseconds now) {
   discovered_ = now;
-  if (!source_->discover(clock_)) return;
+  in_call_since_ns_.store(now.count(), std::memory_order_relaxed);
+  const bool changed = source_->discover(clock_);
+  in_call_since_ns_.store(0, std::memory_order_relaxed);
+  if (!changed) return;
   std::size_t most = 0;
   const std::lock_guard guard(groups_mutex_);
+  ended_groups_.clear();
+  for (const CounterGroup& group : all_groups_) {
+    const bool there = std::any_of(source_->groups().begin(), source_->groups().end(),
+                                   [&](const CounterGroup& other) { return other.id == group.id; });
+    if (!there) ended_groups_.push_back(group.id);
+  }
   for (const CounterGroup& group : source_->groups()) {
     most = std::max(most, group.counters.size());
     const bool known = std::any_of(all_groups_.begin(), all_groups_.end(),
@@ -168,6 +177,17 @@ std::optional<Nanoseconds> SourceSampler::stuck_since() const {
 std::vector<CounterGroup> SourceSampler::groups() const {
   const std::lock_guard guard(groups_mutex_);
   return all_groups_;
+}
+
+std::vector<std::int64_t> SourceSampler::ended_groups() const {
+  const std::lock_guard guard(groups_mutex_);
+  return ended_groups_;
+}
+
+void SourceSampler::forget_group(std::int64_t id) {
+  const std::lock_guard guard(groups_mutex_);
+  std::erase_if(all_groups_, [&](const CounterGroup& group) { return group.id == id; });
+  std::erase(ended_groups_, id);
 }
 
 SamplerFigures SourceSampler::figures() const {

@@ -55,8 +55,11 @@ class SourceSampler {
   // For the consumer, in any thread.
   const std::string& name() const { return name_; }
   TickRing& ring() { return *ring_; }
-  // All groups that ever were, in the order of their appearance.
+  // All groups that ever were, but for forgotten ones, in the order of their appearance.
   std::vector<CounterGroup> groups() const;
+  // Those of them whose device is gone: nothing of them comes into the ring any more.
+  std::vector<std::int64_t> ended_groups() const;
+  void forget_group(std::int64_t id);  // an ended one
   SamplerFigures figures() const;
   // What a reading costs; absent before the first few.
   std::optional<ReadingCost> cost() const;
@@ -96,6 +99,7 @@ class SourceSampler {
       wanted_period_ns_{0}, in_call_since_ns_{0}, began_ns_{0};
   mutable std::mutex groups_mutex_;  // only when devices come or go
   std::vector<CounterGroup> all_groups_;
+  std::vector<std::int64_t> ended_groups_;
 };
 
 struct SamplerOptions {
