@@ -189,6 +189,12 @@ Phase take_phase(Row row) {
                .detail = row.text()};
 }
 
+// Chunks of series ?1 that reach into [?2, ?3]. They do not overlap: of those that begin before it only the last can.
+// All others are not even looked at, which is what makes a long recording quick to open anywhere.
+constexpr const char* chunks_within =
+    "chunks.series = ?1 AND chunks.begin_ns <= ?3 AND chunks.end_ns >= ?2 AND chunks.begin_ns >= coalesce("
+    "(SELECT max(begin_ns) FROM chunks AS earlier WHERE earlier.series = ?1 AND earlier.begin_ns < ?2), ?2)";
+
 }  // namespace
 
 std::vector<Phase> StoreReader::phases(std::int64_t attempt) const {
@@ -365,8 +371,8 @@ SampleSeries StoreReader::samples(const SeriesRecord& series, std::optional<Nano
     store::guarded(impl_->path, Doing::reading, [&] {
       SQLite::Statement query(impl_->database,
                               "SELECT ticks.data, chunk_data.data FROM chunks JOIN ticks ON ticks.id = chunks.ticks "
-                              "JOIN chunk_data ON chunk_data.chunk = chunks.id WHERE series = ?1 AND chunks.begin_ns "
-                              "<= ?3 AND chunks.end_ns >= ?2 ORDER BY chunks.begin_ns, chunks.id");
+                              "JOIN chunk_data ON chunk_data.chunk = chunks.id WHERE " +
+                                  std::string(chunks_within) + " ORDER BY chunks.begin_ns, chunks.id");
       query.bind(1, series.id);
       query.bind(2, static_cast<std::int64_t>(earliest.count()));
       query.bind(3, static_cast<std::int64_t>(latest.count()));
@@ -407,8 +413,8 @@ SeriesSummary StoreReader::summary(std::int64_t series) const {
 std::vector<SeriesBucket> StoreReader::chunks(std::int64_t series, std::optional<Nanoseconds> from,
                                               std::optional<Nanoseconds> to) const {
   return impl_->all<SeriesBucket>(
-      "SELECT begin_ns, end_ns, count, sum, min, max, first, last FROM chunks WHERE series = ?1 AND begin_ns <= ?3 AND "
-      "end_ns >= ?2 ORDER BY begin_ns, id",
+      "SELECT begin_ns, end_ns, count, sum, min, max, first, last FROM chunks WHERE " + std::string(chunks_within) +
+          " ORDER BY begin_ns, id",
       [](Row row) {
         return SeriesBucket{.begin = row.time(),
                             .end = row.time(),

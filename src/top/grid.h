@@ -14,7 +14,6 @@ enum class Style : std::uint8_t {
   bold,     // a name
   title,    // the first line, heads of tables
   key,      // a key of the last line
-  good,     // bars: little is used
   warning,  // something holds back
   alarm,    // something is wrong
   used,     // bars and graphs of what is used
@@ -22,7 +21,7 @@ enum class Style : std::uint8_t {
   sent,  // graphs of links
   received,
 };
-constexpr std::size_t style_count = 12;
+constexpr std::size_t style_count = 11;
 
 struct Cell {
   char32_t glyph = U' ';

@@ -15,7 +15,7 @@ using std::chrono::seconds;
 
 constexpr Nanoseconds page_length = seconds(64);
 constexpr std::size_t buckets_a_page = 512;  // of a series
-constexpr std::int64_t pages_shown = 5;      // more than the columns of a screen
+constexpr std::int64_t pages_shown = 3;      // 128 s at least: graphs are at most half as wide as a screen
 constexpr std::size_t pages_kept = 12;
 constexpr Nanoseconds shortest_sight = milliseconds(500);  // of a phase: a mark has no length
 

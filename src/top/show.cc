@@ -42,21 +42,19 @@ class Loop {
     Nanoseconds next = monotonic_clock().now() + feed_.update_interval();
     while (!view_.quit && !interrupted) {
       draw();
+      // All keys that there are, also when updates take longer than their interval.
+      Key key = terminal_.wait(next - monotonic_clock().now());
+      for (; key.code != Key::none && !view_.quit; key = terminal_.wait(Nanoseconds(0))) take(key);
       const Nanoseconds now = monotonic_clock().now();
-      if (now < next) {
-        take(terminal_.wait(next - now));
-        next = std::min(next, now + feed_.update_interval());
-        continue;
-      }
-      // What was missed is not made up for.
-      next = std::max(next + feed_.update_interval(), now);
+      next = std::min(next, now + feed_.update_interval());  // which a key may have changed
+      if (now < next) continue;
       if (feed_.update(view_.paused)) remake();
+      next = std::max(next + feed_.update_interval(), now);  // what was missed is not made up for
     }
   }
 
  private:
   void take(const Key& key) {
-    if (key.code == Key::none) return;
     is_drawn_ = false;
     const bool is_own = !view_.help && feed_.handle(key);
     if (!is_own) handle(view_, key, screen_.boards.size(), terminal_.height());
@@ -114,8 +112,7 @@ std::string screen_text(const Feed& feed, std::size_t width) {
 }
 
 void show(Feed& feed, const std::atomic<bool>& interrupted, const std::function<bool(std::string_view)>& print) {
-  check_terminal();
-  if (terminal_has_cursor())
+  if (check_terminal())
     Loop(feed).run(interrupted);
   else
     show_texts(feed, interrupted, print);

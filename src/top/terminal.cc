@@ -41,7 +41,6 @@ constexpr std::array<Look, style_count> looks() {
   of(Style::bold) = {.with_colours = A_BOLD, .without = A_BOLD};
   of(Style::title) = {.foreground = COLOR_BLACK, .background = COLOR_CYAN, .without = A_REVERSE};
   of(Style::key) = {.foreground = COLOR_BLACK, .background = COLOR_CYAN, .without = A_REVERSE};
-  of(Style::good) = {.foreground = COLOR_GREEN};
   of(Style::warning) = {.foreground = COLOR_YELLOW, .with_colours = A_BOLD, .without = A_BOLD};
   of(Style::alarm) = {
       .foreground = COLOR_WHITE, .background = COLOR_RED, .with_colours = A_BOLD, .without = A_REVERSE | A_BOLD};
@@ -130,7 +129,7 @@ Key key_of(int code) {
 
 }  // namespace
 
-void check_terminal() {
+bool check_terminal() {
   if (isatty(STDIN_FILENO) != 1 || isatty(STDOUT_FILENO) != 1)
     throw InputError("standard input and output are not a terminal; --once prints one screen as plain text");
   int problem = 0;
@@ -139,11 +138,10 @@ void check_terminal() {
     throw InputError("TERM={} is not a terminal that is known here; set TERM=xterm, or use --once",
                      type != nullptr ? type : "");
   }
-}
-
-bool terminal_has_cursor() {
   const char* move = tigetstr("cup");
-  return move != nullptr && move != reinterpret_cast<const char*>(-1);
+  const bool has_cursor = move != nullptr && move != reinterpret_cast<const char*>(-1);
+  del_curterm(cur_term);
+  return has_cursor;
 }
 
 bool is_ascii_only() {
@@ -155,7 +153,8 @@ bool is_ascii_only() {
 
 Terminal::Terminal() : is_ascii_(is_ascii_only()) {
   check_terminal();
-  if (newterm(nullptr, stdout, stdin) == nullptr) throw InputError("the terminal cannot be used; try --once");
+  screen_ = newterm(nullptr, stdout, stdin);
+  if (screen_ == nullptr) throw InputError("the terminal cannot be used; try --once");
   cbreak();
   noecho();
   nonl();
@@ -165,7 +164,10 @@ Terminal::Terminal() : is_ascii_(is_ascii_only()) {
   choose_looks();
 }
 
-Terminal::~Terminal() { endwin(); }
+Terminal::~Terminal() {
+  endwin();
+  delscreen(static_cast<SCREEN*>(screen_));
+}
 
 std::size_t Terminal::width() const { return static_cast<std::size_t>(std::max(getmaxx(stdscr), 1)); }
 std::size_t Terminal::height() const { return static_cast<std::size_t>(std::max(getmaxy(stdscr), 1)); }

@@ -25,14 +25,14 @@ class Terminal {
   Key wait(Nanoseconds most);
 
  private:
+  void* screen_ = nullptr;  // ncurses' own
   bool is_ascii_;
   std::optional<Grid> drawn_;
 };
 
-// InputError unless standard input and output are a terminal of a known type.
-void check_terminal();
-// It can write anywhere on the screen; TERM=dumb cannot.
-bool terminal_has_cursor();
+// InputError unless standard input and output are a terminal of a known type. Says whether it can write anywhere on the
+// screen; TERM=dumb cannot.
+bool check_terminal();
 // The locale's characters, and what the terminal is known to show.
 bool is_ascii_only();
 

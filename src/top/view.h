@@ -22,7 +22,6 @@ struct Key {
     end,
     f1,
     f2,
-    f5,
     f6,
     f10,
     escape,
