@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "telemetry/sources/metrics_text.h"
-#include "telemetry/test_rows.h"
+#include "telemetry/collected_rows.h"
 
 namespace batchscope {
 namespace {
