@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "cli/command.h"
 #include "cli/output.h"
 #include "study/environment.h"
+#include "telemetry/calibration/errors.h"
 #include "telemetry/command.h"
 #include "telemetry/marks/environment.h"
 #include "telemetry/marks/receiver.h"
@@ -83,9 +85,30 @@ std::optional<std::string> write_error(const Recording& recording, const MarkRec
   return marks != nullptr ? marks->write_error() : std::nullopt;
 }
 
+// What calibrations say of the figures' errors.
+void add_errors(RecordingSummary& summary) {
+  std::set<std::string> said;
+  for (const NvmlGpu& gpu : nvml_gpus()) {
+    const auto driver = gpu.library->driver_version();
+    if (!driver) continue;
+    std::string line;
+    try {
+      const auto found = calibration::calibration_of(gpu.gpu.name, *driver);
+      if (found.calibration) calibration::add_errors(summary.counters, *found.calibration, gpu.series());
+      line = found.calibration ? fmt::format("by the calibration of {}, driver {}, of {}", found.calibration->board,
+                                             found.calibration->driver, found.calibration->date)
+                               : "unknown: " + found.warning;
+    } catch (const InputError& error) {
+      line = std::string("unknown: ") + error.what();
+    }
+    if (said.insert(line).second) summary.calibrations.push_back(line);
+  }
+}
+
 // Standard output may be the command's own: the summary goes to standard error.
 void report(const RecordOptions& options, const Recording& recording, const MarkReceiver* marks, int code) {
   RecordingSummary summary = recording.summary();
+  add_errors(summary);
   if (marks != nullptr) {
     summary.phases = marks->totals();
     summary.marks = marks->counts();

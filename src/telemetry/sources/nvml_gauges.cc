@@ -45,6 +45,15 @@ class GaugesSource : public NvmlSource {
       out[5] = temperature();
       read_clock_limits(out.subspan(6));
     });
+    add(
+        {gpu_.real_counter("gpu_power_limit_watts", "watts", CounterKind::gauge,
+                           "power at which clocks are held down")},
+        [this](std::span<Reading> out) {
+          std::uint32_t milliwatts = 0;
+          const nvml::Return result = gpu_->nvmlDeviceGetEnforcedPowerLimit(gpu_.device(), &milliwatts);
+          out[0] = reading_of(result, milliwatts * 1e-3);
+        },
+        true);
     add_what_has_no_ring();
   }
 

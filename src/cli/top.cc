@@ -1,0 +1,115 @@
+// `batchscope top` and `batchscope replay`: what a machine does now, and what a recording says that it did.
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+
+#include "base/error.h"
+#include "base/units.h"
+#include "cli/command.h"
+#include "cli/interrupt.h"
+#include "cli/output.h"
+#include "study/environment.h"
+#include "telemetry/recording.h"
+#include "telemetry/sources/nvml.h"
+#include "top/live_feed.h"
+#include "top/recorded_feed.h"
+#include "top/show.h"
+#include "top/terminal.h"
+
+namespace batchscope::cli {
+namespace {
+
+struct TopOptions {
+  std::string interval = "1s";
+  bool once = false;
+};
+
+struct ReplayFlags {
+  std::string file, session, speed = "1", at = "0s";
+  bool once = false;
+};
+
+Nanoseconds interval_of(const std::string& text) {
+  const Nanoseconds interval = parse_duration(text, "--interval");
+  if (interval < top::shortest_interval || interval > top::longest_interval)
+    throw InputError("--interval: {} is not within 100ms and 1min", text);
+  return interval;
+}
+
+int show(top::Feed& feed) {
+  const InterruptFlag interrupt;
+  top::show(feed, interrupt.flag(), print);
+  return static_cast<int>(interrupt.flag() ? ExitCode::interrupted : ExitCode::ok);
+}
+
+// Rates need two readings.
+int print_once(top::Feed& feed, Nanoseconds after) {
+  const InterruptFlag interrupt;
+  const Nanoseconds end = monotonic_clock().now() + after;
+  for (Nanoseconds now = monotonic_clock().now(); now < end && !interrupt.flag(); now = monotonic_clock().now()) {
+    feed.update(false);
+    monotonic_clock().sleep_until(std::min(end, now + std::chrono::milliseconds(100)));
+  }
+  if (interrupt.flag()) return static_cast<int>(ExitCode::interrupted);
+  feed.update(false);
+  print(top::screen_text(feed, top::text_width_wanted()));
+  return 0;
+}
+
+int top(const TopOptions& options) {
+  const Nanoseconds interval = interval_of(options.interval);
+  if (!options.once) top::check_terminal();
+  std::vector<std::string> why;
+  const auto gpus = nvml_gpus(&why);
+  auto facts = environment();
+  facts.merge(gpu_environment(gpus));
+  top::LiveFeed feed(machine_sources(), interval, std::move(facts),
+                     fmt::format("No GPU: {}. No virtual device runs; eval --device cpu:2 gives two.",
+                                 why.empty() ? "the driver lists none" : why.front()));
+  return options.once ? print_once(feed, interval) : show(feed);
+}
+
+int replay(const ReplayFlags& flags) {
+  top::ReplayOptions options{
+      .speed = parse_number(flags.speed, top::Playback::least_speed, top::Playback::most_speed, "--speed"),
+      .at = parse_duration(flags.at, "--at")};
+  if (!flags.session.empty()) options.session = parse_integer(flags.session, 1, INT64_MAX, "--session");
+  if (!flags.once) top::check_terminal();
+  top::RecordedFeed feed(flags.file, options);
+  return flags.once ? print_once(feed, Nanoseconds(0)) : show(feed);
+}
+
+}  // namespace
+
+void add_top(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<TopOptions>();
+  CLI::App* command = app.add_subcommand("top", "GPUs, virtual devices and processes, live in the terminal");
+  command->add_option("--interval", options->interval, "time between looks, 100ms to 1min: 1s (default)")
+      ->type_name("TIME");
+  command->add_flag("--once", options->once, "print one screen as plain text after one interval, and end");
+  command->footer(
+      "F1 shows the keys. NO_COLOR is respected; without UTF-8 it draws in ASCII.\n"
+      "Examples:\n"
+      "  batchscope top\n"
+      "  batchscope top --once --interval 500ms | head -20");
+  command->callback([options, &exit_code] { exit_code = top(*options); });
+}
+
+void add_replay(CLI::App& app, int& exit_code) {
+  auto flags = std::make_shared<ReplayFlags>();
+  CLI::App* command = app.add_subcommand("replay", "a recording in the screen of top, with seek and speed");
+  command->add_option("file", flags->file, "what record, eval or a study wrote")->type_name("FILE.bscope")->required();
+  command->add_option("--session", flags->session, "its number in the file; the last with counters otherwise")
+      ->type_name("N");
+  command->add_option("--speed", flags->speed, "1 (default), up to 256, down to 0.0625")->type_name("N");
+  command->add_option("--at", flags->at, "begin there: 30s, 2min, 1h")->type_name("TIME");
+  command->add_flag("--once", flags->once, "print the screen of --at as plain text, and end");
+  command->footer(
+      "Space pauses, arrows seek 1 s, with Shift 10 s, Home and End, + and - change the speed; F1 shows all keys.\n"
+      "Example:\n"
+      "  batchscope replay run.bscope --at 30s --speed 4");
+  command->callback([flags, &exit_code] { exit_code = replay(*flags); });
+}
+
+}  // namespace batchscope::cli

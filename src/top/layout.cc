@@ -1,0 +1,280 @@
+// Head, body and foot (top/layout.h).
+#include "top/layout.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "base/units.h"
+#include "top/boards.h"
+#include "top/widgets.h"
+
+namespace batchscope::top {
+namespace {
+
+constexpr std::size_t least_width = 80;  // less is this, cut
+constexpr std::size_t head_height = 2;
+constexpr std::size_t processes_in_sight = 4;  // that boards leave room for
+
+// ---- head
+
+void draw_title(const Area& area, const Screen& screen, const View& view, const Caption& caption) {
+  area.fill(0, Style::title);
+  std::vector<std::string> parts{caption.title};
+  if (!screen.host.name.empty()) parts.push_back(screen.host.name);
+  if (!screen.driver.empty()) parts.push_back("driver " + screen.driver);
+  area.put(0, 0, fmt::format(" {}", fmt::join(parts, " · ")), Style::title);
+  std::string right = fmt::format(" {} ", caption.when);
+  right = fmt::format(" {} {:g} s ·{}", caption.bar ? "a column is" : "every", to_seconds(screen.step), right);
+  if (view.paused) right = " PAUSED ·" + right;
+  area.put_right(area.width, 0, right, Style::title);
+}
+
+void draw_host(const Area& area, const Host& host) {
+  const std::size_t half = area.width / 2;
+  std::string cpus = host.cpus_busy ? fmt::format("{:.2f}", *host.cpus_busy) : "-";
+  cpus += host.cpus ? fmt::format(" of {:.0f} CPUs", *host.cpus) : " CPUs";
+  const auto draw = [&](std::size_t begin, const char* label, std::optional<double> used, std::optional<double> all,
+                        const std::string& text) {
+    const std::size_t bar = half - 5 - 20;
+    area.put(begin, 0, label);
+    if (used && all.value_or(0) > 0) draw_bar(area, begin + 5, 0, bar, *used / *all, {}, Style::used);
+    area.put(begin + 6 + bar, 0, text);
+  };
+  draw(0, "Host", host.cpus_busy, host.cpus, cpus);
+  draw(half, "Mem", host.memory_used, host.memory_total, used_of(host.memory_used, host.memory_total));
+}
+
+// ---- body
+
+std::vector<Process> ordered(std::vector<Process> processes, const View& view) {
+  const auto before = [&](const Process& a, const Process& b) {
+    switch (view.order) {
+      case ProcessOrder::board:
+        return a.board < b.board;
+      case ProcessOrder::pid:
+        return a.pid < b.pid;
+      case ProcessOrder::name:
+        return a.name < b.name;
+      case ProcessOrder::memory:
+        break;
+    }
+    return a.memory.value_or(-1) > b.memory.value_or(-1);
+  };
+  std::stable_sort(processes.begin(), processes.end(),
+                   [&](const auto& a, const auto& b) { return view.reversed ? before(b, a) : before(a, b); });
+  return processes;
+}
+
+void draw_processes(const Area& area, const std::vector<Process>& processes, const View& view) {
+  area.fill(0, Style::title);
+  const auto head = [&](ProcessOrder order, const char* text) {
+    return fmt::format("{}{}", text, order != view.order ? "" : view.reversed ? " ^" : " v");
+  };
+  area.put(0, 0, head(ProcessOrder::board, "GPU"), Style::title);
+  area.put_right(18, 0, head(ProcessOrder::pid, "PID"), Style::title);
+  area.put_right(31, 0, head(ProcessOrder::memory, "Memory"), Style::title);
+  area.put_right(39, 0, "of GPU", Style::title);
+  area.put(41, 0, head(ProcessOrder::name, "Process"), Style::title);
+  std::size_t row = 1;
+  for (const Process& process : processes) {
+    area.put(0, row, process.board, Style::bold);
+    area.put_right(18, row, process.pid > 0 ? fmt::format("{}", process.pid) : "-");
+    area.put_right(31, row, process.memory ? format_bytes(*process.memory) : "-");
+    area.put_right(39, row, percent(process.memory_share));
+    area.put(41, row++, process.name);
+  }
+}
+
+void draw_phases(const Area& area, const std::vector<RunningPhase>& phases) {
+  area.fill(0, Style::title);
+  area.put(0, 0, "Phase", Style::title);
+  area.put(22, 0, "of", Style::title);
+  area.put_right(46, 0, "since", Style::title);
+  std::size_t row = 1;
+  for (const RunningPhase& phase : phases) {
+    area.put(0, row, phase.name, Style::bold);
+    area.put(22, row, phase.track);
+    area.put_right(46, row, format_duration(phase.since));
+    area.put(48, row++, phase.detail);
+  }
+}
+
+constexpr std::array help_lines{
+    "Keys: those of htop and nvtop, where they have them",
+    "  q  F10          quit",
+    "  h  ?  F1        this help; any key leaves it",
+    "  up down         scroll; PgUp and PgDn by screens",
+    "  Space  Z        pause, and go on",
+    "  0 … 9           only this GPU, and all again (a)",
+    "  g  G            the next GPU alone, the one before",
+    "  d  F2           how much of each: a line, three lines, all, graphs",
+    "  s  >  F6        order processes by memory, GPU, PID, name",
+    "  M  N  I         by memory, by PID; the other way round",
+};
+constexpr std::array live_help{
+    "  +  -            look more often, less often",
+};
+constexpr std::array replay_help{
+    "  left right      1 s back or forth; with Shift (or , .) 10 s; [ ] 60 s",
+    "  Home  End       to the begin, to the end",
+    "  +  -            faster, slower",
+};
+constexpr std::array meaning_lines{
+    "",
+    "-  is not known; a blank in a graph neither. Zero is the lowest block (or _).",
+    "Bars of memory: in use, then what driver and firmware keep for themselves.",
+    "Util is the share of time in which any kernel ran; SM, tensor and DRAM are",
+    "shares of what the chip could do. Behind MHz: what holds clocks down, P power",
+    "cap, T temperature, S slowdown by the board, L locked by somebody.",
+};
+
+Grid help_body(std::size_t width, bool is_replay) {
+  std::vector<std::string_view> lines(help_lines.begin(), help_lines.end());
+  if (is_replay)
+    lines.insert(lines.end(), replay_help.begin(), replay_help.end());
+  else
+    lines.insert(lines.end(), live_help.begin(), live_help.end());
+  lines.insert(lines.end(), meaning_lines.begin(), meaning_lines.end());
+  Grid body(width, lines.size());
+  const Area area{body, 0, 0, width};
+  for (std::size_t i = 0; i < lines.size(); ++i) area.put(1, i, lines[i], i == 0 ? Style::bold : Style::plain);
+  return body;
+}
+
+// Broken at blanks.
+std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
+  std::vector<std::string> lines{""};
+  for (std::size_t at = 0; at < text.size();) {
+    const auto end = std::min(text.find(' ', at), text.size());
+    const std::string word = text.substr(at, end - at);
+    if (!lines.back().empty() && lines.back().size() + 1 + word.size() > width) lines.emplace_back();
+    lines.back() += (lines.back().empty() ? "" : " ") + word;
+    at = end + 1;
+  }
+  return lines;
+}
+
+// All lines between head and foot. Boards leave room for some processes within `height`.
+Grid draw_body(const Screen& screen, const View& view, const Caption& caption, std::size_t width, std::size_t height) {
+  std::vector<Board> boards = screen.boards;
+  std::vector<Process> processes = screen.processes;
+  if (view.only_board && *view.only_board < boards.size()) {
+    boards = {boards[*view.only_board]};
+    std::erase_if(processes, [&](const Process& process) { return process.board != boards[0].label; });
+  }
+  const std::size_t phase_rows = screen.phases.empty() ? 0 : screen.phases.size() + 1;
+  const std::size_t process_rows = processes.empty() ? 0 : processes.size() + 1;
+  // The same for few processes and for many: boards do not change when a process comes.
+  const bool may_have_processes =
+      std::any_of(boards.begin(), boards.end(), [](const Board& b) { return !b.is_virtual; });
+  const std::size_t others = phase_rows + (may_have_processes ? processes_in_sight + 1 : 0);
+  const BoardSetting setting = choose_setting(boards, view, width, height - std::min(height, others));
+  const auto no_boards = wrapped(caption.no_boards, width);
+  const std::size_t board_rows = boards.empty() ? no_boards.size() : height_of(boards, setting);
+  Grid body(width, board_rows + phase_rows + process_rows);
+  Area area{body, 0, 0, width};
+  if (boards.empty())
+    for (std::size_t i = 0; i < no_boards.size(); ++i) area.put(0, i, no_boards[i]);
+  else
+    draw_boards(area, boards, setting);
+  area.y += board_rows;
+  if (phase_rows > 0) draw_phases(area, screen.phases);
+  area.y += phase_rows;
+  if (process_rows > 0) draw_processes(area, ordered(std::move(processes), view), view);
+  return body;
+}
+
+// ---- foot
+
+void draw_time_bar(const Area& area, const TimeBar& bar) {
+  const std::string position = clock_text(bar.position), length = clock_text(bar.length);
+  const std::string speed = fmt::format("{:g}x", bar.speed);
+  const std::size_t begin = area.put(1, 0, position, Style::bold) + 1;
+  const std::size_t end = area.width - length.size() - speed.size() - 4;
+  const double share = bar.length > Nanoseconds(0) ? to_seconds(bar.position) / to_seconds(bar.length) : 0;
+  const auto at = begin + static_cast<std::size_t>(std::lround(share * static_cast<double>(end - begin - 1)));
+  for (std::size_t column = begin; column < end; ++column)
+    area.set(column, 0, column < at ? U'█' : column == at ? U'▒' : U'░', column < at ? Style::used : Style::dim);
+  area.put(end + 1, 0, length);
+  area.put_right(area.width - 1, 0, speed, Style::bold);
+}
+
+void draw_cost(const Area& area, const SamplingCost& sampling, std::size_t hidden) {
+  std::size_t end = area.put(1, 0, "Sampling", Style::dim);
+  end = area.put(end + 1, 0,
+                 sampling.cpu_share ? fmt::format("{:.1f} % of a core", 100 * *sampling.cpu_share) : "cost unknown");
+  end = area.put(end, 0, fmt::format(", {} missed", sampling.missed),
+                 sampling.missed > 0 ? Style::warning : Style::plain);
+  if (!sampling.stuck.empty())
+    area.put(end, 0, fmt::format("; does not return: {}", fmt::join(sampling.stuck, ", ")), Style::alarm);
+  if (hidden > 0) area.put_right(area.width, 0, fmt::format("  {} more lines below ", hidden), Style::warning);
+}
+
+struct KeyName {
+  const char *key, *what;
+};
+
+void draw_keys(const Area& area, bool is_replay) {
+  constexpr std::array live{KeyName{"F1", "Help"}, KeyName{"F2", "Detail"},   KeyName{"F6", "Sort"},
+                            KeyName{"g", "GPU"},   KeyName{"+-", "Interval"}, KeyName{"Space", "Pause"},
+                            KeyName{"F10", "Quit"}};
+  constexpr std::array replay{KeyName{"F1", "Help"},  KeyName{"F2", "Detail"}, KeyName{"Space", "Pause"},
+                              KeyName{"←→", "1s"},    KeyName{",.", "10s"},    KeyName{"[]", "60s"},
+                              KeyName{"+-", "Speed"}, KeyName{"F10", "Quit"}};
+  std::size_t column = 0;
+  const auto draw = [&](const KeyName& name) {
+    column = area.put(column, 0, name.key, Style::bold);
+    column = area.put(column, 0, fmt::format("{:<4}", name.what), Style::key);
+    column = area.put(column, 0, " ");
+  };
+  if (is_replay)
+    for (const KeyName& name : replay) draw(name);
+  else
+    for (const KeyName& name : live) draw(name);
+}
+
+}  // namespace
+
+Frame layout(const Screen& screen, const View& view, const Caption& caption, std::size_t width, std::size_t height) {
+  Grid head(std::max(width, least_width), head_height);
+  draw_title({head, 0, 0, width}, screen, view, caption);
+  draw_host({head, 0, 1, head.width()}, screen.host);
+  const std::size_t foot_height = caption.bar ? 3 : 2;
+  const std::size_t body_height = height - std::min(height, head_height + foot_height);
+  const Grid body = view.help ? help_body(head.width(), caption.bar.has_value())
+                              : draw_body(screen, view, caption, head.width(), body_height);
+  Frame frame{Grid(width, height)};
+  frame.most_scroll = body.height() - std::min(body.height(), body_height);
+  const std::size_t scroll = std::min(view.scroll, frame.most_scroll);
+  for (std::size_t row = 0; row < head_height; ++row) frame.grid.copy_row(head, row, row);
+  for (std::size_t row = 0; row < body_height; ++row) frame.grid.copy_row(body, row + scroll, row + head_height);
+  if (height < head_height + foot_height) return frame;
+  Area foot{frame.grid, 0, height - foot_height, width};
+  if (caption.bar && width >= 40) draw_time_bar(foot, *caption.bar);
+  foot.y = height - 2;
+  draw_cost(foot, screen.sampling, frame.most_scroll - scroll);
+  foot.y = height - 1;
+  draw_keys(foot, caption.bar.has_value());
+  return frame;
+}
+
+Grid layout_whole(const Screen& screen, const View& view, const Caption& caption, std::size_t width) {
+  View whole = view;
+  if (whole.detail == Detail::automatic) whole.detail = Detail::blocks;
+  width = std::max(width, least_width);
+  const Grid body = draw_body(screen, whole, caption, width, 0);
+  const std::size_t foot = caption.bar ? 2 : 1;
+  Grid grid(width, head_height + body.height() + foot);
+  draw_title({grid, 0, 0, width}, screen, whole, caption);
+  draw_host({grid, 0, 1, width}, screen.host);
+  for (std::size_t row = 0; row < body.height(); ++row) grid.copy_row(body, row, head_height + row);
+  if (caption.bar) draw_time_bar({grid, 0, grid.height() - 2, width}, *caption.bar);
+  draw_cost({grid, 0, grid.height() - 1, width}, screen.sampling, 0);
+  return grid;
+}
+
+}  // namespace batchscope::top

@@ -1,0 +1,102 @@
+// The machine now (top/live_feed.h).
+#include "top/live_feed.h"
+
+#include <algorithm>
+#include <array>
+
+namespace batchscope::top {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::size_t points_kept = 1024;                 // of each counter: more than the columns of a screen
+constexpr Nanoseconds longest_look = milliseconds(1000);  // what is not looked at for some seconds is lost
+constexpr std::array intervals{milliseconds(100),  milliseconds(200),  milliseconds(500),   milliseconds(1000),
+                               milliseconds(2000), milliseconds(5000), milliseconds(10000), milliseconds(60000)};
+
+std::int64_t unknown_increases(const CounterSummary& counter) {
+  std::int64_t times = 0;
+  for (const auto& gap : counter.gaps)
+    if (gap.readings == 0) times += gap.times;
+  return times;
+}
+
+// What was between two looks in one number: levels that are averages anyway are averaged.
+bool is_mean(const Counter& counter) { return counter.kind == CounterKind::window || counter.unit == "ratio"; }
+
+}  // namespace
+
+void LiveTracks::add(const std::vector<CounterSummary>& counters, Nanoseconds now) {
+  for (std::size_t i = 0; i < counters.size(); ++i) {
+    if (i == seen_.size()) {
+      seen_.emplace_back();
+      if (is_on_screen(counters[i].counter.name)) seen_[i].track = &tracks_.add(counters[i].counter);
+    }
+    if (seen_[i].track != nullptr) add(seen_[i], counters[i], now);
+  }
+  looked_ = now;
+}
+
+void LiveTracks::add(Seen& seen, const CounterSummary& counter, Nanoseconds now) {
+  Track& track = *seen.track;
+  if (counter.count > seen.count) {
+    const std::int64_t unknown = unknown_increases(counter);
+    if (unknown > seen.unknown) track.add_absence(seen.end, counter.end, "its increase is unknown");
+    const double mean = (counter.sum - seen.sum) / static_cast<double>(counter.count - seen.count);
+    track.add(counter.end, is_mean(counter.counter) ? mean : counter.last);
+    track.keep_last(points_kept);
+    seen.unknown = unknown;
+  }
+  if (counter.absent_now != nullptr && counter.absent > seen.absent)
+    track.add_absence(counter.count > 0 ? counter.end : looked_, now, counter.absent_now);
+  seen.count = counter.count;
+  seen.absent = counter.absent;
+  seen.sum = counter.sum;
+  seen.end = counter.end;
+}
+
+LiveFeed::LiveFeed(std::vector<std::unique_ptr<Source>> sources, Nanoseconds interval,
+                   std::map<std::string, std::string> environment, std::string no_boards)
+    : interval_(interval),
+      environment_(std::move(environment)),
+      no_boards_(std::move(no_boards)),
+      live_(std::move(sources), {.period = std::min(default_period, interval)}) {}
+
+Nanoseconds LiveFeed::update_interval() const { return std::min(interval_, longest_look); }
+
+bool LiveFeed::update(bool paused) {
+  const RecordingSummary summary = live_.look();
+  const Nanoseconds now = monotonic_clock().now();
+  tracks_.add(summary.counters, now);
+  if (paused || now - shown_ < interval_ - interval_ / 4) return false;
+  at_ = shown_ = now;
+  sampling_ = {.cpu_share = 0.0};
+  for (const SamplerFigures& figures : summary.samplers) {
+    *sampling_.cpu_share += figures.cpu_share.value_or(0);
+    sampling_.missed += figures.missed + figures.dropped;
+    if (figures.stuck) sampling_.stuck.push_back(figures.source);
+  }
+  return true;
+}
+
+Observation LiveFeed::observation() const {
+  return {.tracks = tracks_.tracks(), .at = at_, .step = interval_, .environment = environment_, .sampling = sampling_};
+}
+
+Caption LiveFeed::caption() const {
+  return {.title = "batchscope top",
+          .when = date_text(monotonic_clock().unix_now() - (monotonic_clock().now() - at_)),
+          .no_boards = no_boards_};
+}
+
+bool LiveFeed::handle(const Key& key) {
+  const bool faster = key.is('+') || key.is('=');
+  if (!faster && !key.is('-')) return false;
+  const auto next = std::find_if(intervals.begin(), intervals.end(), [&](auto one) { return one > interval_; });
+  const auto before = std::find_if(intervals.rbegin(), intervals.rend(), [&](auto one) { return one < interval_; });
+  if (faster && before != intervals.rend()) interval_ = *before;
+  if (!faster && next != intervals.end()) interval_ = *next;
+  return true;
+}
+
+}  // namespace batchscope::top

@@ -1,0 +1,59 @@
+// The machine as it is now (telemetry/live.h), with as much of its past as has been looked at.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "telemetry/live.h"
+#include "top/feed.h"
+
+namespace batchscope::top {
+
+// What counters say, look by look, as tracks.
+class LiveTracks {
+ public:
+  void add(const std::vector<CounterSummary>& counters, Nanoseconds now);
+  const Tracks& tracks() const { return tracks_; }
+
+ private:
+  // A counter as it was at the last look.
+  struct Seen {
+    Track* track = nullptr;  // null: not on the screen
+    std::int64_t count = 0, absent = 0, unknown = 0;
+    double sum = 0;
+    Nanoseconds end{0};
+  };
+  void add(Seen& seen, const CounterSummary& counter, Nanoseconds now);
+
+  Tracks tracks_;
+  std::vector<Seen> seen_;  // [counters], in their order
+  Nanoseconds looked_{0};
+};
+
+class LiveFeed : public Feed {
+ public:
+  // `environment` is that of a recording: the host, its CPUs, its GPUs.
+  LiveFeed(std::vector<std::unique_ptr<Source>> sources, Nanoseconds interval,
+           std::map<std::string, std::string> environment, std::string no_boards);
+
+  Nanoseconds update_interval() const override;
+  bool update(bool paused) override;
+  Observation observation() const override;
+  Caption caption() const override;
+  bool handle(const Key& key) override;
+
+ private:
+  Nanoseconds interval_;
+  std::map<std::string, std::string> environment_;
+  std::string no_boards_;
+  LiveTracks tracks_;
+  SamplingCost sampling_;
+  Nanoseconds at_{0}, shown_{0};
+  Live live_;
+};
+
+constexpr Nanoseconds shortest_interval = std::chrono::milliseconds(100);
+constexpr Nanoseconds longest_interval = std::chrono::minutes(1);
+
+}  // namespace batchscope::top

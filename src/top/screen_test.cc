@@ -1,0 +1,149 @@
+// From counters to what they mean.
+#include "top/screen.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "top/test_machine.h"
+
+namespace batchscope::top {
+namespace {
+
+using testing::DoubleNear;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Optional;
+using testing::SizeIs;
+
+auto about(double value) { return Optional(DoubleNear(value, 1e-6 * (1 + value))); }
+constexpr double gib = 1 << 30;
+
+TEST(Screen, OfAGpu) {
+  const TestMachine machine(2);
+  const Screen screen = machine.screen(30);
+  EXPECT_EQ(screen.host.name, "node7");
+  EXPECT_THAT(screen.host.cpus_busy, about(1.5));
+  EXPECT_THAT(screen.host.cpus, about(4));
+  EXPECT_EQ(screen.driver, "580.1");
+  ASSERT_THAT(screen.boards, SizeIs(2));
+  const Board& board = screen.boards[1];
+  EXPECT_EQ(board.label, "gpu:1");
+  EXPECT_EQ(board.name, "NVIDIA H200");
+  EXPECT_FALSE(board.is_virtual);
+  EXPECT_THAT(board.utilization.now, about(0.83));
+  EXPECT_THAT(board.memory_used.now, about(60 * gib));
+  EXPECT_THAT(board.power_limit, about(700));
+  EXPECT_THAT(board.clock_limits, ElementsAre("power cap"));
+  ASSERT_THAT(board.links, SizeIs(2));
+  EXPECT_EQ(board.links[0].name, "PCIe");
+  EXPECT_THAT(board.links[0].rx.now, about(50 * gib));
+  EXPECT_THAT(board.links[1].tx.now, about(0));
+  EXPECT_THAT(board.links[1].rx.history, SizeIs(30));
+  EXPECT_THAT(board.links[1].rx.history.back(), about(100 * gib));
+  EXPECT_THAT(board.errors, IsEmpty());
+  EXPECT_EQ(board.trouble, "");
+  ASSERT_THAT(screen.processes, SizeIs(2));
+  EXPECT_EQ(screen.processes[1].board, "gpu:1");
+  EXPECT_EQ(screen.processes[1].name, "python");
+  EXPECT_EQ(screen.processes[1].pid, 43);
+  EXPECT_THAT(screen.processes[1].memory_share, about(41.0 / 140));
+}
+
+TEST(Screen, OfVirtualDevicesAsLongAsTheyRun) {
+  const TestMachine machine(0, 3);
+  const Screen screen = machine.screen();
+  ASSERT_THAT(screen.boards, SizeIs(3));
+  EXPECT_EQ(screen.boards[2].label, "cpu:2");
+  EXPECT_EQ(screen.boards[2].name, "virtual, pid 7");
+  EXPECT_THAT(screen.boards[2].utilization.now, about(0.5));
+  EXPECT_EQ(screen.boards[2].memory_capacity, std::nullopt);
+  ASSERT_THAT(screen.boards[2].links, SizeIs(1));
+  EXPECT_THAT(screen.boards[2].links[0].tx.now, about(3.0 * (1 << 20)));
+  EXPECT_THAT(make_screen(machine.observation(70), 10).boards, IsEmpty());
+}
+
+TEST(Screen, BoardsAreInOrderWhateverTheOrderOfTheirCounters) {
+  TestMachine machine(0);
+  for (const char* device : {"cpu:1 (pid 9)", "cpu:0 (pid 10)", "cpu:10 (pid 9)", "cpu:2 (pid 9)"})
+    machine.add(
+        "gpu_memory_used_bytes", "bytes", device, CounterKind::gauge, [](double) { return 1.0; }, true);
+  for (const int gpu : {10, 2})
+    machine.add("gpu_memory_used_bytes", "bytes", TestMachine::gpu(gpu), CounterKind::gauge,
+                [](double) { return 1.0; });
+  std::vector<std::string> order;
+  for (const Board& board : machine.screen().boards) order.push_back(board.label + board.name);
+  EXPECT_THAT(order, ElementsAre("gpu:2", "gpu:10", "cpu:1virtual, pid 9", "cpu:2virtual, pid 9",
+                                 "cpu:10virtual, pid 9", "cpu:0virtual, pid 10"));
+}
+
+TEST(Screen, ALostGpuSaysWhyAndStays) {
+  TestMachine machine(2);
+  for (const auto& device : machine.tracks.devices())
+    if (device.name == TestMachine::gpu(1))
+      for (const auto& [name, track] : device.by_name)
+        track->add_absence(at_second(60), at_second(63), "the GPU is lost");
+  const Screen screen = make_screen(machine.observation(63), 20);
+  ASSERT_THAT(screen.boards, SizeIs(2));
+  EXPECT_EQ(screen.boards[0].trouble, "");
+  EXPECT_EQ(screen.boards[1].trouble, "the GPU is lost");
+  EXPECT_EQ(screen.boards[1].utilization.now, std::nullopt);
+  EXPECT_EQ(screen.boards[1].utilization.history.back(), std::nullopt);
+  EXPECT_THAT(screen.boards[0].utilization.history.back(), about(0.83));
+}
+
+TEST(Screen, WhatIsMissingIsNamedOnce) {
+  TestMachine machine(1);
+  for (const char* name : {"gpu_memory_used_bytes", "gpu_temperature_celsius"})
+    const_cast<Track*>(machine.tracks.device(TestMachine::gpu(0))->find(name))
+        ->add_absence(at_second(60), at_second(61), "a call hangs");
+  const Screen screen = make_screen(machine.observation(61), 20);
+  EXPECT_EQ(screen.boards[0].trouble, "");
+  EXPECT_THAT(screen.boards[0].absences, ElementsAre("no memory, temperature: a call hangs"));
+}
+
+TEST(Screen, ErrorsAreThereOnlyWhenThereAreSome) {
+  TestMachine machine(2);
+  const auto add = [&](const char* name, CounterKind kind, double value) {
+    machine.add(name, "errors", TestMachine::gpu(1), kind, [value](double) { return value; });
+  };
+  add("gpu_xid_errors_total", CounterKind::cumulative, 2);
+  add("gpu_last_xid", CounterKind::gauge, 79);
+  add("gpu_ecc_uncorrected_errors_total", CounterKind::cumulative, 1);
+  add("gpu_ecc_corrected_errors_total", CounterKind::cumulative, 0);
+  const Screen screen = machine.screen();
+  EXPECT_THAT(screen.boards[0].errors, IsEmpty());
+  EXPECT_THAT(screen.boards[1].errors, ElementsAre("2 Xid errors, the last is 79", "1 ECC errors not corrected"));
+}
+
+TEST(Screen, WithoutExactBytesItTakesGpmsRates) {
+  TestMachine machine(0);
+  machine.add("gpu_pcie_tx_bytes_per_second", "bytes per second", TestMachine::gpu(0), CounterKind::window,
+              [](double) { return 5.0; });
+  const Screen screen = machine.screen();
+  ASSERT_THAT(screen.boards.at(0).links, SizeIs(1));
+  EXPECT_THAT(screen.boards[0].links[0].tx.now, about(5));
+  EXPECT_EQ(screen.boards[0].links[0].rx.now, std::nullopt);
+}
+
+TEST(Screen, AProcessOfAnotherNamespace) {
+  TestMachine machine(1);
+  machine.add("gpu_process_memory_bytes", "bytes", "gpu:0 pid 4711 outside this PID namespace", CounterKind::gauge,
+              [](double) { return 1.0; });
+  const Screen screen = machine.screen();
+  ASSERT_THAT(screen.processes, SizeIs(2));
+  EXPECT_EQ(screen.processes[1].pid, 4711);
+  EXPECT_EQ(screen.processes[1].name, "outside this PID namespace");
+  EXPECT_THAT(make_screen(machine.observation(70), 20).processes, IsEmpty());  // ended
+}
+
+TEST(Screen, CountersThatAreReadForItAreAllThatItNeeds) {
+  const TestMachine machine(2, 2);
+  for (const auto& device : machine.tracks.devices())
+    for (const auto& [name, track] : device.by_name) EXPECT_TRUE(is_on_screen(name)) << name;
+  EXPECT_FALSE(is_on_screen("disk_read_bytes_total"));
+  EXPECT_FALSE(is_on_screen("gpu_energy_joules_total"));
+}
+
+}  // namespace
+}  // namespace batchscope::top
