@@ -302,6 +302,50 @@ class DashboardTest(unittest.TestCase):
         self.assertEqual(check.returncode, 0, check.stdout + check.stderr)
 
 
+class SlurmTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.environment = dict(os.environ, BATCHSCOPE=PROGRAM, BATCHSCOPE_FOLDER=f"{folder.name}/log",
+                                BATCHSCOPE_STATE=f"{folder.name}/run", SLURM_JOB_ID="42", SLURMD_NODENAME="n1",
+                                BATCHSCOPE_OPTIONS="--sources host")
+
+    def run_script(self, name, **environment):
+        end = subprocess.run([ROOT / "deploy/slurm" / name], env={**self.environment, **environment}, timeout=30,
+                             capture_output=True, text=True)
+        self.assertEqual((end.returncode, end.stdout, end.stderr), (0, "", ""))
+
+    def test_each_job_leaves_a_file(self):
+        self.run_script("prolog.sh")
+        file = self.folder / "log/42.n1.bscope"
+        wait_for(file.exists, "no file")
+        time.sleep(1)
+        self.run_script("epilog.sh")
+        self.assertFalse((self.folder / "run/42.pid").exists())
+        self.assertFalse(file.with_suffix(".bscope-wal").exists())  # it was ended, not killed
+        report = subprocess.run([PROGRAM, "report", file], capture_output=True, text=True)
+        self.assertIn("host_cpu_seconds_total", report.stdout, report.stderr)
+        self.run_script("epilog.sh")  # nothing runs any more
+
+    def test_a_job_starts_whatever_happens(self):
+        self.run_script("prolog.sh", BATCHSCOPE="/nowhere/batchscope")
+        self.run_script("prolog.sh", BATCHSCOPE_OPTIONS="--nonsense")
+        self.run_script("epilog.sh")
+        self.assertIn("--nonsense", (self.folder / "log/42.n1.log").read_text())
+
+    def test_another_process_of_that_number_is_left_alone(self):
+        other = subprocess.Popen(["sleep", "60"])
+        try:
+            (self.folder / "run").mkdir()
+            (self.folder / "run/42.pid").write_text(f"{other.pid}\n")
+            self.run_script("epilog.sh")
+            self.assertIsNone(other.poll())
+        finally:
+            other.kill()
+            other.wait()
+
+
 if __name__ == "__main__":
     if len(sys.argv) < 3:
         sys.exit(__doc__)
