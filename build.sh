@@ -9,8 +9,8 @@ shift || true
 
 packages=(g++ cmake ninja-build pkg-config git ca-certificates ccache mold
   libdnnl-dev ocl-icd-opencl-dev libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libtomlplusplus-dev libsqlite3-dev
-  libsqlitecpp-dev libzstd-dev libprotozero-dev libsentencepiece-dev libpcre2-dev libicu-dev libncurses-dev libgtest-dev
-  libgmock-dev librapidcheck-dev libbenchmark-dev libjs-chart.js libjs-dygraphs python3)
+  libsqlitecpp-dev libzstd-dev libprotozero-dev libsentencepiece-dev libpcre2-dev libicu-dev libncurses-dev
+  libcpp-httplib-dev libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev libjs-chart.js libjs-dygraphs python3)
 
 if ! command -v dpkg-query >/dev/null; then
   say "this is not Debian or Ubuntu; taking what is installed (the list of packages stands in this script)"

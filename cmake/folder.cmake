@@ -1,10 +1,10 @@
-# batchscope_folder(NAME NEEDS folders… LINK libraries…): src/NAME as a library; NAME/*_test.cc as one test program,
+# batchscope_folder(NAME [COMPUTES] NEEDS folders… LINK libraries…): src/NAME as a library; NAME/*_test.cc as one test program,
 # each NAME/*_fuzz.cc as one fuzz target. Files are found by name, so adding one needs no edit here. What stands in a
 # folder fake/ plays another's library: batchscope_NAME_fake, which only tests and fuzz targets use.
 include(GoogleTest)
 
 function(batchscope_folder name)
-  cmake_parse_arguments(ARG "" "" "NEEDS;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "COMPUTES" "" "NEEDS;LINK" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cc)
   set(tests ${sources})
   set(fuzzers ${sources})
@@ -27,6 +27,9 @@ function(batchscope_folder name)
     set(scope INTERFACE)
   endif()
   target_include_directories(batchscope_${name} ${scope} ${CMAKE_SOURCE_DIR}/src)
+  if(BATCHSCOPE_SANITIZE AND sources AND NOT ARG_COMPUTES)  # where compiling takes longer than running
+    target_compile_options(batchscope_${name} PRIVATE -O0)
+  endif()
   target_link_libraries(batchscope_${name} ${scope} ${ARG_NEEDS} ${ARG_LINK} Threads::Threads)
 
   set(tested batchscope_${name})

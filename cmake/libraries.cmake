@@ -19,6 +19,7 @@ pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(ncurses REQUIRED IMPORTED_TARGET ncursesw)
 # Its description defines _XOPEN_SOURCE, for all that link to it: we need nothing of that.
 set_target_properties(PkgConfig::ncurses PROPERTIES INTERFACE_COMPILE_OPTIONS "")
+pkg_check_modules(httplib REQUIRED IMPORTED_TARGET cpp-httplib)
 # Headers only, without a description of their own that CMake or pkg-config could read.
 find_path(protozero_headers protozero/pbf_writer.hpp REQUIRED)
 add_library(protozero::protozero INTERFACE IMPORTED)

@@ -15,6 +15,7 @@ void add_calibrate(CLI::App& app, int& exit_code);
 void add_record(CLI::App& app, int& exit_code);
 void add_top(CLI::App& app, int& exit_code);
 void add_replay(CLI::App& app, int& exit_code);
+void add_serve(CLI::App& app, int& exit_code);
 void add_mark(CLI::App& app, int& exit_code);
 void add_overhead(CLI::App& app, int& exit_code);
 void add_eval(CLI::App& app, int& exit_code);

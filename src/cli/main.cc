@@ -50,11 +50,12 @@ class Formatter : public CLI::Formatter {
 };
 
 constexpr Command commands[] = {
-    {add_devices, "look"}, {add_doctor, "look"},    {add_calibrate, "look"},   {add_record, "observe"},
-    {add_top, "observe"},  {add_replay, "observe"}, {add_mark, "observe"},     {add_overhead, "observe"},
-    {add_eval, "run"},     {add_generate, "run"},   {add_plan, "plan"},        {add_study, "study"},
-    {add_ablate, "study"}, {add_report, "read"},    {add_compare, "read"},     {add_export, "read"},
-    {add_sql, "read"},     {add_merge, "read"},     {add_completion, "shell"}, {add_worker, ""},
+    {add_devices, "look"},     {add_doctor, "look"},    {add_calibrate, "look"}, {add_record, "observe"},
+    {add_top, "observe"},      {add_replay, "observe"}, {add_serve, "observe"},  {add_mark, "observe"},
+    {add_overhead, "observe"}, {add_eval, "run"},       {add_generate, "run"},   {add_plan, "plan"},
+    {add_study, "study"},      {add_ablate, "study"},   {add_report, "read"},    {add_compare, "read"},
+    {add_export, "read"},      {add_sql, "read"},       {add_merge, "read"},     {add_completion, "shell"},
+    {add_worker, ""},
 };
 
 // Verbs that compute in this process.

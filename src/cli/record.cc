@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "cli/command.h"
 #include "cli/output.h"
 #include "study/environment.h"
+#include "telemetry/calibration/errors.h"
 #include "telemetry/command.h"
 #include "telemetry/marks/environment.h"
 #include "telemetry/marks/receiver.h"
@@ -22,6 +24,7 @@
 #include "telemetry/sources/nvml.h"
 #include "telemetry/sources/paper.h"
 #include "telemetry/sources/pm_sampling.h"
+#include "telemetry/sources/scrape.h"
 #include "telemetry/virtual_page.h"
 
 namespace batchscope::cli {
@@ -30,8 +33,8 @@ namespace {
 constexpr int cannot_start = 125;
 
 struct RecordOptions {
-  std::string output, period = "1/6s", duration, pid, json, cpu_budget, pm;
-  std::vector<std::string> sources;
+  std::string output, period = "1/6s", duration, pid, json, cpu_budget, pm, scrape_period = "1s";
+  std::vector<std::string> sources, scrape;
   bool append = false, overwrite = false, paper = false;
   std::vector<std::string> command;
 };
@@ -43,6 +46,7 @@ struct RecordPlan {
   std::optional<pid_t> pid;
   double cpu_budget = default_cpu_budget;
   std::optional<Nanoseconds> pm_interval;
+  std::vector<std::unique_ptr<Source>> scrapes;
 };
 
 RecordPlan check(const RecordOptions& options) {
@@ -51,6 +55,10 @@ RecordPlan check(const RecordOptions& options) {
   if (!options.duration.empty()) plan.duration = parse_duration(options.duration, "--duration");
   if (!options.cpu_budget.empty()) plan.cpu_budget = parse_share(options.cpu_budget, "--cpu-budget");
   check_kinds(options.sources, "--sources");
+  const auto scrape_period = parse_duration(options.scrape_period, "--scrape-period");
+  if (scrape_period < shortest_period)
+    throw InputError("--scrape-period: {} is too short; the shortest is 1ms", options.scrape_period);
+  for (const std::string& url : options.scrape) plan.scrapes.push_back(scrape_source(url, scrape_period));
   if (!options.pm.empty()) plan.pm_interval = parse_duration(options.pm, "--pm");
   if (options.append && options.overwrite) throw InputError("--append and --overwrite exclude each other; give one");
   if (options.pid.empty()) return plan;
@@ -77,9 +85,30 @@ std::optional<std::string> write_error(const Recording& recording, const MarkRec
   return marks != nullptr ? marks->write_error() : std::nullopt;
 }
 
+// What calibrations say of the figures' errors.
+void add_errors(RecordingSummary& summary) {
+  std::set<std::string> said;
+  for (const NvmlGpu& gpu : nvml_gpus()) {
+    const auto driver = gpu.library->driver_version();
+    if (!driver) continue;
+    std::string line;
+    try {
+      const auto found = calibration::calibration_of(gpu.gpu.name, *driver);
+      if (found.calibration) calibration::add_errors(summary.counters, *found.calibration, gpu.series());
+      line = found.calibration ? fmt::format("by the calibration of {}, driver {}, of {}", found.calibration->board,
+                                             found.calibration->driver, found.calibration->date)
+                               : "unknown: " + found.warning;
+    } catch (const InputError& error) {
+      line = std::string("unknown: ") + error.what();
+    }
+    if (said.insert(line).second) summary.calibrations.push_back(line);
+  }
+}
+
 // Standard output may be the command's own: the summary goes to standard error.
 void report(const RecordOptions& options, const Recording& recording, const MarkReceiver* marks, int code) {
   RecordingSummary summary = recording.summary();
+  add_errors(summary);
   if (marks != nullptr) {
     summary.phases = marks->totals();
     summary.marks = marks->counts();
@@ -112,7 +141,7 @@ std::unique_ptr<MarkReceiver> receive_marks(StoreWriter* store, std::int64_t ses
 
 int record(const RecordOptions& options) {
   check_destination(options.json, "--json");
-  const RecordPlan plan = check(options);
+  RecordPlan plan = check(options);
   PaperFailure paper_failure;
   auto paper = options.paper ? paper_source(paper_failure) : nullptr;
   if (paper_failure.exit_code != 0) {
@@ -149,6 +178,7 @@ int record(const RecordOptions& options) {
   auto sources = virtual_sources(observed);
   for (auto& source : gpus) sources.push_back(std::move(source));
   keep_kinds(sources, options.sources);
+  for (auto& source : plan.scrapes) sources.push_back(std::move(source));
   if (paper) sources.push_back(std::move(paper));
   for (auto& source : pm) sources.push_back(std::move(source));
   Recording recording(std::move(sources), {.period = plan.period, .cpu_budget = plan.cpu_budget}, store.get(), session);
@@ -185,6 +215,14 @@ void add_record(CLI::App& app, int& exit_code) {
       ->add_option("--pm", options->pm,
                    "also let the GPU's hardware sample SMs, tensor cores, memory and links this often, from 50us on; "
                    "takes root or NVreg_RestrictProfilingToAdminUsers=0, excludes other profilers, may lock clocks")
+      ->type_name("TIME");
+  command
+      ->add_option("--scrape", options->scrape,
+                   "also what an inference server says of itself: http://localhost:8000/metrics; may be repeated")
+      ->type_name("URL")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_option("--scrape-period", options->scrape_period, "time between scrapes: 1s (default)")
       ->type_name("TIME");
   command->add_flag("--paper", options->paper, "also sample as the paper's profiler does, to compare what it sees");
   command->add_option("--duration", options->duration, "end the recording after this; a command goes on")

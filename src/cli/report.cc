@@ -12,11 +12,13 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/units.h"
 #include "cli/command.h"
 #include "cli/html_option.h"
 #include "cli/json_option.h"
 #include "cli/output.h"
 #include "report/figure/figures.h"
+#include "report/figure/recording_figures.h"
 #include "report/page/study_page.h"
 #include "report/recording_report.h"
 #include "report/study_report.h"
@@ -28,7 +30,7 @@ namespace batchscope::cli {
 namespace {
 
 struct ReportOptions {
-  std::string file, figures;
+  std::string file, figures, from, to;
   std::optional<std::string> study;
   JsonOption json;
   HtmlOption html;
@@ -53,18 +55,24 @@ void write_figures(const std::filesystem::path& folder, const std::vector<Figure
   warn(fmt::format("{} figures, each as SVG and CSV, are in {}", figures.size(), folder.string()));
 }
 
+RecordingPart part_of(const ReportOptions& options) {
+  RecordingPart part;
+  if (!options.from.empty()) part.from = parse_duration(options.from, "--from");
+  if (!options.to.empty()) part.to = parse_duration(options.to, "--to");
+  return part;
+}
+
 void report(ReportOptions& options) {
   options.json.settle(options.file);
   options.html.settle(options.json, options.file);
   if (options.file.empty()) throw InputError("report: name the .bscope file of a study, an eval or a recording");
   const StoreReader reader(options.file);
   const bool has_study = !reader.studies().empty() || options.study;
-  if (!options.figures.empty()) {
-    if (!has_study)
-      throw InputError("--figures: {} holds no study, and figures are of studies; leave the flag out", options.file);
-    check_figures_folder(options.figures);
-  }
+  if (!options.figures.empty()) check_figures_folder(options.figures);
+  if ((!options.from.empty() || !options.to.empty()) && (has_study || options.figures.empty()))
+    throw InputError("--from and --to choose the part of a recording that --figures draws");
   if (!has_study) {
+    if (!options.figures.empty()) write_figures(options.figures, recording_figures(reader, part_of(options)));
     const RecordingSummary summary = read_recording_summary(reader);
     options.html.put([&] { return recording_page(summary, reader); });
     return options.json.put([&] { return options.html.text_or_nothing(to_text(summary, stdout_has_colour())); },
@@ -85,8 +93,13 @@ void add_report(CLI::App& app, int& exit_code) {
   command->add_option("file", options->file, "of a study, an eval or a recording")->type_name("FILE.bscope");
   command->add_option("--study", options->study, "of a file that holds several, the study to report")
       ->type_name("NAME");
-  command->add_option("--figures", options->figures, "a study's figures into this folder, as SVG and as CSV")
+  command
+      ->add_option("--figures", options->figures,
+                   "figures into this folder, as SVG and as CSV: a study's, or a recording's over time")
       ->type_name("FOLDER");
+  command->add_option("--from", options->from, "of a recording's figures: where they begin, since its begin")
+      ->type_name("TIME");
+  command->add_option("--to", options->to, "likewise where they end")->type_name("TIME");
   options->json.add(*command, "the same numbers, unrounded, as JSON");
   options->html.add(*command);
   command->footer("Example:\n  batchscope report demo.bscope --html demo.html");

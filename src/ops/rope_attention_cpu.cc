@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "device/cpu/parallel_for.h"
@@ -217,8 +218,9 @@ void rope_attention_cpu(const CpuContext& context, const RopeAttention& op) {
     });
     // Tiles differ in how many keys they see.
     parallel_for_uneven(context, count * kv_heads, [&](std::int64_t task) {
-      thread_local Tile scratch{};
-      HeadGroup<T>(op, task % kv_heads, scratch).attend(tiles[static_cast<std::size_t>(task / kv_heads)]);
+      // On the heap: in place, every thread of the program would hold as much, computing or not.
+      thread_local const auto scratch = std::make_unique<Tile>();
+      HeadGroup<T>(op, task % kv_heads, *scratch).attend(tiles[static_cast<std::size_t>(task / kv_heads)]);
     });
   });
 }

@@ -10,7 +10,6 @@
 namespace batchscope::store {
 namespace {
 
-constexpr std::size_t small_chunks_a_large_one = 64;
 constexpr std::size_t ticks_a_large_chunk = 16'384;
 static_assert(2 * ticks_a_large_chunk <= max_chunk_ticks);
 
@@ -119,13 +118,16 @@ void SampleWriter::append(const SampleBlock& block) {
   if (block.before.empty() || block.columns.empty()) return;
   Key key;
   for (const SampleColumn& column : block.columns) key.push_back(column.series);
-  undo_.try_emplace(key, pending_[key]);
-  Pending& pending = pending_[key];
+  // The first large chunk is shorter, by how much depends on the series: so not all are replaced at once.
+  const auto [found, is_new] = pending_.try_emplace(key);
+  Pending& pending = found->second;
+  if (is_new) pending.small_chunks -= static_cast<std::size_t>(key[0]) % (small_chunks_a_large_one / 2);
+  undo_.try_emplace(key, pending);
   for (std::size_t from = 0; from < block.before.size(); from += ticks_a_large_chunk) {
     const auto some = part(block, from, std::min(from + ticks_a_large_chunk, block.before.size()));
     insert(some, pending);
     append_block(pending.block, some);
-    if (pending.ticks.size() >= small_chunks_a_large_one || pending.block.before.size() >= ticks_a_large_chunk)
+    if (pending.ticks.size() >= pending.small_chunks || pending.block.before.size() >= ticks_a_large_chunk)
       seal(pending);
   }
 }

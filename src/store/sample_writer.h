@@ -23,11 +23,14 @@ class SampleWriter {
   void rolled_back();
 
  private:
+  static constexpr std::size_t small_chunks_a_large_one = 64;
+
   // What was written since the last large chunk, by the series that are read together.
   struct Pending {
     SampleBlock block;
-    std::vector<std::int64_t> ticks;   // rows of the small chunks
-    std::vector<std::int64_t> chunks;  // likewise
+    std::vector<std::int64_t> ticks;                      // rows of the small chunks
+    std::vector<std::int64_t> chunks;                     // likewise
+    std::size_t small_chunks = small_chunks_a_large_one;  // to be replaced by a large one
   };
   using Key = std::vector<std::int64_t>;  // the series of a block
 

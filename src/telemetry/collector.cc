@@ -118,7 +118,7 @@ void Collector::note_absent(Series& series, Nanoseconds begin, Nanoseconds end, 
 }
 
 void Collector::note_stuck(SourceSampler& sampler, Nanoseconds since, Nanoseconds now) {
-  constexpr const char* reason = "a call into the driver has not returned";
+  constexpr const char* reason = "a call has not returned";
   const Nanoseconds period = sampler.figures().period;
   for (const CounterGroup& counters : sampler.groups())
     for (Series& series : group_of(sampler, counters.id).series) {
@@ -126,6 +126,12 @@ void Collector::note_stuck(SourceSampler& sampler, Nanoseconds since, Nanosecond
       if (const std::int64_t readings = (now - from) / period; readings > 0)
         note_absent(series, since, now, readings, reason);
     }
+}
+
+void Collector::forget(const SourceSampler& sampler, std::int64_t group) {
+  const Key key{&sampler, group};
+  groups_.erase(key);
+  std::erase(order_, key);
 }
 
 void Collector::commit() {

@@ -28,6 +28,8 @@ class Collector {
   // Writes what was taken since the last commit, in one transaction. Throws as the store does; what it could not write
   // is dropped.
   void commit();
+  // Drops the figures of a group of which nothing comes any more; what commit() was to write of it is lost.
+  void forget(const SourceSampler& sampler, std::int64_t group);
   void stop_writing() { store_ = nullptr; }  // from here on only the figures are kept
   std::vector<CounterSummary> summaries() const;
 

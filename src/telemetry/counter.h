@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 
@@ -19,10 +20,17 @@ constexpr std::string_view name_of(CounterKind kind) {
   return kind == CounterKind::gauge ? "gauge" : kind == CounterKind::cumulative ? "cumulative" : "window";
 }
 
+// One of the facts that tell a counter from others of its name, for programs: {"gpu", "0"}, {"pid", "42"}.
+struct Label {
+  std::string name{}, value{};
+  bool operator==(const Label&) const = default;
+};
+
 struct Counter {
-  std::string name{};    // OpenMetrics style, the unit as suffix: "gpu_pcie_tx_bytes_total"
-  std::string unit{};    // "bytes", "seconds", "ratio"
-  std::string device{};  // "cpu:0 (pid 123)", "host", "eth0"
+  std::string name{};           // OpenMetrics style, the unit as suffix: "gpu_pcie_tx_bytes_total"
+  std::string unit{};           // "bytes", "seconds", "ratio"
+  std::string device{};         // "cpu:0 (pid 123)", "host", "eth0"
+  std::vector<Label> labels{};  // the same as `device`, in parts; names as docs/exporter.md has them
   CounterKind kind = CounterKind::gauge;
   bool is_virtual = false;
   bool is_integer = true;                  // values are int64, otherwise double

@@ -13,7 +13,12 @@ RecordingSummary Live::look() {
   const Nanoseconds now = monotonic_clock().now();
   RecordingSummary summary{.elapsed = now - begin_};
   for (const auto& source : sampler_.sources()) {
+    const auto ended = source->ended_groups();  // before the ring is emptied of their last readings
     collector_.drain(*source);
+    for (const std::int64_t group : ended) {
+      collector_.forget(*source, group);
+      source->forget_group(group);
+    }
     if (const auto since = source->stuck_since()) collector_.note_stuck(*source, *since, now);
     summary.samplers.push_back(source->figures());
   }

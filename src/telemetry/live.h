@@ -19,9 +19,9 @@ class Live {
   Live(const Live&) = delete;
   Live& operator=(const Live&) = delete;
 
-  // Every counter that ever was, in the order of appearance, with its last value, its sums since the begin, and why it
-  // has no value now; and what sampling costs. To be called at least every few seconds, or readings are lost. Any
-  // thread.
+  // Every counter of the devices and processes that there are, in the order of appearance, with its last value, its
+  // sums since the begin, and why it has no value now; and what sampling costs. What is gone is forgotten. To be called
+  // at least every few seconds, or readings are lost. Any thread.
   RecordingSummary look();
 
  private:

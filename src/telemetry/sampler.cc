@@ -77,20 +77,33 @@ SourceSampler::SourceSampler(std::unique_ptr<Source> source, Nanoseconds asked, 
       clock_(clock),
       pace_(source_->pace(asked)),
       period_(pace_.wanted),
-      began_(clock.now()),
-      start_(began_) {
+      start_(clock.now()) {
   CHECK_THAT(period_ > Nanoseconds(0), "a sampling period is positive, that of {} is {} ns", name_, period_.count());
-  last_ns_ = start_.count();
+  began_ns_ = last_ns_ = start_.count();
   period_ns_ = wanted_period_ns_ = period_.count();
   discover(start_);
   ring_ = std::make_unique<TickRing>(ring_bytes(source_->groups(), period_));
 }
 
+void SourceSampler::begin() {
+  start_ = clock_.now();
+  began_ns_ = last_ns_ = start_.count();
+}
+
 void SourceSampler::discover(Nanoseconds now) {
   discovered_ = now;
-  if (!source_->discover(clock_)) return;
+  in_call_since_ns_.store(now.count(), std::memory_order_relaxed);
+  const bool changed = source_->discover(clock_);
+  in_call_since_ns_.store(0, std::memory_order_relaxed);
+  if (!changed) return;
   std::size_t most = 0;
   const std::lock_guard guard(groups_mutex_);
+  ended_groups_.clear();
+  for (const CounterGroup& group : all_groups_) {
+    const bool there = std::any_of(source_->groups().begin(), source_->groups().end(),
+                                   [&](const CounterGroup& other) { return other.id == group.id; });
+    if (!there) ended_groups_.push_back(group.id);
+  }
   for (const CounterGroup& group : source_->groups()) {
     most = std::max(most, group.counters.size());
     const bool known = std::any_of(all_groups_.begin(), all_groups_.end(),
@@ -166,8 +179,19 @@ std::vector<CounterGroup> SourceSampler::groups() const {
   return all_groups_;
 }
 
+std::vector<std::int64_t> SourceSampler::ended_groups() const {
+  const std::lock_guard guard(groups_mutex_);
+  return ended_groups_;
+}
+
+void SourceSampler::forget_group(std::int64_t id) {
+  const std::lock_guard guard(groups_mutex_);
+  std::erase_if(all_groups_, [&](const CounterGroup& group) { return group.id == id; });
+  std::erase(ended_groups_, id);
+}
+
 SamplerFigures SourceSampler::figures() const {
-  const auto elapsed = last_ns_.load(std::memory_order_relaxed) - began_.count();
+  const auto elapsed = last_ns_.load(std::memory_order_relaxed) - began_ns_.load(std::memory_order_relaxed);
   SamplerFigures out{.source = name_,
                      .period = Nanoseconds(period_ns_.load(std::memory_order_relaxed)),
                      .wanted = pace_.wanted,
@@ -224,16 +248,18 @@ void Sampler::keep_to_budget(double spent_elsewhere) {
     // Of a fixed pace are sources that were asked for by themselves: others need not make room for them.
     if (source->pace().longest <= source->pace().wanted) costs.back().cpu = Nanoseconds(0);
   }
-  const auto periods = periods_within(std::max(cpu_budget_ - spent_elsewhere, 0.0), costs);
+  constexpr double reserve = 0.9;  // costs vary
+  const auto periods = periods_within(std::max(cpu_budget_ * reserve - spent_elsewhere, 0.0), costs);
   for (std::size_t i = 0; i < sources_.size(); ++i) {
     // Small changes are not worth another period.
     const double change = to_seconds(periods[i]) / to_seconds(sources_[i]->figures().period);
-    if (change > 1.1 || change < 0.9) sources_[i]->set_period(periods[i]);
+    if (change > 1.05 || change < 0.9) sources_[i]->set_period(periods[i]);
   }
 }
 
 void Sampler::run(SourceSampler& source, Clock& clock, Shared& shared, std::size_t index) {
   prepare_thread();
+  source.begin();
   while (!shared.stop) {
     while (!shared.stop && clock.now() < source.deadline())
       clock.sleep_until(std::min(source.deadline(), clock.now() + longest_sleep));

@@ -42,6 +42,8 @@ class SourceSampler {
  public:
   SourceSampler(std::unique_ptr<Source> source, Nanoseconds asked, Clock& clock);
 
+  // Deadlines count from now on: to be called by the thread that will keep them, before the first.
+  void begin();
   // The next deadline; never sleeps longer than this.
   Nanoseconds deadline() const { return start_ + next_ * period_; }
   const Pace& pace() const { return pace_; }
@@ -53,8 +55,11 @@ class SourceSampler {
   // For the consumer, in any thread.
   const std::string& name() const { return name_; }
   TickRing& ring() { return *ring_; }
-  // All groups that ever were, in the order of their appearance.
+  // All groups that ever were, but for forgotten ones, in the order of their appearance.
   std::vector<CounterGroup> groups() const;
+  // Those of them whose device is gone: nothing of them comes into the ring any more.
+  std::vector<std::int64_t> ended_groups() const;
+  void forget_group(std::int64_t id);  // an ended one
   SamplerFigures figures() const;
   // What a reading costs; absent before the first few.
   std::optional<ReadingCost> cost() const;
@@ -81,7 +86,6 @@ class SourceSampler {
   Clock& clock_;
   Pace pace_;
   Nanoseconds period_;
-  const Nanoseconds began_;
   Nanoseconds start_;      // of the deadlines' count
   std::int64_t next_ = 0;  // number of the next deadline
   Nanoseconds discovered_{0};
@@ -92,9 +96,10 @@ class SourceSampler {
   Histogram lateness_, calls_;
   std::atomic<std::int64_t> first_cpu_ns_{0};  // at the end of the first tick, which is dearer than others
   std::atomic<std::int64_t> ticks_{0}, missed_{0}, dropped_{0}, cpu_ns_{0}, last_ns_{0}, period_ns_{0},
-      wanted_period_ns_{0}, in_call_since_ns_{0};
+      wanted_period_ns_{0}, in_call_since_ns_{0}, began_ns_{0};
   mutable std::mutex groups_mutex_;  // only when devices come or go
   std::vector<CounterGroup> all_groups_;
+  std::vector<std::int64_t> ended_groups_;
 };
 
 struct SamplerOptions {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -201,6 +202,20 @@ std::string mark_lines(const MarkCounts& marks) {
   return out;
 }
 
+// "gpu_energy_joules_total ± 0.4 %", those that are known.
+std::string error_lines(const RecordingSummary& summary) {
+  std::map<std::string, std::set<std::string>> of_device;
+  for (const CounterSummary& s : summary.counters) {
+    const auto figure = s.total() ? s.total() : s.mean();
+    if (s.error && figure && *figure != 0)
+      of_device[s.counter.device].insert(
+          fmt::format("{} ± {:.2g} %", s.counter.name, 100 * *s.error / std::abs(*figure)));
+  }
+  std::string out = lines_of(of_device, "");
+  for (const std::string& line : summary.calibrations) out += wrap_text(line, "  ", "    ");
+  return out;
+}
+
 json seconds_or_null(const std::optional<Nanoseconds>& time) { return time ? json(to_seconds(*time)) : json(); }
 json or_null(const std::optional<double>& value) { return value ? json(*value) : json(); }
 
@@ -222,6 +237,7 @@ json to_json(const CounterSummary& s) {
           {"total_is_complete", is_cumulative(s) ? json(s.total_is_complete()) : json()},
           {"rate_per_s", or_null(s.rate_per_s())},
           {"mean", or_null(s.mean())},
+          {"error", or_null(s.error)},
           {"min", values ? json(s.min) : json()},
           {"max", values ? json(s.max) : json()},
           {"gaps", gaps}};
@@ -328,6 +344,8 @@ std::string to_text(const RecordingSummary& summary, bool colours) {
     out += bold(fmt::format("{:<32} {:>11} {:>11} {:>11}", "Phases", "count", "total", "mean")) + "\n" + phases;
   const std::string paper = to_text(paper_views(summary.counters));
   if (!paper.empty()) out += bold(paper.substr(0, paper.find('\n'))) + paper.substr(paper.find('\n'));
+  const std::string errors = error_lines(summary);
+  if (!errors.empty()) out += bold("Errors (95 %)") + "\n" + errors;
   const std::string gaps = gap_lines(summary.counters);
   if (!gaps.empty()) out += bold("Absent") + "\n" + gaps;
   if (!summary.samplers.empty()) out += bold("Sampling") + "\n" + sampling(summary);
@@ -343,6 +361,7 @@ json to_json(const RecordingSummary& summary) {
           {"counters", counters},
           {"samplers", samplers},
           {"writing_cpu_share", or_null(summary.writing_cpu_share)},
+          {"calibrations", summary.calibrations},
           {"paper", to_json(paper_views(summary.counters))},
           {"phases", phases},
           {"marks", summary.marks ? to_json(*summary.marks) : json()}};

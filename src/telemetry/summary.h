@@ -20,6 +20,7 @@ struct CounterSummary {
   std::int64_t absent = 0;                                // readings without
   double sum = 0, min = 0, max = 0, first = 0, last = 0;  // of the values; they mean nothing when count is 0
   Nanoseconds begin{0}, end{0};                           // of the first and last value
+  std::optional<double> error{};                          // 95 % of the total or mean within ±; absent: not known
   const char* absent_now = nullptr;                       // why the last reading had no value; null: it had one
   struct Gap {
     std::string reason{};
@@ -42,6 +43,7 @@ struct RecordingSummary {
   Nanoseconds elapsed{0};
   std::vector<CounterSummary> counters{};
   std::vector<SamplerFigures> samplers{};
+  std::vector<std::string> calibrations{};    // of which board and when, or why there is none: for errors
   std::optional<double> writing_cpu_share{};  // of one core: the thread that takes readings and writes them
   std::vector<PhaseTotal> phases{};           // by name, those that took the longest first
   std::optional<MarkCounts> marks{};          // absent: none could be received, or read from a file

@@ -44,9 +44,9 @@ struct FigureLimit {
   std::string label;
 };
 
-// lines: series over x. stacked_bars: at each category of x the series' y on top of each other. intervals: on its side,
+// lines: series over x. curves: likewise, of so many points that none is marked, intervals as bands. stacked_bars: at each category of x the series' y on top of each other. intervals: on its side,
 // the categories of x from top to bottom, y with its interval from left to right.
-enum class FigureKind { lines, stacked_bars, intervals };
+enum class FigureKind { lines, curves, stacked_bars, intervals };
 
 struct Figure {
   std::string id;     // "memory": the file's name and the page's anchor
@@ -58,7 +58,7 @@ struct Figure {
   std::vector<FigureLimit> limits{};
 };
 
-// {id, title, caption, kind: "lines" | "stacked_bars" | "intervals", x: {label, unit, logarithmic, from_zero,
+// {id, title, caption, kind: "lines" | "curves" | "stacked_bars" | "intervals", x: {label, unit, logarithmic, from_zero,
 // categories}, y: {…}, series: [{name, style, stroke: "solid" | "dashed" | "dotted" | "none", hollow, points: [{x, y,
 // low, high, label, note, hollow}]}], limits: [{y, label}]}; units as the enumerators are called; absent low and high
 // are null.

@@ -19,7 +19,7 @@ const char* name_of(FigureStroke stroke) {
 }
 
 const char* name_of(FigureKind kind) {
-  constexpr const char* names[] = {"lines", "stacked_bars", "intervals"};
+  constexpr const char* names[] = {"lines", "curves", "stacked_bars", "intervals"};
   return names[static_cast<int>(kind)];
 }
 

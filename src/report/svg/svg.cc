@@ -38,7 +38,8 @@ std::string to_svg(const Figure& figure) {
     canvas.text(SvgCanvas::margin, y + title_size, line, {.size = title_size, .bold = true});
     y += title_size + 5;
   }
-  y = clean.kind == FigureKind::lines ? draw_lines(canvas, clean, y + 12) : draw_rows(canvas, clean, y + 12);
+  y = clean.kind == FigureKind::lines || clean.kind == FigureKind::curves ? draw_lines(canvas, clean, y + 12)
+                                                                          : draw_rows(canvas, clean, y + 12);
   y = draw_legend(canvas, clean, y + 10);
   for (const std::string& line : wrap_text(clean.caption, caption_size, SvgCanvas::width - 2 * SvgCanvas::margin)) {
     canvas.text(SvgCanvas::margin, y + caption_size + 4, line, {.size = caption_size, .colour = "#444444"});

@@ -40,9 +40,11 @@ std::vector<const FigureSeries*> entries_of(const Figure& figure) {
 void draw_sample(SvgCanvas& canvas, const FigureSeries& series, FigureKind kind, double x, double y) {
   if (kind == FigureKind::stacked_bars)
     return canvas.rectangle(x + 8, y - 6, 12, 12, fmt::format("fill=\"{}\"", bar_colour_of(series.style)));
-  if (series.stroke != FigureStroke::none && kind == FigureKind::lines)
+  const bool is_curve = kind == FigureKind::curves;
+  if (series.stroke != FigureStroke::none && (is_curve || kind == FigureKind::lines))
     canvas.path(fmt::format("M{} {}H{}", px(x), px(y), px(x + sample_width - 4)),
                 fmt::format("stroke=\"{}\" stroke-width=\"1.6\"{}", colour_of(series.style), dash_of(series.stroke)));
+  if (is_curve) return;
   canvas.path(marker_path(series.style, x + sample_width / 2 - 2, y), marker_fill(series.style, all_hollow(series)));
 }
 

@@ -61,10 +61,16 @@ class Lines {
       : canvas_(canvas), figure_(figure), x_(x), y_(y) {
     for (const FigureSeries& series : figure.series)
       if (std::find(names_.begin(), names_.end(), series.name) == names_.end()) names_.push_back(series.name);
-    shift_ = cover_each_other() ? shift() : 0;
+    is_marked_ = figure.kind != FigureKind::curves;
+    shift_ = is_marked_ && cover_each_other() ? shift() : 0;
   }
 
   void draw() const {
+    if (!is_marked_) {
+      for (std::size_t i = 0; i < figure_.series.size(); ++i) draw_band(i);
+      for (std::size_t i = 0; i < figure_.series.size(); ++i) draw_line(i);
+      return;
+    }
     for (std::size_t i = 0; i < figure_.series.size(); ++i) draw_line(i);
     for (std::size_t i = 0; i < figure_.series.size(); ++i) draw_intervals(i);
     for (std::size_t i = 0; i < figure_.series.size(); ++i) draw_markers(i);
@@ -122,6 +128,23 @@ class Lines {
                                      colour_of(series.style), dash_of(series.stroke)));
   }
 
+  // From the least to the greatest, where a point stands for several.
+  void draw_band(std::size_t i) const {
+    const auto y = [&](const std::optional<double>& end, double other) {
+      return px(y_.at(end && std::isfinite(*end) ? *end : other));
+    };
+    std::string path, back;
+    for (const FigurePoint& point : figure_.series[i].points) {
+      if (!is_drawn(point)) continue;
+      const double x = x_of(i, point);
+      path += fmt::format("{}{} {}", path.empty() ? 'M' : 'L', px(x), y(point.high, point.y));
+      back = fmt::format("L{} {}", px(x), y(point.low, point.y)) + back;
+    }
+    if (!path.empty())
+      canvas_.path(path + back + "Z",
+                   fmt::format("fill=\"{}\" fill-opacity=\"0.2\" stroke=\"none\"", colour_of(figure_.series[i].style)));
+  }
+
   // An end that is not in view has no cap.
   void draw_intervals(std::size_t i) const {
     std::string path;
@@ -157,6 +180,7 @@ class Lines {
   const PlacedScale& x_;
   const PlacedScale& y_;
   std::vector<std::string> names_;
+  bool is_marked_ = true;
   double shift_ = 0;
 };
 

@@ -17,13 +17,15 @@ namespace {
 constexpr Nanoseconds kernel_tick = std::chrono::milliseconds(10);
 constexpr std::size_t most_processes = 4096;
 
-Counter counter(std::string name, std::string unit, CounterKind kind, std::string device, std::string help) {
+Counter counter(std::string name, std::string unit, CounterKind kind, std::string device, std::string help,
+                std::vector<Label> labels = {}) {
   Counter out;
   out.is_integer = unit != "seconds";
   out.name = std::move(name);
   out.unit = std::move(unit);
   out.kind = kind;
   out.device = std::move(device);
+  out.labels = std::move(labels);
   out.help = std::move(help);
   return out;
 }
@@ -118,9 +120,11 @@ void HostSource::add_cpu_and_memory() {
 
 void HostSource::add_process() {
   const std::string device = fmt::format("pid {} and descendants", *options_.root);
-  add({counter("process_cpu_seconds_total", "seconds", CounterKind::cumulative, device, "CPU time"),
-       counter("process_resident_memory_bytes", "bytes", CounterKind::gauge, device, "memory in use, shared parts too"),
-       counter("process_count", "processes", CounterKind::gauge, device, "processes that run")},
+  const std::vector<Label> labels{{"pid", std::to_string(*options_.root)}};
+  add({counter("process_cpu_seconds_total", "seconds", CounterKind::cumulative, device, "CPU time", labels),
+       counter("process_resident_memory_bytes", "bytes", CounterKind::gauge, device, "memory in use, shared parts too",
+               labels),
+       counter("process_count", "processes", CounterKind::gauge, device, "processes that run", labels)},
       [proc = options_.files + "proc", root = *options_.root,
        page = static_cast<std::int64_t>(sysconf(_SC_PAGESIZE))](std::span<Reading> out) {
         const TreeUse use = use_of_tree(proc, root);
@@ -138,9 +142,11 @@ void HostSource::add_disks() {
   for (const std::string& name : entries(options_.files + "sys/block")) {
     if (name.starts_with("loop") || name.starts_with("ram")) continue;
     names.push_back(name);
-    counters.push_back(counter("disk_read_bytes_total", "bytes", CounterKind::cumulative, name, "read from the disk"));
+    const std::vector<Label> labels{{"disk", name}};
     counters.push_back(
-        counter("disk_written_bytes_total", "bytes", CounterKind::cumulative, name, "written to the disk"));
+        counter("disk_read_bytes_total", "bytes", CounterKind::cumulative, name, "read from the disk", labels));
+    counters.push_back(
+        counter("disk_written_bytes_total", "bytes", CounterKind::cumulative, name, "written to the disk", labels));
   }
   if (names.empty()) return;
   add(std::move(counters), [names, path = options_.files + "proc/diskstats"](std::span<Reading> out) {
@@ -163,9 +169,11 @@ void HostSource::add_networks() {
   const std::string listed = read_small_file(path).value_or("");  // the names below are parts of it
   for (const NetworkStats& network : parse_net_dev(listed)) {
     names.emplace_back(network.name);
+    const std::vector<Label> labels{{"interface", names.back()}};
     counters.push_back(
-        counter("network_receive_bytes_total", "bytes", CounterKind::cumulative, names.back(), "received"));
-    counters.push_back(counter("network_transmit_bytes_total", "bytes", CounterKind::cumulative, names.back(), "sent"));
+        counter("network_receive_bytes_total", "bytes", CounterKind::cumulative, names.back(), "received", labels));
+    counters.push_back(
+        counter("network_transmit_bytes_total", "bytes", CounterKind::cumulative, names.back(), "sent", labels));
   }
   if (names.empty()) return;
   add(std::move(counters), [names, path](std::span<Reading> out) {
@@ -187,8 +195,9 @@ void HostSource::add_infiniband() {
     for (const std::string& port : entries(fmt::format("{}/{}/ports", root, adapter))) {
       const std::string device = fmt::format("{} port {}", adapter, port);
       const std::string folder = fmt::format("{}/{}/ports/{}/counters/", root, adapter, port);
-      add({counter("infiniband_receive_bytes_total", "bytes", CounterKind::cumulative, device, "received"),
-           counter("infiniband_transmit_bytes_total", "bytes", CounterKind::cumulative, device, "sent")},
+      const std::vector<Label> labels{{"adapter", adapter}, {"port", port}};
+      add({counter("infiniband_receive_bytes_total", "bytes", CounterKind::cumulative, device, "received", labels),
+           counter("infiniband_transmit_bytes_total", "bytes", CounterKind::cumulative, device, "sent", labels)},
           [folder](std::span<Reading> out) {
             const char* files[] = {"port_rcv_data", "port_xmit_data"};
             for (std::size_t i = 0; i < 2; ++i) {

@@ -33,6 +33,7 @@ Counter NvmlGpu::counter(std::string name, std::string unit, CounterKind kind, s
   out.name = std::move(name);
   out.unit = std::move(unit);
   out.device = series();
+  out.labels = {{"gpu", std::to_string(gpu.index)}, {"uuid", gpu.uuid}};
   out.kind = kind;
   out.help = std::move(help);
   return out;

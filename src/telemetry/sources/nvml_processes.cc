@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "telemetry/sources/nvml.h"
 #include "telemetry/sources/procfs.h"
@@ -11,11 +12,11 @@ namespace {
 
 constexpr Nanoseconds period = std::chrono::seconds(1);
 
-// "python (pid 42)"; of another namespace only the number is known, which is then not one of ours.
-std::string name_of_process(std::uint32_t pid) {
+// "python"; nothing of another namespace, whose numbers are not ours.
+std::optional<std::string> name_of_process(std::uint32_t pid) {
   const auto name = read_small_file(fmt::format("/proc/{}/comm", pid));
-  if (!name) return fmt::format("pid {} outside this PID namespace", pid);
-  return fmt::format("{} (pid {})", name->substr(0, name->find('\n')), pid);
+  if (!name) return std::nullopt;
+  return name->substr(0, name->find('\n'));
 }
 
 // The driver is asked when processes are looked for, once a period: a reading gives what it said then.
@@ -85,6 +86,17 @@ class ProcessesSource : public Source {
     }
   }
 
+  Counter memory_of(std::uint32_t pid) const {
+    Counter counter = gpu_.counter("gpu_process_memory_bytes", "bytes", CounterKind::gauge,
+                                   "memory of the GPU that the process uses");
+    const auto name = name_of_process(pid);
+    counter.device = name ? fmt::format("{} {} (pid {})", gpu_.label(), *name, pid)
+                          : fmt::format("{} pid {} outside this PID namespace", gpu_.label(), pid);
+    counter.labels.push_back({"pid", std::to_string(pid)});
+    if (name) counter.labels.push_back({"process", *name});
+    return counter;
+  }
+
   bool forget_ended() {
     bool changed = false;
     for (std::size_t i = known_.size(); i-- > 0;) {
@@ -105,10 +117,7 @@ class ProcessesSource : public Source {
     bool changed = false;
     for (const nvml::Process& process : listed_) {
       if (std::any_of(known_.begin(), known_.end(), [&](const Known& k) { return k.pid == process.pid; })) continue;
-      Counter counter = gpu_.counter("gpu_process_memory_bytes", "bytes", CounterKind::gauge,
-                                     "memory of the GPU that the process uses");
-      counter.device = fmt::format("{} {}", gpu_.label(), name_of_process(process.pid));
-      groups_.push_back({.id = next_id_++, .counters = {std::move(counter)}});
+      groups_.push_back({.id = next_id_++, .counters = {memory_of(process.pid)}});
       known_.push_back({.pid = process.pid, .used_bytes = process.used_bytes});
       changed = true;
     }

@@ -48,12 +48,13 @@ class ThreadTime {
   std::int32_t thread_ = 0;
 };
 
-Counter counter(std::string name, std::string unit, CounterKind kind, const std::string& device, std::string help) {
+Counter counter(std::string name, std::string unit, CounterKind kind, int device, std::int64_t pid, std::string help) {
   Counter out;
   out.is_integer = unit != "seconds";
   out.name = std::move(name);
   out.unit = std::move(unit);
-  out.device = device;
+  out.device = fmt::format("cpu:{} (pid {})", device, pid);
+  out.labels = {{"gpu", fmt::format("cpu:{}", device)}, {"pid", std::to_string(pid)}, {"virtual", "true"}};
   out.kind = kind;
   out.is_virtual = true;
   out.help = std::move(help);
@@ -63,9 +64,8 @@ Counter counter(std::string name, std::string unit, CounterKind kind, const std:
 std::vector<Counter> counters_of(const VirtualPageView& page) {
   std::vector<Counter> counters;
   for (int i = 0; i < page.devices(); ++i) {
-    const std::string device = fmt::format("cpu:{} (pid {})", i, page.pid());
     const auto add = [&](const char* name, const char* unit, CounterKind kind, const char* help) {
-      counters.push_back(counter(name, unit, kind, device, help));
+      counters.push_back(counter(name, unit, kind, i, page.pid(), help));
     };
     add("gpu_busy_seconds_total", "seconds", CounterKind::cumulative, "CPU time of the virtual device's worker thread");
     add("gpu_memory_used_bytes", "bytes", CounterKind::gauge, "in use of the virtual device's arena");

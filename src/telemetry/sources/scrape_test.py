@@ -1,0 +1,190 @@
+"""`batchscope record --scrape` beside servers that are played: one like vLLM, and some that misbehave.
+
+usage: scrape_test.py PROGRAM [unittest's arguments]
+"""
+import contextlib
+import http.server
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+PROGRAM = ""
+
+VLLM = """\
+# HELP vllm:num_requests_running Number of requests in model execution batches.
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{{engine="0",model_name="m"}} {running}
+# HELP vllm:gpu_cache_usage_perc KV-cache usage. 1 means 100 percent usage.
+# TYPE vllm:gpu_cache_usage_perc gauge
+vllm:gpu_cache_usage_perc{{engine="0",model_name="m"}} 0.25
+# TYPE vllm:generation_tokens_total counter
+vllm:generation_tokens_total{{engine="0",model_name="m"}} {tokens}
+# TYPE vllm:time_to_first_token_seconds histogram
+vllm:time_to_first_token_seconds_bucket{{engine="0",le="+Inf",model_name="m"}} {scrapes}
+vllm:time_to_first_token_seconds_count{{engine="0",model_name="m"}} {scrapes}
+vllm:time_to_first_token_seconds_sum{{engine="0",model_name="m"}} {seconds}
+"""
+
+
+class Server:
+    """Answers with what `page` returns: a text, or a function that is given the handler."""
+
+    def __init__(self, page):
+        outer = self
+        self.scrapes = 0
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                outer.scrapes += 1
+                answer = page(outer.scrapes)
+                with contextlib.suppress(OSError):
+                    if callable(answer):
+                        return answer(self)
+                    self.send_response(200)
+                    self.end_headers()
+                    self.wfile.write(answer.encode())
+
+            def log_message(self, *_):
+                pass
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.port = self.http.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}/metrics"
+
+    def __enter__(self):
+        threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        self.http.shutdown()
+        self.http.server_close()
+
+
+class ScrapeTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.file = str(pathlib.Path(self.folder.name, "run.bscope"))
+
+    def record(self, *arguments, seconds=1.5):
+        """The counters of the scrape by name and device, and what the summary says."""
+        begin = time.monotonic()
+        end = subprocess.run([PROGRAM, "record", "--sources", "host", "--scrape-period", "100ms", "--duration",
+                              f"{seconds}s", "--json", "-", "--overwrite", "-o", self.file, *arguments],
+                             capture_output=True, text=True, timeout=60)
+        self.assertEqual(end.returncode, 0, end.stderr)
+        self.assertLess(time.monotonic() - begin, seconds + 6)
+        counters = [c for c in json.loads(end.stdout)["counters"] if c["source"].startswith("scrape")]
+        return {(c["name"], c["device"]): c for c in counters}, end.stderr
+
+    def reasons(self, counter):
+        return {gap["reason"] for gap in counter["gaps"]}
+
+    def test_vllm(self):
+        page = lambda n: VLLM.format(running=2, tokens=1000 + 100 * n, scrapes=n, seconds=0.5 * n)  # noqa: E731
+        with Server(page) as server:
+            counters, _ = self.record("--scrape", server.url)
+            device = f'127.0.0.1:{server.port} engine="0",model_name="m"'
+            self.assertEqual({name for name, of in counters if of == device},
+                             {"vllm:num_requests_running", "vllm:gpu_cache_usage_perc", "vllm:generation_tokens_total",
+                              "vllm:time_to_first_token_seconds_count", "vllm:time_to_first_token_seconds_sum"})
+            running = counters["vllm:num_requests_running", device]
+            self.assertEqual((running["kind"], running["min"], running["max"]), ("gauge", 2, 2))
+            tokens = counters["vllm:generation_tokens_total", device]
+            self.assertEqual(tokens["kind"], "cumulative")
+            self.assertEqual(tokens["total"], 100 * (tokens["values"] - 1))  # each scrape is one reading, none twice
+            self.assertGreater(tokens["values"], 5)
+            self.assertLessEqual(tokens["values"], server.scrapes)
+            ttft = counters["vllm:time_to_first_token_seconds_sum", device]
+            self.assertEqual((ttft["unit"], ttft["total"]), ("seconds", 0.5 * (ttft["values"] - 1)))
+            own = counters["scrape_seconds", f"127.0.0.1:{server.port}"]
+            self.assertGreater(own["max"], 0)
+            rows = subprocess.run([PROGRAM, "sql", self.file, "--format", "json",
+                                   "SELECT DISTINCT name, device, kind FROM sample_means WHERE source LIKE 'scrape%'"],
+                                  capture_output=True, text=True)
+            stored = {(row["name"], row["device"]): row["kind"] for row in json.loads(rows.stdout)}
+            self.assertEqual(stored["vllm:generation_tokens_total", device], "cumulative")
+
+    def test_series_come_and_go_and_the_server_begins_anew(self):
+        def page(n):
+            lines = [f"x_total {n if n < 5 else n - 5}"]
+            lines += ['late{a="1"} 1'] if n > 3 else []
+            lines += ['early{a="1"} 1'] if n < 5 else []
+            return "# TYPE x_total counter\n" + "\n".join(lines) + "\n"
+        with Server(page) as server:
+            counters, _ = self.record("--scrape", server.url)
+            device = f'127.0.0.1:{server.port} a="1"'
+            self.assertGreater(counters["late", device]["values"], 2)
+            self.assertEqual(counters["early", device]["values"], 4)
+            self.assertEqual(self.reasons(counters["early", device]), {"the server no longer names it"})
+            x = counters["x_total", f"127.0.0.1:{server.port}"]
+            self.assertFalse(x["total_is_complete"])  # what was counted before the restart is not known
+            self.assertEqual(x["total"], x["values"] - 2)
+
+    def test_a_server_that_ends(self):
+        with Server(lambda n: "x 1\n") as server:
+            threading.Timer(0.8, server.stop).start()
+            counters, _ = self.record("--scrape", server.url, seconds=2)
+            for key in (("x", f"127.0.0.1:{server.port}"), ("scrape_seconds", f"127.0.0.1:{server.port}")):
+                self.assertGreater(counters[key]["values"], 0)
+                self.assertEqual(self.reasons(counters[key]), {"the server does not take connections"})
+
+    def test_too_many_series_are_told(self):
+        text = "".join(f'x{{i="{i}"}} {i}\n' for i in range(1000))
+        with Server(lambda n: text) as server:
+            counters, summary = self.record("--scrape", server.url)
+            self.assertEqual(sum(name == "x" for name, _ in counters), 400)
+            self.assertEqual(counters["scrape_left_out_series", f"127.0.0.1:{server.port}"]["max"], 600)
+            self.assertIn("scrape_left_out_series", summary)
+
+    def misbehaving(self, answer, seconds=1.5):
+        with Server(lambda n: answer) as server:
+            counters, _ = self.record("--scrape", server.url, seconds=seconds)
+            own = counters["scrape_seconds", f"127.0.0.1:{server.port}"]
+            self.assertEqual((own["values"], len(counters)), (0, 2))
+            return self.reasons(own)
+
+    def test_errors(self):
+        self.assertEqual(self.misbehaving(lambda h: h.send_error(500)), {"the server answers with an error (5xx)"})
+        self.assertEqual(self.misbehaving(lambda h: h.send_error(404)), {"the server has no such page (404)"})
+        self.assertEqual(self.misbehaving("<html>\n<body>\n</html>\n"), {"the server's page is not metrics"})
+        self.assertEqual(self.misbehaving(lambda h: h.wfile.write(b"\x00\xff nonsense\r\n\r\n")),
+                         {"the server does not answer in HTTP"})
+
+    def test_a_page_without_end(self):
+        def endless(handler):
+            handler.send_response(200)
+            handler.end_headers()
+            while True:
+                handler.wfile.write(b"# filling\n" * 10000)
+        self.assertEqual(self.misbehaving(endless), {"the server's page is longer than 4 MiB"})
+
+    def test_servers_that_are_slow(self):
+        def drip(handler):
+            handler.send_response(200)
+            handler.end_headers()
+            for _ in range(100):
+                handler.wfile.write(b"# a line\n")
+                time.sleep(0.1)
+        self.assertEqual(self.misbehaving(drip, 4), {"the server did not answer in time"})
+        self.assertEqual(self.misbehaving(lambda h: time.sleep(10), 4), {"the server did not answer in time"})
+
+    def test_bad_urls_are_one_line(self):
+        end = subprocess.run([PROGRAM, "record", "--scrape", "https://h/", "--duration", "1s"], capture_output=True,
+                             text=True, timeout=60)
+        self.assertEqual((end.returncode, end.stderr.count("\n")), (2, 1), end.stderr)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    PROGRAM = str(pathlib.Path(sys.argv[1]).resolve())
+    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])
