@@ -8,8 +8,8 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "telemetry/sources/metrics_text.h"
 #include "telemetry/collected_rows.h"
+#include "telemetry/sources/metrics_text.h"
 
 namespace batchscope {
 namespace {

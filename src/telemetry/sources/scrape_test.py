@@ -135,7 +135,10 @@ class ScrapeTest(unittest.TestCase):
             counters, _ = self.record("--scrape", server.url, seconds=2)
             for key in (("x", f"127.0.0.1:{server.port}"), ("scrape_seconds", f"127.0.0.1:{server.port}")):
                 self.assertGreater(counters[key]["values"], 0)
-                self.assertEqual(self.reasons(counters[key]), {"the server does not take connections"})
+                # A scrape that was under way when it ended may have been cut.
+                self.assertIn("the server does not take connections", self.reasons(counters[key]))
+                self.assertLessEqual(self.reasons(counters[key]), {"the server does not take connections",
+                                                                   "the server does not answer in HTTP"})
 
     def test_too_many_series_are_told(self):
         text = "".join(f'x{{i="{i}"}} {i}\n' for i in range(1000))
