@@ -86,9 +86,9 @@ std::optional<std::string> write_error(const Recording& recording, const MarkRec
 }
 
 // What calibrations say of the figures' errors.
-void add_errors(RecordingSummary& summary) {
+void add_errors(RecordingSummary& summary, const std::vector<NvmlGpu>& gpus) {
   std::set<std::string> said;
-  for (const NvmlGpu& gpu : nvml_gpus()) {
+  for (const NvmlGpu& gpu : gpus) {
     const auto driver = gpu.library->driver_version();
     if (!driver) continue;
     std::string line;
@@ -106,9 +106,10 @@ void add_errors(RecordingSummary& summary) {
 }
 
 // Standard output may be the command's own: the summary goes to standard error.
-void report(const RecordOptions& options, const Recording& recording, const MarkReceiver* marks, int code) {
+void report(const RecordOptions& options, const Recording& recording, const MarkReceiver* marks,
+            const std::vector<NvmlGpu>& gpus, int code) {
   RecordingSummary summary = recording.summary();
-  add_errors(summary);
+  add_errors(summary, gpus);
   if (marks != nullptr) {
     summary.phases = marks->totals();
     summary.marks = marks->counts();
@@ -148,9 +149,10 @@ int record(const RecordOptions& options) {
     say(fmt::format("batchscope: --paper: {}\n", paper_failure.why));
     return paper_failure.exit_code;
   }
+  const std::vector<NvmlGpu> gpus = nvml_gpus();  // asked once: later a GPU may hang
   std::vector<std::unique_ptr<Source>> pm;
-  if (plan.pm_interval) pm = pm_sampling_sources(nvml_gpus(), *plan.pm_interval);
-  auto gpus = gpu_sources();  // before the command starts, since it takes a while
+  if (plan.pm_interval) pm = pm_sampling_sources(gpus, *plan.pm_interval);
+  auto sources_of_gpus = gpu_sources(gpus);  // before the command starts, since it takes a while
   const SignalGuard signals;
   const bool is_new = !options.output.empty() && !std::filesystem::exists(options.output);
   auto store = open_store(options);
@@ -158,7 +160,7 @@ int record(const RecordOptions& options) {
   if (store) {
     session = store->begin_session("record");
     store->set_environment(session, environment());
-    store->set_environment(session, gpu_environment(nvml_gpus()));
+    store->set_environment(session, gpu_environment(gpus));
   }
   auto marks = receive_marks(store.get(), session);
   std::optional<pid_t> child;
@@ -176,7 +178,7 @@ int record(const RecordOptions& options) {
   if (plan.duration) deadline = monotonic_clock().now() + *plan.duration;
   const auto observed = child ? child : plan.pid;
   auto sources = virtual_sources(observed);
-  for (auto& source : gpus) sources.push_back(std::move(source));
+  for (auto& source : sources_of_gpus) sources.push_back(std::move(source));
   keep_kinds(sources, options.sources);
   for (auto& source : plan.scrapes) sources.push_back(std::move(source));
   if (paper) sources.push_back(std::move(paper));
@@ -191,7 +193,7 @@ int record(const RecordOptions& options) {
     code = exit_code_of(*child);
   }
   if (code == 0 && write_error(recording, marks.get())) code = static_cast<int>(ExitCode::failed);
-  report(options, recording, marks.get(), code);
+  report(options, recording, marks.get(), gpus, code);
   return code;
 }
 

@@ -44,16 +44,16 @@ std::vector<std::unique_ptr<Source>> virtual_sources(std::optional<int> root) {
   return sources;
 }
 
-std::vector<std::unique_ptr<Source>> gpu_sources() {
+std::vector<std::unique_ptr<Source>> gpu_sources(const std::vector<NvmlGpu>& gpus) {
   std::vector<std::unique_ptr<Source>> sources;
-  for (const NvmlGpu& gpu : nvml_gpus())
+  for (const NvmlGpu& gpu : gpus)
     for (auto& source : nvml_sources(gpu)) sources.push_back(std::move(source));
   return sources;
 }
 
 std::vector<std::unique_ptr<Source>> machine_sources(std::optional<int> root) {
   auto sources = virtual_sources(root);
-  for (auto& source : gpu_sources()) sources.push_back(std::move(source));
+  for (auto& source : gpu_sources(nvml_gpus())) sources.push_back(std::move(source));
   return sources;
 }
 

@@ -14,6 +14,7 @@
 #include "store/store.h"
 #include "telemetry/collector.h"
 #include "telemetry/sampler.h"
+#include "telemetry/sources/nvml_gpu.h"
 #include "telemetry/summary.h"
 
 namespace batchscope {
@@ -21,9 +22,9 @@ namespace batchscope {
 // The host and the virtual devices; with `root`, those of one process and its descendants, and their own use of the
 // host.
 std::vector<std::unique_ptr<Source>> virtual_sources(std::optional<int> root = {});
-// Of all of this machine's GPUs.
-std::vector<std::unique_ptr<Source>> gpu_sources();
-// Both.
+// Of GPUs, as a rule nvml_gpus().
+std::vector<std::unique_ptr<Source>> gpu_sources(const std::vector<NvmlGpu>& gpus);
+// Both, of all of this machine's GPUs.
 std::vector<std::unique_ptr<Source>> machine_sources(std::optional<int> root = {});
 // Leaves sources of these kinds only (the first word of a name); all where none is given.
 void keep_kinds(std::vector<std::unique_ptr<Source>>& sources, const std::vector<std::string>& kinds);
