@@ -79,7 +79,7 @@ SourceSampler::SourceSampler(std::unique_ptr<Source> source, Nanoseconds asked, 
       period_(pace_.wanted),
       start_(clock.now()) {
   CHECK_THAT(period_ > Nanoseconds(0), "a sampling period is positive, that of {} is {} ns", name_, period_.count());
-  began_ns_ = last_ns_ = start_.count();
+  began_ns_ = start_.count();
   period_ns_ = wanted_period_ns_ = period_.count();
   discover(start_);
   ring_ = std::make_unique<TickRing>(ring_bytes(source_->groups(), period_));
@@ -87,7 +87,7 @@ SourceSampler::SourceSampler(std::unique_ptr<Source> source, Nanoseconds asked, 
 
 void SourceSampler::begin() {
   start_ = clock_.now();
-  began_ns_ = last_ns_ = start_.count();
+  began_ns_ = start_.count();
 }
 
 void SourceSampler::discover(Nanoseconds now) {
@@ -132,7 +132,6 @@ void SourceSampler::read() {
     calls_.add(clock_.now() - before);
   }
   cpu_ns_.store(thread_cpu_time().count(), std::memory_order_relaxed);
-  last_ns_.store(clock_.now().count(), std::memory_order_relaxed);
 }
 
 void SourceSampler::tick() {
@@ -191,7 +190,7 @@ void SourceSampler::forget_group(std::int64_t id) {
 }
 
 SamplerFigures SourceSampler::figures() const {
-  const auto elapsed = last_ns_.load(std::memory_order_relaxed) - began_ns_.load(std::memory_order_relaxed);
+  const auto elapsed = clock_.now().count() - began_ns_.load(std::memory_order_relaxed);
   SamplerFigures out{.source = name_,
                      .period = Nanoseconds(period_ns_.load(std::memory_order_relaxed)),
                      .wanted = pace_.wanted,

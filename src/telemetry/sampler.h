@@ -95,7 +95,7 @@ class SourceSampler {
   std::unique_ptr<TickRing> ring_;
   Histogram lateness_, calls_;
   std::atomic<std::int64_t> first_cpu_ns_{0};  // at the end of the first tick, which is dearer than others
-  std::atomic<std::int64_t> ticks_{0}, missed_{0}, dropped_{0}, cpu_ns_{0}, last_ns_{0}, period_ns_{0},
+  std::atomic<std::int64_t> ticks_{0}, missed_{0}, dropped_{0}, cpu_ns_{0}, period_ns_{0},
       wanted_period_ns_{0}, in_call_since_ns_{0}, began_ns_{0};
   mutable std::mutex groups_mutex_;  // only when devices come or go
   std::vector<CounterGroup> all_groups_;
