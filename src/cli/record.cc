@@ -143,6 +143,7 @@ std::unique_ptr<MarkReceiver> receive_marks(StoreWriter* store, std::int64_t ses
 int record(const RecordOptions& options) {
   check_destination(options.json, "--json");
   RecordPlan plan = check(options);
+  const SignalGuard signals;  // before drivers make threads of their own
   PaperFailure paper_failure;
   auto paper = options.paper ? paper_source(paper_failure) : nullptr;
   if (paper_failure.exit_code != 0) {
@@ -153,7 +154,6 @@ int record(const RecordOptions& options) {
   std::vector<std::unique_ptr<Source>> pm;
   if (plan.pm_interval) pm = pm_sampling_sources(gpus, *plan.pm_interval);
   auto sources_of_gpus = gpu_sources(gpus);  // before the command starts, since it takes a while
-  const SignalGuard signals;
   const bool is_new = !options.output.empty() && !std::filesystem::exists(options.output);
   auto store = open_store(options);
   std::int64_t session = 0;
