@@ -44,11 +44,7 @@ function(batchscope_folder name)
   if(tests AND NOT BATCHSCOPE_FUZZ)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE ${tested} GTest::gtest GTest::gmock GTest::gtest_main rapidcheck)
-    if(BATCHSCOPE_SANITIZE)  # where compiling tests takes longer than running them
-      target_compile_options(${name}_test PRIVATE -O0)
-    else()
-      target_compile_options(${name}_test PRIVATE -O1)
-    endif()
+    target_compile_options(${name}_test PRIVATE -O0)  # compiling tests takes longer than running them
     target_compile_definitions(${name}_test PRIVATE BATCHSCOPE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     # RC_PARAMS: RapidCheck draws the same cases every time; to look further, run the test program with another seed.
     gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST
