@@ -119,7 +119,7 @@ void Collector::note_absent(Series& series, Nanoseconds begin, Nanoseconds end, 
 
 void Collector::note_stuck(SourceSampler& sampler, Nanoseconds since, Nanoseconds now) {
   constexpr const char* reason = "a call has not returned";
-  const Nanoseconds period = sampler.figures().period;
+  const Nanoseconds period = sampler.period();
   for (const CounterGroup& counters : sampler.groups())
     for (Series& series : group_of(sampler, counters.id).series) {
       const Nanoseconds from = series.gap && series.gap->reason == reason ? series.gap->end : since;

@@ -192,7 +192,7 @@ void SourceSampler::forget_group(std::int64_t id) {
 SamplerFigures SourceSampler::figures() const {
   const auto elapsed = clock_.now().count() - began_ns_.load(std::memory_order_relaxed);
   SamplerFigures out{.source = name_,
-                     .period = Nanoseconds(period_ns_.load(std::memory_order_relaxed)),
+                     .period = period(),
                      .wanted = pace_.wanted,
                      .ticks = ticks_.load(std::memory_order_relaxed),
                      .missed = missed_.load(std::memory_order_relaxed),
@@ -251,7 +251,7 @@ void Sampler::keep_to_budget(double spent_elsewhere) {
   const auto periods = periods_within(std::max(cpu_budget_ * reserve - spent_elsewhere, 0.0), costs);
   for (std::size_t i = 0; i < sources_.size(); ++i) {
     // Small changes are not worth another period.
-    const double change = to_seconds(periods[i]) / to_seconds(sources_[i]->figures().period);
+    const double change = to_seconds(periods[i]) / to_seconds(sources_[i]->period());
     if (change > 1.05 || change < 0.9) sources_[i]->set_period(periods[i]);
   }
 }

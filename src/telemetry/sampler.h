@@ -47,6 +47,7 @@ class SourceSampler {
   // The next deadline; never sleeps longer than this.
   Nanoseconds deadline() const { return start_ + next_ * period_; }
   const Pace& pace() const { return pace_; }
+  Nanoseconds period() const { return Nanoseconds(period_ns_.load(std::memory_order_relaxed)); }  // now; any thread
   // Reads everything once, then sets the next deadline in the future. To be called at or after the deadline.
   void tick();
   // Reads everything once more, out of turn: the last values of what has just ended.
@@ -95,8 +96,8 @@ class SourceSampler {
   std::unique_ptr<TickRing> ring_;
   Histogram lateness_, calls_;
   std::atomic<std::int64_t> first_cpu_ns_{0};  // at the end of the first tick, which is dearer than others
-  std::atomic<std::int64_t> ticks_{0}, missed_{0}, dropped_{0}, cpu_ns_{0}, period_ns_{0},
-      wanted_period_ns_{0}, in_call_since_ns_{0}, began_ns_{0};
+  std::atomic<std::int64_t> ticks_{0}, missed_{0}, dropped_{0}, cpu_ns_{0}, period_ns_{0}, wanted_period_ns_{0},
+      in_call_since_ns_{0}, began_ns_{0};
   mutable std::mutex groups_mutex_;  // only when devices come or go
   std::vector<CounterGroup> all_groups_;
   std::vector<std::int64_t> ended_groups_;
