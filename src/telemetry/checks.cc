@@ -1,7 +1,6 @@
 // The checks of `doctor` (telemetry/checks.h).
 #include "telemetry/checks.h"
 
-#include <dlfcn.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -9,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/shared_library.h"
 #include "base/units.h"
 #include "store/store.h"
 #include "telemetry/gpu_checks.h"
@@ -86,26 +86,19 @@ Check check_store() {
 }
 
 Check check_library(const char* id, const char* file, const char* what, const char* to_do) {
-  const LibraryProbe probe = probe_library(file);
-  Check check{.id = id, .present = probe.loads, .what = what};
-  check.why = probe.loads ? fmt::format("{} loads", file) : probe.error;
-  if (!probe.loads) check.to_do = to_do;
+  Check check{.id = id, .what = what};
+  try {
+    const SharedLibrary library(file);
+    check.present = true;
+    check.why = fmt::format("{} loads", file);
+  } catch (const Failure& failure) {
+    check.why = failure.what();
+    check.to_do = to_do;
+  }
   return check;
 }
 
 }  // namespace
-
-LibraryProbe probe_library(const std::string& file) {
-  LibraryProbe probe{.file = file};
-  // Not closed again: drivers do not take kindly to being unloaded.
-  if (dlopen(file.c_str(), RTLD_LAZY | RTLD_LOCAL) != nullptr) {
-    probe.loads = true;
-  } else {
-    const char* reason = dlerror();
-    probe.error = reason != nullptr ? reason : "it does not load";
-  }
-  return probe;
-}
 
 std::vector<Check> run_checks() {
   std::vector<Check> checks{check_clock(), check_shared_memory(), check_store(), check_host_counters(),

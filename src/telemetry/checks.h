@@ -7,14 +7,6 @@
 
 namespace batchscope {
 
-// A library that is loaded at run time only.
-struct LibraryProbe {
-  std::string file{};  // "libnvidia-ml.so.1"
-  bool loads = false;
-  std::string error{};  // the loader's words when it does not
-};
-LibraryProbe probe_library(const std::string& file);
-
 struct Check {
   std::string id{};  // stable: scripts depend on it
   bool present = false;

@@ -25,24 +25,6 @@ void poll(const Bench& bench, std::span<const NvmlCounter* const> counters, Nano
   }
 }
 
-double number_of(const nvml::Value& value, nvml::ValueType type) {
-  switch (type) {
-    case nvml::value_double:
-      return value.real;
-    case nvml::value_unsigned_long:
-    case nvml::value_unsigned_long_long:
-    case nvml::value_signed_long_long:
-      return static_cast<double>(value.unsigned_long);
-    case nvml::value_signed_int:
-      return value.signed_int;
-    case nvml::value_unsigned_short:
-      return value.unsigned_short;
-    case nvml::value_unsigned_int:
-      break;
-  }
-  return value.unsigned_int;
-}
-
 }  // namespace
 
 TimedValue read_now(const Bench& bench, const NvmlCounter& counter) {
@@ -109,7 +91,8 @@ nvml::Return RingReader::drain() {
     if (sample.timestamp_us <= last_us_) continue;
     last_us_ = sample.timestamp_us;
     const Nanoseconds instant = std::chrono::microseconds(sample.timestamp_us) - wall_offset_;
-    samples_.push_back({.before = instant, .after = instant, .value = counter_.scale * number_of(sample.value, type)});
+    samples_.push_back(
+        {.before = instant, .after = instant, .value = counter_.scale * nvml::number_of(sample.value, type)});
   }
   return nvml::success;
 }

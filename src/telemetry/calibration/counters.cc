@@ -6,25 +6,6 @@ namespace {
 
 constexpr const char* by_fields = "nvmlDeviceGetFieldValues";
 
-double number_of(const nvml::FieldValue& field) {
-  switch (field.type) {
-    case nvml::value_double:
-      return field.value.real;
-    case nvml::value_unsigned_int:
-      return field.value.unsigned_int;
-    case nvml::value_signed_int:
-      return field.value.signed_int;
-    case nvml::value_unsigned_short:
-      return field.value.unsigned_short;
-    case nvml::value_signed_long_long:
-      return static_cast<double>(field.value.signed_long);
-    case nvml::value_unsigned_long:
-    case nvml::value_unsigned_long_long:
-      return static_cast<double>(field.value.unsigned_long);
-  }
-  return 0;
-}
-
 struct FieldCounter {
   const char *id, *name, *unit;
   std::uint32_t field, scope;
@@ -44,7 +25,7 @@ NvmlCounter counter_of(const FieldCounter& counter, const nvml::Library& nvml, n
     nvml::FieldValue field{.field = counter.field, .scope = counter.scope};
     const nvml::Return result = nvml->nvmlDeviceGetFieldValues(device, 1, &field);
     if (result != nvml::success) return result;
-    value = number_of(field) * counter.scale;
+    value = nvml::number_of(field.value, field.type) * counter.scale;
     return field.result;
   };
   return {counter.id, counter.name, by_fields, counter.unit, read};

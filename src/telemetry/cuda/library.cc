@@ -1,31 +1,15 @@
 // Loading CUDA's driver and NCCL (telemetry/cuda/library.h).
 #include "telemetry/cuda/library.h"
 
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/shared_library.h"
 
 namespace batchscope::cuda {
-namespace {
-
-void* open(const std::string& file) {
-  void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library != nullptr) return library;
-  const char* why = dlerror();
-  throw Failure("{}", why != nullptr ? why : file + " does not load");
-}
-
-template <class Function>
-void resolve(void* library, const char* name, Function*& function) {
-  if (void* symbol = dlsym(library, name); symbol != nullptr) function = reinterpret_cast<Function*>(symbol);
-}
-
-}  // namespace
-
 Library::Library(const std::string& file) {
-  void* library = open(file);
-#define BATCHSCOPE_CUDA_RESOLVE(name, parameters) resolve(library, #name, functions_.name);
+  const SharedLibrary library(file);
+#define BATCHSCOPE_CUDA_RESOLVE(name, parameters) library.resolve(#name, functions_.name);
   BATCHSCOPE_CUDA_FUNCTIONS(BATCHSCOPE_CUDA_RESOLVE)
 #undef BATCHSCOPE_CUDA_RESOLVE
   check(functions_.cuInit(0), "cuInit");
@@ -70,11 +54,11 @@ std::string text_of(const Uuid& uuid) {
 namespace nccl {
 
 Library::Library(const std::string& file) {
-  void* library = open(file);
-#define BATCHSCOPE_NCCL_RESOLVE(name, parameters) resolve(library, #name, functions_.name);
+  const SharedLibrary library(file);
+#define BATCHSCOPE_NCCL_RESOLVE(name, parameters) library.resolve(#name, functions_.name);
   BATCHSCOPE_NCCL_FUNCTIONS(BATCHSCOPE_NCCL_RESOLVE)
 #undef BATCHSCOPE_NCCL_RESOLVE
-  resolve(library, "ncclGetErrorString", functions_.ncclGetErrorString);
+  library.resolve("ncclGetErrorString", functions_.ncclGetErrorString);
 }
 
 void Library::check(Return result, const char* what) const {

@@ -1,18 +1,25 @@
 // Loading CUPTI (telemetry/cupti/library.h).
 #include "telemetry/cupti/library.h"
 
-#include <dlfcn.h>
-
 #include <cstdlib>
+#include <optional>
+#include <utility>
 
 #include "base/error.h"
+#include "base/shared_library.h"
 
 namespace batchscope::cupti {
 namespace {
 
-template <class Function>
-void resolve(void* library, const char* name, Function*& function) {
-  if (void* symbol = dlsym(library, name); symbol != nullptr) function = reinterpret_cast<Function*>(symbol);
+// The first that loads.
+std::pair<SharedLibrary, std::string> load_one_of(const std::vector<std::string>& files) {
+  std::optional<Failure> first;
+  for (const std::string& file : files) try {
+      return {SharedLibrary(file), file};
+    } catch (const Failure& failure) {
+      if (!first) first = failure;
+    }
+  throw first.value();
 }
 
 }  // namespace
@@ -61,17 +68,9 @@ std::vector<std::string> usual_files() {
 }
 
 Library::Library(const std::vector<std::string>& files) {
-  void* library = nullptr;
-  std::string first_error;
-  for (const std::string& file : files) {
-    library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
-    file_ = file;
-    if (library != nullptr) break;
-    const char* why = dlerror();
-    if (first_error.empty()) first_error = why != nullptr ? why : file + " does not load";
-  }
-  if (library == nullptr) throw Failure("{}", first_error);
-#define BATCHSCOPE_CUPTI_RESOLVE(name, Structure) resolve(library, #name, functions_.name);
+  const auto [library, file] = load_one_of(files);
+  file_ = file;
+#define BATCHSCOPE_CUPTI_RESOLVE(name, Structure) library.resolve(#name, functions_.name);
   BATCHSCOPE_CUPTI_FUNCTIONS(BATCHSCOPE_CUPTI_RESOLVE)
 #undef BATCHSCOPE_CUPTI_RESOLVE
   Header initialize;

@@ -1,20 +1,15 @@
 // Loading NVML (telemetry/nvml/library.h).
 #include "telemetry/nvml/library.h"
 
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <array>
 
 #include "base/error.h"
+#include "base/shared_library.h"
 
 namespace batchscope::nvml {
 namespace {
-
-template <class Function>
-void resolve(void* library, const char* name, Function*& function) {
-  if (void* symbol = dlsym(library, name); symbol != nullptr) function = reinterpret_cast<Function*>(symbol);
-}
 
 template <std::size_t size, class Call>
 std::optional<std::string> text_of(const Call& call) {
@@ -70,13 +65,43 @@ const char* reason_of(Return result) {
   return "the driver reports an error without a name";
 }
 
-Library::Library(const std::string& file) {
-  void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) {
-    const char* why = dlerror();
-    throw Failure("{}", why != nullptr ? why : file + " does not load");
+double number_of(const Value& value, ValueType type) {
+  switch (type) {
+    case value_double:
+      return value.real;
+    case value_unsigned_int:
+      return value.unsigned_int;
+    case value_signed_int:
+      return value.signed_int;
+    case value_unsigned_short:
+      return value.unsigned_short;
+    case value_signed_long_long:
+      return static_cast<double>(value.signed_long);
+    case value_unsigned_long:
+    case value_unsigned_long_long:
+      break;
   }
-#define BATCHSCOPE_NVML_RESOLVE(name, parameters) resolve(library, #name, functions_.name);
+  return static_cast<double>(value.unsigned_long);
+}
+
+std::int64_t integer_of(const Value& value, ValueType type) {
+  switch (type) {
+    case value_double:
+      return static_cast<std::int64_t>(value.real);
+    case value_unsigned_int:
+      return value.unsigned_int;
+    case value_signed_int:
+      return value.signed_int;
+    case value_unsigned_short:
+      return value.unsigned_short;
+    default:
+      return value.signed_long;
+  }
+}
+
+Library::Library(const std::string& file) {
+  const SharedLibrary library(file);
+#define BATCHSCOPE_NVML_RESOLVE(name, parameters) library.resolve(#name, functions_.name);
   BATCHSCOPE_NVML_FUNCTIONS(BATCHSCOPE_NVML_RESOLVE)
 #undef BATCHSCOPE_NVML_RESOLVE
   init_ = functions_.nvmlInit_v2();

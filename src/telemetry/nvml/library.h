@@ -15,6 +15,10 @@ constexpr const char* default_file = "libnvidia-ml.so.1";
 // Why a call gave nothing, as one phrase of static lifetime (a reading's reason).
 const char* reason_of(Return result);
 
+// What a value of that type holds.
+double number_of(const Value& value, ValueType type);
+std::int64_t integer_of(const Value& value, ValueType type);
+
 // A GPU as the driver lists it.
 struct Gpu {
   Device device = nullptr;

@@ -6,24 +6,6 @@
 #include <algorithm>
 
 namespace batchscope {
-namespace {
-
-std::int64_t integer_of(const nvml::FieldValue& value) {
-  switch (value.type) {
-    case nvml::value_double:
-      return static_cast<std::int64_t>(value.value.real);
-    case nvml::value_unsigned_int:
-      return value.value.unsigned_int;
-    case nvml::value_signed_int:
-      return value.value.signed_int;
-    case nvml::value_unsigned_short:
-      return value.value.unsigned_short;
-    default:
-      return value.value.signed_long;
-  }
-}
-
-}  // namespace
 
 std::string NvmlGpu::label() const { return fmt::format("gpu:{}", gpu.index); }
 std::string NvmlGpu::series() const { return fmt::format("{} ({})", label(), gpu.uuid.substr(0, 12)); }
@@ -69,12 +51,15 @@ void NvmlFields::read() {
 
 Reading NvmlFields::reading(std::size_t i, std::int64_t scale) const {
   const nvml::Return result = result_ != nvml::success ? result_ : values_[i].result;
-  return reading_of(result, result == nvml::success ? integer_of(values_[i]) * scale : std::int64_t{0});
+  return reading_of(
+      result, result == nvml::success ? nvml::integer_of(values_[i].value, values_[i].type) * scale : std::int64_t{0});
 }
 
 Reading NvmlFields::real_reading(std::size_t i, double scale) const {
   const nvml::Return result = result_ != nvml::success ? result_ : values_[i].result;
-  return reading_of(result, result == nvml::success ? static_cast<double>(integer_of(values_[i])) * scale : 0.0);
+  return reading_of(result, result == nvml::success
+                                ? static_cast<double>(nvml::integer_of(values_[i].value, values_[i].type)) * scale
+                                : 0.0);
 }
 
 void NvmlFields::narrow(const Clock& clock, Nanoseconds& before, Nanoseconds& after) const {

@@ -11,21 +11,6 @@ constexpr std::uint32_t most_samples = 512;
 constexpr Pace pace_of_rings{.wanted = std::chrono::milliseconds(500), .longest = std::chrono::milliseconds(1800)};
 constexpr Nanoseconds stamp_error = std::chrono::milliseconds(20);  // a sample may be stamped so much after now
 
-double number_of(const nvml::Value& value, nvml::ValueType type) {
-  switch (type) {
-    case nvml::value_double:
-      return value.real;
-    case nvml::value_unsigned_int:
-      return value.unsigned_int;
-    case nvml::value_signed_int:
-      return value.signed_int;
-    case nvml::value_unsigned_short:
-      return value.unsigned_short;
-    default:
-      return static_cast<double>(value.signed_long);
-  }
-}
-
 struct Ring {
   nvml::SamplingType type{};
   double scale = 1;                      // of its values, to the counter's unit
@@ -76,7 +61,7 @@ class SamplesSource : public NvmlSource {
       const Nanoseconds when = std::chrono::microseconds(samples_[i].timestamp_us) - to_wall;
       // Stamps of the future are those of a wall clock that was set back since.
       if (when <= ring.last || when > now + stamp_error) continue;
-      rows.row()[0] = Reading::of(number_of(samples_[i].value, type) * ring.scale);
+      rows.row()[0] = Reading::of(nvml::number_of(samples_[i].value, type) * ring.scale);
       rows.add(when, when);
       ring.last = when;
     }

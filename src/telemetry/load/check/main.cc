@@ -43,9 +43,7 @@ class Counters {
     for (const NamedField& named : fields) {
       nvml::FieldValue value{.field = named.field, .scope = named.scope};
       if (nvml_->nvmlDeviceGetFieldValues(device_, 1, &value) == nvml::success && value.result == nvml::success)
-        values[named.name] = value.type == nvml::value_unsigned_int
-                                 ? static_cast<std::int64_t>(value.value.unsigned_int)
-                                 : value.value.signed_long;
+        values[named.name] = nvml::integer_of(value.value, value.type);
     }
     return values;
   }
