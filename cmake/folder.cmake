@@ -3,6 +3,9 @@
 # folder fake/ plays another's library: batchscope_NAME_fake, which only tests and fuzz targets use.
 include(GoogleTest)
 
+# Every test program but that of the whole program, which sanitizers run only when asked for (./test --all).
+add_custom_target(folder_tests)
+
 function(batchscope_folder name)
   cmake_parse_arguments(ARG "COMPUTES" "" "NEEDS;LINK" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cc)
@@ -46,6 +49,9 @@ function(batchscope_folder name)
     target_link_libraries(${name}_test PRIVATE ${tested} GTest::gtest GTest::gmock GTest::gtest_main rapidcheck)
     target_compile_options(${name}_test PRIVATE -O0)  # compiling tests takes longer than running them
     target_compile_definitions(${name}_test PRIVATE BATCHSCOPE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    if(NOT name STREQUAL cli)
+      add_dependencies(folder_tests ${name}_test)
+    endif()
     # RC_PARAMS: RapidCheck draws the same cases every time; to look further, run the test program with another seed.
     gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST
       PROPERTIES TIMEOUT 600 LABELS ${name} ENVIRONMENT "RC_PARAMS=seed=1;GOMP_SPINCOUNT=1000")
@@ -61,6 +67,7 @@ function(batchscope_folder name)
     else()  # without libFuzzer the same target replays its corpus, as a test
       target_sources(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/replay_corpus.cc)
       add_test(NAME ${target} COMMAND ${target} ${corpus})
+      add_dependencies(folder_tests ${target})
     endif()
   endforeach()
 endfunction()
