@@ -163,11 +163,21 @@ int record(const RecordOptions& options) {
     store->set_environment(session, gpu_environment(gpus));
   }
   auto marks = receive_marks(store.get(), session);
-  std::optional<pid_t> child;
-  if (!options.command.empty()) {
-    child = start_command(options.command);
-    if (*child < 0) {
+  std::optional<HeldCommand> command;
+  if (!options.command.empty()) command.emplace(options.command);
+  const auto observed = command ? std::optional(command->pid()) : plan.pid;
+  auto sources = virtual_sources(observed);
+  for (auto& source : sources_of_gpus) sources.push_back(std::move(source));
+  keep_kinds(sources, options.sources);
+  for (auto& source : plan.scrapes) sources.push_back(std::move(source));
+  if (paper) sources.push_back(std::move(paper));
+  for (auto& source : pm) sources.push_back(std::move(source));
+  Recording recording(std::move(sources), {.period = plan.period, .cpu_budget = plan.cpu_budget}, store.get(), session);
+  if (command) {
+    recording.wait_for_rows();
+    if (!command->release()) {
       say(fmt::format("batchscope: cannot start {}: {}\n", options.command[0], std::strerror(errno)));
+      recording.stop();
       marks.reset();
       store.reset();
       if (is_new) std::filesystem::remove(options.output);  // nothing was recorded
@@ -176,21 +186,13 @@ int record(const RecordOptions& options) {
   }
   std::optional<Nanoseconds> deadline;
   if (plan.duration) deadline = monotonic_clock().now() + *plan.duration;
-  const auto observed = child ? child : plan.pid;
-  auto sources = virtual_sources(observed);
-  for (auto& source : sources_of_gpus) sources.push_back(std::move(source));
-  keep_kinds(sources, options.sources);
-  for (auto& source : plan.scrapes) sources.push_back(std::move(source));
-  if (paper) sources.push_back(std::move(paper));
-  for (auto& source : pm) sources.push_back(std::move(source));
-  Recording recording(std::move(sources), {.period = plan.period, .cpu_budget = plan.cpu_budget}, store.get(), session);
-  const WatchEnd end = watch(observed, child.has_value(), deadline);
+  const WatchEnd end = watch(observed, command.has_value(), deadline);
   recording.stop();
   if (marks) marks->stop();
   int code = end == WatchEnd::interrupted ? static_cast<int>(ExitCode::interrupted) : 0;
-  if (child) {
-    if (end == WatchEnd::time_passed) watch(child, true, {});  // the command goes on, unobserved
-    code = exit_code_of(*child);
+  if (command) {
+    if (end == WatchEnd::time_passed) watch(observed, true, {});  // the command goes on, unobserved
+    code = exit_code_of(command->pid());
   }
   if (code == 0 && write_error(recording, marks.get())) code = static_cast<int>(ExitCode::failed);
   report(options, recording, marks.get(), gpus, code);

@@ -106,6 +106,26 @@ TEST_F(RecordTest, AfterAStopThatCouldHideAWrapTheIncreaseIsUnknown) {
   EXPECT_EQ(StoreReader(file()).check_integrity(), "ok");
 }
 
+// As a driver is held up while a program starts CUDA: longer than the counters may take to wrap.
+TEST_F(RecordTest, AHeldUpDriverHidesNoBytesWhereGpmSeesFew) {
+  const Ended ended = run({"-o", file(), "--json", json(), "--duration", "3s"},
+                          R"({"gpus": [{"load": [{"pcie_rx_bytes_per_s": 1e8}]}],
+                              "faults": [{"kind": "hang", "from_s": 1.5, "until_s": 1.75}]})");
+  EXPECT_EQ(ended.code, 0) << ended.errors;
+  const auto rx = counter("gpu_pcie_rx_bytes_total");
+  EXPECT_TRUE(rx["total_is_complete"].get<bool>()) << ended.errors;
+  const StoreReader reader(file());
+  double increase = 0;
+  for (const SeriesRecord& series : reader.series())
+    if (series.name == "gpu_pcie_rx_bytes_total") {
+      const auto stored = reader.summary(series.id);
+      for (const GapRecord& gap : reader.gaps(series.id)) increase += static_cast<double>(gap.increase.value_or(0));
+      EXPECT_EQ(*stored.last - *stored.first + increase, rx["total"].get<double>());
+      EXPECT_NEAR(rx["total"].get<double>(), 1e8 * to_seconds(*stored.end - *stored.begin), 1e8 * 0.05);
+    }
+  EXPECT_GT(increase, 1e8 * 0.2);
+}
+
 TEST_F(RecordTest, ThePapersOwnExitCodes) {
   const std::vector<std::string> paper{"--paper", "--duration", "1s"};
   EXPECT_EQ(

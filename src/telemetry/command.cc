@@ -3,17 +3,18 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
+#include <utility>
 
+#include "base/error.h"
 #include "telemetry/virtual_page.h"
-
-extern char** environ;
 
 namespace batchscope {
 namespace {
@@ -46,6 +47,35 @@ siginfo_t next_signal(Nanoseconds wait) {
   return info;
 }
 
+bool redirect(const std::filesystem::path& output) {
+  const int nothing = open("/dev/null", O_RDONLY);
+  const int out = open(output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  return nothing >= 0 && out >= 0 && dup2(nothing, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0 &&
+         dup2(out, STDERR_FILENO) >= 0;
+}
+
+// The child's part. Of a process with threads only this one is in it: no more than async-signal-safe calls.
+[[noreturn]] void wait_and_run(const std::vector<char*>& arguments, const CommandPlace& place, int gate, int report) {
+  sigset_t none;
+  sigemptyset(&none);
+  for (const int number : passed_on) signal(number, SIG_DFL);
+  for (const int number : {SIGCHLD, SIGPIPE, SIGXFSZ}) signal(number, SIG_DFL);
+  if (place.own_group) setpgid(0, 0);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  prctl(PR_SET_NAME, held_name);
+  const int is_held = 0;
+  char go = 0;
+  ssize_t count = write(report, &is_held, sizeof is_held);
+  while ((count = read(gate, &go, 1)) < 0 && errno == EINTR) {
+  }
+  if (count == 1) {
+    if (place.output.empty() || redirect(place.output)) execvp(arguments[0], arguments.data());
+    const int why = errno;
+    [[maybe_unused]] const auto written = write(report, &why, sizeof why);
+  }
+  _exit(127);
+}
+
 }  // namespace
 
 SignalGuard::SignalGuard() {
@@ -61,34 +91,60 @@ SignalGuard::~SignalGuard() {
   pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
-pid_t start_command(const std::vector<std::string>& command, const CommandPlace& place) {
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none, defaults = watched();
-  sigemptyset(&none);
-  sigaddset(&defaults, SIGPIPE);
-  sigaddset(&defaults, SIGXFSZ);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &defaults);
-  posix_spawnattr_setflags(&attributes, static_cast<short>(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                                           (place.own_group ? POSIX_SPAWN_SETPGROUP : 0)));
-  posix_spawn_file_actions_t files;
-  posix_spawn_file_actions_init(&files);
-  if (!place.output.empty()) {
-    posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, place.output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    posix_spawn_file_actions_adddup2(&files, STDOUT_FILENO, STDERR_FILENO);
-  }
+HeldCommand::HeldCommand(const std::vector<std::string>& command, const CommandPlace& place) {
   std::vector<char*> arguments;
   for (const std::string& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
-  pid_t child = -1;
-  const int error = posix_spawnp(&child, arguments[0], &files, &attributes, arguments.data(), environ);
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&files);
-  if (error == 0) return child;
-  errno = error;
-  return -1;
+  std::array<int, 2> report{-1, -1};
+  if (pipe2(gate_.data(), O_CLOEXEC) == 0 && pipe2(report.data(), O_CLOEXEC) == 0) pid_ = fork();
+  const int why = errno;
+  if (pid_ == 0) {
+    close(gate_[1]);
+    wait_and_run(arguments, place, gate_[0], report[1]);
+  }
+  report_ = report[0];
+  if (report[1] >= 0) close(report[1]);
+  if (pid_ < 0) {
+    close_all();
+    throw Failure("cannot start {}: {}", command[0], std::strerror(why));
+  }
+  next_report();
+}
+
+// Absent when there is none any more: the command runs, or its process has ended.
+std::optional<int> HeldCommand::next_report() const {
+  int report = 0;
+  ssize_t count;
+  while ((count = read(report_, &report, sizeof report)) < 0 && errno == EINTR) {
+  }
+  return count == sizeof report ? std::optional(report) : std::nullopt;
+}
+
+void HeldCommand::close_all() {
+  for (int* end : {&gate_[0], &gate_[1], &report_})
+    if (*end >= 0) close(std::exchange(*end, -1));
+}
+
+bool HeldCommand::release() {
+  const char go = 1;
+  [[maybe_unused]] const auto written = write(gate_[1], &go, 1);
+  const auto why = next_report();
+  close_all();
+  if (!why) return true;
+  exit_code_of(pid_);
+  errno = *why;
+  return false;
+}
+
+HeldCommand::~HeldCommand() {
+  if (report_ < 0) return;  // released
+  close_all();
+  exit_code_of(pid_);
+}
+
+pid_t start_command(const std::vector<std::string>& command, const CommandPlace& place) {
+  HeldCommand held(command, place);
+  return held.release() ? held.pid() : -1;
 }
 
 WatchEnd watch(std::optional<pid_t> process, bool is_child, std::optional<Nanoseconds> deadline) {

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -25,7 +26,30 @@ struct CommandPlace {
   std::filesystem::path output{};  // for its standard output and errors, its input is empty; "": as ours are
   bool own_group = false;          // the terminal's signals do not reach it; kill(-pid) reaches all of it
 };
-// Starts the command with the signals as they are by default; -1 when it cannot be started, errno says why.
+// A command's process before the command: it can be observed already, and waits to be released. The signals are as they
+// are by default. Its name is `held_name` until it is the command's.
+constexpr const char* held_name = "batchscope-held";
+class HeldCommand {
+ public:
+  // Failure when there can be no process.
+  explicit HeldCommand(const std::vector<std::string>& command, const CommandPlace& place = {});
+  ~HeldCommand();  // the command never runs when it was not released
+  HeldCommand(const HeldCommand&) = delete;
+  HeldCommand& operator=(const HeldCommand&) = delete;
+
+  pid_t pid() const { return pid_; }
+  // The command begins; false when it cannot be started: errno says why, and the process is gone.
+  bool release();
+
+ private:
+  std::optional<int> next_report() const;
+  void close_all();
+
+  pid_t pid_ = -1;
+  std::array<int, 2> gate_{-1, -1};  // a pipe: what is written there releases it, its end means that it never will be
+  int report_ = -1;  // what the process says: that it is held (0), then why the command cannot begin; its end: it began
+};
+// One that need not wait; -1 when it cannot be started, errno says why.
 pid_t start_command(const std::vector<std::string>& command, const CommandPlace& place = {});
 
 enum class WatchEnd { process_ended, time_passed, interrupted };

@@ -40,6 +40,8 @@ class Recording {
   Recording(const Recording&) = delete;
   Recording& operator=(const Recording&) = delete;
 
+  // Returns when every source has been read, or after a while: what begins then is seen from its begin.
+  void wait_for_rows() const { sampler_.wait_for_rows(); }
   // Reads a last time, writes what is left, ends the threads. Later calls do nothing.
   void stop();
   RecordingSummary summary() const;  // after stop()

@@ -16,7 +16,8 @@ namespace {
 constexpr Nanoseconds longest_sleep = std::chrono::milliseconds(200);  // how soon stop() is noticed
 constexpr Nanoseconds longest_silence = std::chrono::seconds(1);       // of a group whose values do not change
 constexpr Nanoseconds longest_call = std::chrono::seconds(2);          // a call that takes longer is stuck
-constexpr auto longest_wait_at_the_end = std::chrono::seconds(3);      // for a call to return
+constexpr Nanoseconds longest_wait_for_rows = std::chrono::milliseconds(300);
+constexpr auto longest_wait_at_the_end = std::chrono::seconds(3);  // for a call to return
 
 // Signals are for the main thread: a sampling thread that caught one could not act on it. The kernel may not put a
 // wake-up off to bundle it with others, as it does by 50 us by default.
@@ -54,6 +55,7 @@ class SourceSampler::GroupRows : public Rows {
     if (group_.refreshes_slowly && only_repeats(before)) return;
     if (!sampler_.ring_->push({.group = group_.id, .before = before, .after = after, .readings = row_.size()}, row_))
       add_one(sampler_.dropped_);
+    sampler_.has_rows_.store(true, std::memory_order_relaxed);
   }
 
  private:
@@ -238,6 +240,13 @@ void Sampler::stop() {
       threads_[i].detach();
   }
   threads_.clear();
+}
+
+void Sampler::wait_for_rows() const {
+  const auto is_waited_for = [](const auto& source) { return !source->has_rows() && !source->groups().empty(); };
+  const Nanoseconds deadline = clock_.now() + longest_wait_for_rows;
+  while (std::any_of(sources_.begin(), sources_.end(), is_waited_for) && clock_.now() < deadline)
+    clock_.sleep_until(clock_.now() + std::chrono::milliseconds(5));
 }
 
 void Sampler::keep_to_budget(double spent_elsewhere) {

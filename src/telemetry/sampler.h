@@ -62,6 +62,7 @@ class SourceSampler {
   std::vector<std::int64_t> ended_groups() const;
   void forget_group(std::int64_t id);  // an ended one
   SamplerFigures figures() const;
+  bool has_rows() const { return has_rows_.load(std::memory_order_relaxed); }  // or has had
   // What a reading costs; absent before the first few.
   std::optional<ReadingCost> cost() const;
   // From the next deadline on.
@@ -98,6 +99,7 @@ class SourceSampler {
   std::atomic<std::int64_t> first_cpu_ns_{0};  // at the end of the first tick, which is dearer than others
   std::atomic<std::int64_t> ticks_{0}, missed_{0}, dropped_{0}, cpu_ns_{0}, period_ns_{0}, wanted_period_ns_{0},
       in_call_since_ns_{0}, began_ns_{0};
+  std::atomic<bool> has_rows_{false};
   mutable std::mutex groups_mutex_;  // only when devices come or go
   std::vector<CounterGroup> all_groups_;
   std::vector<std::int64_t> ended_groups_;
@@ -120,6 +122,8 @@ class Sampler {
   // Reads everything a last time and returns when every thread has ended; the rings keep what was not taken. A thread
   // whose source does not return from a call is left behind after a while.
   void stop();
+  // Returns when every source that has counters has given a row, or after a while.
+  void wait_for_rows() const;
   const std::vector<std::shared_ptr<SourceSampler>>& sources() const { return sources_; }
   // Slows sources down, or lets them go at their pace again, by what they and others (`spent_elsewhere`, of a core)
   // have cost until now. To be called from time to time.

@@ -41,6 +41,7 @@ TEST(Procfs, ReadsWhatTheKernelWrites) {
   EXPECT_EQ(networks[0].transmitted_bytes, 99);
   const auto process = parse_process_stat("42 (a) (b c) S 7 1 2 3 4 5 6 7 8 9 11 22 33 44 20 0 3 0 12345 100 250 1\n");
   ASSERT_TRUE(process);
+  EXPECT_EQ(process->name, "a) (b c");
   EXPECT_EQ(process->parent, 7);
   EXPECT_EQ(process->cpu_ticks, 33);
   EXPECT_EQ(process->children_cpu_ticks, 77);

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "telemetry/command.h"
 #include "telemetry/sources/procfs.h"
 
 namespace batchscope {
@@ -89,6 +90,20 @@ void HostSource::add(std::vector<Counter> counters, Reader reader) {
   readers_.push_back(std::move(reader));
 }
 
+void HostSource::read(std::size_t group, Rows& rows) {
+  if (groups_[group].id == process_group_ && !has_begun()) return;
+  rows.add_now(readers_[group]);
+}
+
+// What a held process uses is not its command's.
+bool HostSource::has_begun() {
+  if (has_begun_) return true;
+  const auto stat = read_small_file(fmt::format("{}proc/{}/stat", options_.files, *options_.root));
+  const auto process = stat ? parse_process_stat(*stat) : std::nullopt;
+  has_begun_ = !process || process->name != held_name;
+  return has_begun_;
+}
+
 bool HostSource::discover(const Clock&) {
   if (found_) return false;
   found_ = true;
@@ -133,6 +148,7 @@ void HostSource::add_process() {
         out[1] = Reading::of(use.resident_pages * page);
         out[2] = Reading::of(static_cast<std::int64_t>(use.processes));
       });
+  process_group_ = groups_.back().id;
 }
 
 void HostSource::add_disks() {

@@ -25,19 +25,21 @@ class HostSource : public Source {
   Pace pace(Nanoseconds asked) const override;
   bool discover(const Clock& clock) override;
   const std::vector<CounterGroup>& groups() const override { return groups_; }
-  void read(std::size_t group, Rows& rows) override { rows.add_now(readers_[group]); }
+  void read(std::size_t group, Rows& rows) override;
 
  private:
   using Reader = std::function<void(std::span<Reading>)>;
   void add(std::vector<Counter> counters, Reader reader);
   void add_cpu_and_memory();
   void add_process();
+  bool has_begun();  // the command whose process is observed
   void add_disks();
   void add_networks();
   void add_infiniband();
 
   Options options_;
-  bool found_ = false;
+  bool found_ = false, has_begun_ = false;
+  std::int64_t process_group_ = 0;
   std::vector<CounterGroup> groups_;
   std::vector<Reader> readers_;  // one a group
 };

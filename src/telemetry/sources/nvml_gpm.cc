@@ -16,6 +16,7 @@ struct Metric {
   const char* unit;
   double scale;  // from GPM's unit
   const char* help;
+  const char* rate_of = "";  // Counter::rate_of
 };
 constexpr double percent = 0.01, mib = 1048576;
 constexpr Metric metrics[] = {
@@ -26,8 +27,10 @@ constexpr Metric metrics[] = {
     {nvml::gpm_fp32_util, "gpu_fp32_active_ratio", "ratio", percent, "time in which FP32 pipes worked"},
     {nvml::gpm_fp16_util, "gpu_fp16_active_ratio", "ratio", percent, "time in which FP16 pipes worked"},
     {nvml::gpm_dram_util, "gpu_dram_active_ratio", "ratio", percent, "memory bandwidth used, of the greatest"},
-    {nvml::gpm_pcie_tx_mib_per_s, "gpu_pcie_tx_bytes_per_second", "bytes per second", mib, "sent over PCIe"},
-    {nvml::gpm_pcie_rx_mib_per_s, "gpu_pcie_rx_bytes_per_second", "bytes per second", mib, "received over PCIe"},
+    {nvml::gpm_pcie_tx_mib_per_s, "gpu_pcie_tx_bytes_per_second", "bytes per second", mib, "sent over PCIe",
+     "gpu_pcie_tx_bytes_total"},
+    {nvml::gpm_pcie_rx_mib_per_s, "gpu_pcie_rx_bytes_per_second", "bytes per second", mib, "received over PCIe",
+     "gpu_pcie_rx_bytes_total"},
     {nvml::gpm_nvlink_tx_mib_per_s, "gpu_nvlink_tx_bytes_per_second", "bytes per second", mib, "sent over all NVLinks"},
     {nvml::gpm_nvlink_rx_mib_per_s, "gpu_nvlink_rx_bytes_per_second", "bytes per second", mib,
      "received over all NVLinks"},
@@ -40,6 +43,7 @@ class GpmSource : public NvmlSource {
     for (const Metric& metric : metrics) {
       counters.push_back(gpu_.real_counter(metric.name, metric.unit, CounterKind::window, metric.help));
       counters.back().refresh = shortest_pair;
+      counters.back().rate_of = metric.rate_of;
       request_->metrics[request_->count++].id = metric.id;
     }
     add_group(std::move(counters));

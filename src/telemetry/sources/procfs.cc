@@ -153,7 +153,12 @@ std::optional<ProcessStat> parse_process_stat(std::string_view stat) {
   if (!pid || state.size() != 1 || !parent || !user || !system || !children_user || !children_system || !start ||
       !resident)
     return std::nullopt;
-  out = {.pid = *pid, .parent = *parent, .state = state[0], .start_ticks = *start, .resident_pages = *resident};
+  out = {.pid = *pid,
+         .parent = *parent,
+         .name = std::string(stat.substr(open + 2, close - open - 2)),
+         .state = state[0],
+         .start_ticks = *start,
+         .resident_pages = *resident};
   if (__builtin_add_overflow(*user, *system, &out.cpu_ticks) ||
       __builtin_add_overflow(*children_user, *children_system, &out.children_cpu_ticks))
     return std::nullopt;

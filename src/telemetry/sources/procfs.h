@@ -45,6 +45,7 @@ std::vector<NetworkStats> parse_net_dev(std::string_view net_dev);
 // /proc/PID/stat.
 struct ProcessStat {
   std::int64_t pid = 0, parent = 0;
+  std::string name{};  // as the kernel cuts it: 15 bytes
   char state = '?';
   std::int64_t cpu_ticks = 0;           // user + system of all its threads
   std::int64_t children_cpu_ticks = 0;  // of the children that it has waited for
