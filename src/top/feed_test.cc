@@ -78,6 +78,29 @@ TEST(LiveTracks, UnknownIncreasesAndAbsencesAreKept) {
   EXPECT_EQ(track(live, "gpu_memory_used_bytes").now(seconds(30), seconds(1)), std::nullopt);
 }
 
+VirtualDevice device(const char* name, pid_t pid, const char* phase = "") {
+  VirtualDevice device{.name = name, .pid = pid};
+  if (*phase != '\0') device.phase = {.name = phase, .detail = "2 sequences", .begin = seconds(5)};
+  return device;
+}
+
+TEST(RunningPhases, NameTheProcessWhereThereAreSeveral) {
+  const auto alone = running_phases({device("cpu:0", 42, "decode"), device("cpu:1", 42)}, seconds(7));
+  ASSERT_THAT(alone, SizeIs(1));
+  EXPECT_EQ(alone[0].track, "cpu:0");
+  EXPECT_EQ(alone[0].name, "decode");
+  EXPECT_EQ(alone[0].detail, "2 sequences");
+  EXPECT_EQ(alone[0].since, seconds(2));
+  // Also where one of them does nothing: its devices are on the screen, too.
+  const auto beside = running_phases(
+      {device("cpu:0", 1000), device("cpu:2", 999, "batch"), device("cpu:10", 999, "batch")}, seconds(4));
+  ASSERT_THAT(beside, SizeIs(2));
+  EXPECT_EQ(beside[0].track, "cpu:2 (pid 999)");
+  EXPECT_EQ(beside[1].track, "cpu:10 (pid 999)");
+  EXPECT_EQ(beside[1].since, seconds(0));  // it began after the look
+  EXPECT_THAT(running_phases({}, seconds(1)), IsEmpty());
+}
+
 // ---- playback
 
 TEST(Playback, GoesAtItsSpeedAndStaysWithin) {

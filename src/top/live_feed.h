@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "telemetry/live.h"
+#include "telemetry/sources/virtual_devices.h"
 #include "top/feed.h"
 
 namespace batchscope::top {
@@ -31,6 +32,10 @@ class LiveTracks {
   Nanoseconds looked_{0};
 };
 
+// What devices do, by process and device, as of `now` (CLOCK_MONOTONIC). Tracks say the process where several have
+// devices.
+std::vector<RunningPhase> running_phases(std::vector<VirtualDevice> devices, Nanoseconds now);
+
 class LiveFeed : public Feed {
  public:
   // `environment` is that of a recording: the host, its CPUs, its GPUs.
@@ -49,6 +54,7 @@ class LiveFeed : public Feed {
   std::string no_boards_;
   LiveTracks tracks_;
   SamplingCost sampling_;
+  std::vector<RunningPhase> phases_;
   Nanoseconds at_{0}, shown_{0};
   Live live_;
 };
