@@ -55,8 +55,9 @@ class Collector {
   StoreWriter* store_;
   std::int64_t session_;
   std::map<Key, Group> groups_;
-  std::vector<Key> order_;       // of appearance
-  std::vector<GapRecord> gaps_;  // new or grown since the last commit
+  std::int64_t next_number_ = 0;  // of a counter
+  std::vector<Key> order_;        // of appearance
+  std::vector<GapRecord> gaps_;   // new or grown since the last commit
 };
 
 }  // namespace batchscope

@@ -29,12 +29,10 @@ bool is_mean(const Counter& counter) { return counter.kind == CounterKind::windo
 }  // namespace
 
 void LiveTracks::add(const std::vector<CounterSummary>& counters, Nanoseconds now) {
-  for (std::size_t i = 0; i < counters.size(); ++i) {
-    if (i == seen_.size()) {
-      seen_.emplace_back();
-      if (is_on_screen(counters[i].counter.name)) seen_[i].track = &tracks_.add(counters[i].counter);
-    }
-    if (seen_[i].track != nullptr) add(seen_[i], counters[i], now);
+  for (const CounterSummary& counter : counters) {
+    const auto [seen, is_new] = seen_.try_emplace(counter.number);
+    if (is_new && is_on_screen(counter.counter.name)) seen->second.track = &tracks_.add(counter.counter);
+    if (seen->second.track != nullptr) add(seen->second, counter, now);
   }
   looked_ = now;
 }

@@ -1,6 +1,7 @@
 // The machine as it is now (telemetry/live.h), with as much of its past as has been looked at.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,7 +29,7 @@ class LiveTracks {
   void add(Seen& seen, const CounterSummary& counter, Nanoseconds now);
 
   Tracks tracks_;
-  std::vector<Seen> seen_;  // [counters], in their order
+  std::map<std::int64_t, Seen> seen_;  // by the counter's number
   Nanoseconds looked_{0};
 };
 
