@@ -92,17 +92,24 @@ void draw_processes(const Area& area, const std::vector<Process>& processes, con
 
 // With its head, in `rows` lines; those that have no room are counted in the last.
 void draw_phases(const Area& area, const std::vector<RunningPhase>& phases, std::size_t rows) {
+  constexpr std::size_t name_width = 21, least_track_width = 12, most_track_width = 24, since_width = 12;
+  std::size_t track_width = least_track_width;
+  for (const RunningPhase& phase : phases) track_width = std::max(track_width, text_columns(phase.track));
+  track_width = std::min(track_width, most_track_width);
+  const Area names{area.grid, area.x, area.y, name_width};
+  const Area tracks{area.grid, area.x + name_width + 1, area.y, track_width};
+  const std::size_t since_end = name_width + 1 + track_width + since_width;
   area.fill(0, Style::title);
   area.put(0, 0, "Phase", Style::title);
-  area.put(22, 0, "of", Style::title);
-  area.put_right(46, 0, "since", Style::title);
+  tracks.put(0, 0, "of", Style::title);
+  area.put_right(since_end, 0, "since", Style::title);
   const std::size_t shown = phases.size() < rows ? phases.size() : rows - 2;
   for (std::size_t i = 0; i < shown; ++i) {
     const RunningPhase& phase = phases[i];
-    area.put(0, i + 1, phase.name, Style::bold);
-    area.put(22, i + 1, phase.track);
-    area.put_right(46, i + 1, format_duration(phase.since));
-    area.put(48, i + 1, phase.detail);
+    names.put(0, i + 1, phase.name, Style::bold);
+    tracks.put(0, i + 1, phase.track);
+    area.put_right(since_end, i + 1, format_duration(phase.since));
+    area.put(since_end + 2, i + 1, phase.detail);
   }
   if (shown < phases.size()) area.put(0, rows - 1, fmt::format("and {} more", phases.size() - shown), Style::dim);
 }

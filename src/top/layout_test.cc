@@ -194,6 +194,19 @@ TEST(Layout, PhasesOfAnEngine) {
   EXPECT_THAT(line_with(shown(screen, 80, 24), "batch 12"), AllOf(HasSubstr("cpu:0"), HasSubstr("2.00 s")));
 }
 
+TEST(Layout, PhasesDoNotRunIntoTheirNeighbours) {
+  Screen screen = TestMachine(0, 2).screen();
+  const std::string endless(99, 'x');
+  screen.phases = {{.track = "cpu:63 (pid 4194304)", .name = "a", .detail = "64 sequences", .since = seconds(3599)},
+                   {.track = "cpu:0 (pid 7)", .name = endless, .detail = "b", .since = seconds(2)}};
+  std::string text = shown(screen, 80, 24);
+  EXPECT_THAT(line_with(text, "4194304"), HasSubstr("cpu:63 (pid 4194304) 59 min 59 s  64 sequences"));
+  EXPECT_THAT(line_with(text, "xxx"), HasSubstr("x cpu:0 (pid 7) "));
+  screen.phases[1].track = endless;
+  text = shown(screen, 80, 24);
+  EXPECT_THAT(line_with(text, "xxx"), HasSubstr("x      2.00 s  b"));
+}
+
 std::vector<RunningPhase> batches(int devices) {
   std::vector<RunningPhase> phases;
   for (int i = 0; i < devices; ++i)
