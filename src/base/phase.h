@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/current_phase.h"
 
 namespace batchscope {
 
@@ -27,16 +28,21 @@ class PhaseSink {
   virtual void record(Phase phase) = 0;
 };
 
-// Records the time between construction and destruction; a null sink records nothing.
+// Records the time between construction and destruction, and shows it as the current phase meanwhile; null: does not.
 class PhaseScope {
  public:
-  PhaseScope(PhaseSink* sink, std::string name, std::string track, std::string detail = {})
+  PhaseScope(PhaseSink* sink, std::string name, std::string track, std::string detail = {},
+             CurrentPhase* current = nullptr)
       : sink_(sink),
+        current_(current),
         name_(std::move(name)),
         track_(std::move(track)),
         detail_(std::move(detail)),
-        begin_(monotonic_clock().now()) {}
+        begin_(monotonic_clock().now()) {
+    if (current_ != nullptr) current_->show(name_, detail_, begin_);
+  }
   ~PhaseScope() {
+    if (current_ != nullptr) current_->clear();
     if (sink_ != nullptr)
       sink_->record({.name = std::move(name_),
                      .track = std::move(track_),
@@ -49,6 +55,7 @@ class PhaseScope {
 
  private:
   PhaseSink* sink_;
+  CurrentPhase* current_;
   std::string name_, track_, detail_;
   Nanoseconds begin_;
 };

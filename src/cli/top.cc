@@ -84,7 +84,8 @@ int replay(const ReplayFlags& flags) {
 
 void add_top(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<TopOptions>();
-  CLI::App* command = app.add_subcommand("top", "GPUs, virtual devices and processes, live in the terminal");
+  CLI::App* command =
+      app.add_subcommand("top", "GPUs, virtual devices, engine phases and processes, live in the terminal");
   command->add_option("--interval", options->interval, "time between looks, 100ms to 1min: 1s (default)")
       ->type_name("TIME");
   command->add_flag("--once", options->once, "print one screen as plain text after one interval, and end");

@@ -1,5 +1,6 @@
 // `batchscope top` and `replay` as programs: in a terminal (a pseudo terminal), and without one. The GPUs are fake.
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -107,6 +108,28 @@ TEST_F(Top, OnceIsPlainText) {
                                   HasSubstr("640 of 700 W"), HasSubstr("90 %"), HasSubstr("476.8 MiB"),
                                   HasSubstr("Sampling"), HasSubstr("█"), Not(HasSubstr("\x1b"))));
   EXPECT_THAT(ended.output, testing::ContainsRegex("RX +(1.0 GiB|10[0-9][0-9].. MiB)/s"));
+}
+
+// Links so slow that the decoding outlasts every look. Engines of others may run beside it.
+TEST_F(Top, ShowsThePhaseOfEachDeviceOfARunningEngine) {
+  const pid_t engine = start_program({"generate", "--device", "cpu:2", "--parallel", "tp2", "--link", "200KB/s",
+                                      "--prompt", "Ana has a red kite.", "--new-tokens", "200", "--ignore-eos"},
+                                     folder_ / "text.txt", folder_ / "engine_errors.txt");
+  const auto decoding = [&](int device) {
+    return testing::ContainsRegex(
+        fmt::format("decode +cpu:{}( .pid {}.)? +[0-9.]+ (ms|s|us) +1 sequences", device, engine));
+  };
+  std::string screen;
+  const Nanoseconds end = monotonic_clock().now() + std::chrono::seconds(60);
+  while (!testing::Value(screen, AllOf(decoding(0), decoding(1))) && monotonic_clock().now() < end) {
+    const Ended ended = run({"top", "--once", "--interval", "100ms"});
+    ASSERT_EQ(ended.code, 0) << ended.errors;
+    screen = ended.output;
+  }
+  EXPECT_EQ(waitpid(engine, nullptr, WNOHANG), 0) << "it has ended too soon";
+  kill(engine, SIGINT);
+  EXPECT_EQ(wait_for_program(engine), 130) << read_file(folder_ / "engine_errors.txt");
+  EXPECT_THAT(screen, AllOf(decoding(0), decoding(1)));
 }
 
 TEST_F(Top, WithoutUtf8ItIsAscii) {

@@ -102,6 +102,7 @@ void LocalEngine::build_rank(int index, const WeightSource& weights) {
   RankState& state = ranks_[static_cast<std::size_t>(index)];
   VirtualDeviceCounters& counters = page_->device(index);
   counters.thread_id = static_cast<std::int32_t>(syscall(SYS_gettid));
+  const PhaseScope phase(nullptr, "load", {}, placement_.layout.to_string(), &page_->phase(index));
   state.memory = std::make_unique<HostPages>();
   auto device =
       std::make_unique<CpuDevice>(fmt::format("cpu:{}", placement_.device.numbers[static_cast<std::size_t>(index)]),
@@ -133,6 +134,10 @@ void LocalEngine::prepare(const RunSettings& settings) {
   }
 }
 
+CurrentPhase& LocalEngine::current_phase(const RankState& state) {
+  return page_->phase(static_cast<int>(&state - ranks_.data()));
+}
+
 void LocalEngine::begin_measuring(RankState& state) {
   const auto index = static_cast<int>(&state - ranks_.data());
   state.rank->ledger().clear();
@@ -159,7 +164,7 @@ ScoreReport LocalEngine::score(std::span<const ScoreRequest> requests, const Run
 
   on_every_rank([&](RankState& state) {
     const auto& mine = batches[static_cast<std::size_t>(state.rank->place().replica)];
-    const PhaseScope phase(phases, "warm-up", state.rank->device().name());
+    const PhaseScope phase(phases, "warm-up", state.rank->device().name(), {}, &current_phase(state));
     if (!mine.empty()) state.rank->score(mine.front(), settings.fusion, run.log_likelihoods);
   });
   // Of each replica's batch: when the first stage took it, and when the last stage had done with it.
@@ -172,7 +177,8 @@ ScoreReport LocalEngine::score(std::span<const ScoreRequest> requests, const Run
     for (std::size_t index = 0; index < batches[replica].size(); ++index) {
       const auto& batch = batches[replica][index];
       if (starts) started[replica].push_back(monotonic_clock().now());
-      const PhaseScope phase(phases, "batch", state.rank->device().name(), batch_detail(index, sequences(batch)));
+      const PhaseScope phase(phases, "batch", state.rank->device().name(), batch_detail(index, sequences(batch)),
+                             &current_phase(state));
       state.rank->score(batch, settings.fusion, run.log_likelihoods);
       if (state.rank->holds_results()) ended[replica].push_back(monotonic_clock().now());
     }
@@ -204,7 +210,7 @@ GenerateReport LocalEngine::generate(std::span<const GenerateRequest> requests, 
     return replicas[static_cast<std::size_t>(state.rank->place().replica)];
   };
   on_every_rank([&](RankState& state) {
-    const PhaseScope phase(phases, "warm-up", state.rank->device().name());
+    const PhaseScope phase(phases, "warm-up", state.rank->device().name(), {}, &current_phase(state));
     state.rank->warm_up(replica_of(state).start, settings.fusion);
   });
 
@@ -217,10 +223,15 @@ GenerateReport LocalEngine::generate(std::span<const GenerateRequest> requests, 
     replica.admission = std::make_unique<Admission>(requests, replica.served, clock_, begin);
   on_every_rank([&](RankState& state) {
     ReplicaGeneration& replica = replica_of(state);
-    StepPhases step_phases(phases, state.rank->device().name());
-    const auto on_step = [&](const GenerationStep& step, std::span<const std::int32_t> tokens, Nanoseconds step_begin) {
+    StepPhases step_phases(phases, state.rank->device().name(), current_phase(state));
+    const auto on_begin = [&](const GenerationStep& step, Nanoseconds step_begin) {
+      step_phases.begin(step, begin + step_begin);
+    };
+    const auto on_end = [&](const GenerationStep& step, std::span<const std::int32_t> tokens, Nanoseconds step_begin,
+                            bool is_active) {
       const Nanoseconds now = clock_.now() - begin;
-      step_phases.add(step, begin + step_begin, begin + now);
+      step_phases.end(step, begin + step_begin, begin + now);
+      if (!is_active) step_phases.pause();
       if (!state.rank->holds_results()) return;
       replica.step_times.push_back(now - step_begin);
       replica.computed += step.batch.rows();
@@ -229,7 +240,7 @@ GenerateReport LocalEngine::generate(std::span<const GenerateRequest> requests, 
       const std::lock_guard lock(sink_mutex);
       for (std::size_t i = 0; i < tokens.size(); ++i) on_token(step.requests[i], tokens[i]);
     };
-    state.rank->generate(replica.start, *replica.admission, settings.fusion, on_step);
+    state.rank->generate(replica.start, *replica.admission, settings.fusion, {on_begin, on_end});
     state.cpu = thread_cpu_time() - state.before.cpu;
   });
   run.time = clock_.now() - begin;

@@ -38,6 +38,7 @@ class LocalEngine : public Engine {
   void build_rank(int index, const WeightSource& weights);
   void prepare(const RunSettings& settings);
   void on_every_rank(const std::function<void(RankState&)>& work);
+  CurrentPhase& current_phase(const RankState& state);
   void begin_measuring(RankState& state);
   DeviceReport report(RankState& state, Nanoseconds time);
   std::vector<DeviceReport> report_devices(Nanoseconds time);

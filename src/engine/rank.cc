@@ -61,16 +61,17 @@ void Rank::warm_up(const Generation& generation, const Fusion& fusion) {
   for (const GenerationStep& step : generation.largest_steps()) run(step, cache, fusion);
 }
 
-void Rank::generate(Generation generation, Admission& admission, const Fusion& fusion, const StepSink& on_step) {
+void Rank::generate(Generation generation, Admission& admission, const Fusion& fusion, const StepSinks& sinks) {
   const ArenaScope scope(device_->arena());
   const KvCache cache = forward_.allocate_cache(generation.cache_rows());
   for (std::size_t index = 0;; ++index) {
     const auto& decision = admission.at(index, generation.free_slots(), generation.is_active());
     if (decision.admitted.empty() && !generation.is_active()) return;
     const GenerationStep step = decision.admitted.empty() ? generation.decode() : generation.prefill(decision.admitted);
+    sinks.on_begin(step, decision.time);
     const auto tokens = run(step, cache, fusion);
     generation.append(step, tokens);
-    on_step(step, tokens, decision.time);
+    sinks.on_end(step, tokens, decision.time, generation.is_active());
   }
 }
 

@@ -29,12 +29,16 @@ class Rank {
   // The largest steps of a generation, as warm-up; nothing comes of them.
   void warm_up(const Generation& generation, const Fusion& fusion);
 
-  // Told of each step once its tokens are known, on every rank of the replica; `begin`: when it was decided on, since
-  // the begin of the run.
-  using StepSink =
-      std::function<void(const GenerationStep& step, std::span<const std::int32_t> tokens, Nanoseconds begin)>;
+  // Told of the steps, on every rank of the replica; `begin`: when the step was decided on, since the begin of the run.
+  struct StepSinks {
+    std::function<void(const GenerationStep& step, Nanoseconds begin)> on_begin = [](const auto&, auto) {};
+    // Once its tokens are known. `is_active`: sequences remain, so that the next step follows at once.
+    std::function<void(const GenerationStep& step, std::span<const std::int32_t> tokens, Nanoseconds begin,
+                       bool is_active)>
+        on_end;
+  };
   // Serves all requests of the replica, as they are admitted.
-  void generate(Generation generation, Admission& admission, const Fusion& fusion, const StepSink& on_step);
+  void generate(Generation generation, Admission& admission, const Fusion& fusion, const StepSinks& sinks);
 
   Device& device() { return *device_; }
   Ledger& ledger() { return ledger_; }

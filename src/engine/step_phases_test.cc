@@ -1,6 +1,7 @@
 // Tests of the phases that a generation's steps make.
 #include "engine/step_phases.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <vector>
@@ -22,10 +23,13 @@ GenerationStep step_of(bool is_prefill, std::size_t sequences) {
 
 TEST(StepPhases, EachPrefillAndEachRunOfDecodeStepsIsOne) {
   PhaseVector sink;
+  CurrentPhase current;
   {
-    StepPhases phases(&sink, "cpu:1");
+    StepPhases phases(&sink, "cpu:1", current);
     const auto add = [&](bool is_prefill, std::size_t sequences, int begin, int end) {
-      phases.add(step_of(is_prefill, sequences), Nanoseconds(begin), Nanoseconds(end));
+      const GenerationStep step = step_of(is_prefill, sequences);
+      phases.begin(step, Nanoseconds(begin));
+      phases.end(step, Nanoseconds(begin), Nanoseconds(end));
     };
     add(true, 2, 0, 5);
     add(false, 2, 5, 6);
@@ -49,10 +53,33 @@ TEST(StepPhases, EachPrefillAndEachRunOfDecodeStepsIsOne) {
   EXPECT_EQ(sink.phases[4].detail, "1 steps, at most 3 sequences");
 }
 
-TEST(StepPhases, NobodyListening) {
-  StepPhases phases(nullptr, "cpu:0");
-  phases.add(step_of(true, 1), Nanoseconds(0), Nanoseconds(1));
-  phases.add(step_of(false, 1), Nanoseconds(1), Nanoseconds(2));
+// Nothing is recorded, but shown all the same.
+TEST(StepPhases, AreShownWhileTheyLast) {
+  CurrentPhase current;
+  const auto shown = [&] {
+    const auto state = current.read();
+    return state ? fmt::format("{} since {}: {}", state->name, state->begin.count(), state->detail) : "";
+  };
+  {
+    StepPhases phases(nullptr, "cpu:0", current);
+    const auto begin = [&](bool is_prefill, std::size_t sequences, int at) {
+      phases.begin(step_of(is_prefill, sequences), Nanoseconds(at));
+      const std::string meanwhile = shown();
+      phases.end(step_of(is_prefill, sequences), Nanoseconds(at), Nanoseconds(at + 1));
+      EXPECT_EQ(shown(), meanwhile);  // until something else begins
+      return meanwhile;
+    };
+    EXPECT_EQ(shown(), "");
+    EXPECT_EQ(begin(true, 2, 3), "prefill since 3: 2 prompts, 20 tokens");
+    EXPECT_EQ(begin(false, 2, 4), "decode since 4: 2 sequences");
+    EXPECT_EQ(begin(false, 2, 5), "decode since 4: 2 sequences");
+    EXPECT_EQ(begin(false, 1, 6), "decode since 4: 1 sequences");
+    phases.pause();
+    EXPECT_EQ(shown(), "");
+    EXPECT_EQ(begin(false, 1, 9), "decode since 9: 1 sequences");
+    EXPECT_EQ(begin(true, 1, 10), "prefill since 10: 1 prompts, 10 tokens");
+  }
+  EXPECT_EQ(shown(), "");
 }
 
 }  // namespace

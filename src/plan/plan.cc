@@ -123,11 +123,12 @@ Plan plan_generate(const ModelConfig& config, const Placement& placement, const 
     const double warm_up_flop = planning.device->flop();
     ManualClock clock;
     Admission admission(at_once, served, clock, clock.now());
-    rank.generate(generation, admission, settings.fusion, [&](const GenerationStep& step, auto, auto) {
+    const auto count = [&](const GenerationStep& step, auto, auto, auto) {
       if (!rank.holds_results()) return;
       ++plan.batches;
       plan.tokens.computed += step.batch.rows();
-    });
+    };
+    rank.generate(generation, admission, settings.fusion, {.on_end = count});
     plan.ledger.insert(plan.ledger.end(), rank.ledger().entries().begin(), rank.ledger().entries().end());
     plan.devices.push_back(
         finish(planning, rank.ledger(), planning.device->flop() - warm_up_flop, link_kind(placement, settings.link)));

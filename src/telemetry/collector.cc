@@ -33,6 +33,7 @@ Collector::Group Collector::make_group(const SourceSampler& sampler, const Count
   Group group;
   for (const Counter& counter : counters.counters) {
     Series series{.unwrapper = Unwrapper(counter), .summary = {}, .gap = {}};
+    series.summary.number = next_number_++;
     series.summary.counter = counter;
     series.summary.source = sampler.name();
     if (store_ != nullptr) series.id = store_->add_series(record_of(counter, sampler.name(), session_));

@@ -67,6 +67,7 @@ class Collector {
   StoreWriter* store_;
   std::int64_t session_;
   std::map<Key, Group> groups_;
+  std::int64_t next_number_ = 0;                                     // of a counter
   std::vector<Key> order_;                                           // of appearance
   std::map<std::pair<std::string, std::string>, RateBound> bounds_;  // by device and the counter that they bound
   std::vector<GapRecord> gaps_;                                      // new or grown since the last commit

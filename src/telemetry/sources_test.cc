@@ -127,6 +127,24 @@ TEST(VirtualDevices, AreReadAsTheyAreWritten) {
   EXPECT_NE(all.at("gpu_busy_seconds_total of cpu:0").absent, nullptr);
 }
 
+// The phases of that process's devices; "" for one that does nothing.
+std::vector<std::string> phases_of(pid_t pid) {
+  std::vector<std::string> phases;
+  for (const VirtualDevice& device : virtual_devices_now())
+    if (device.pid == pid) phases.push_back(device.phase ? device.phase->name + ": " + device.phase->detail : "");
+  return phases;
+}
+
+TEST(VirtualDevices, SayWhatTheyDo) {
+  VirtualDevicePage page(3);
+  page.phase(1).show("decode", "4 sequences", Nanoseconds(7));
+  page.phase(2).show("prefill", "1 prompts, 8 tokens", Nanoseconds(9));
+  page.device(2).link_tx_bytes = INT64_MAX;  // its counters are elsewhere
+  EXPECT_THAT(phases_of(getpid()), testing::ElementsAre("", "decode: 4 sequences", "prefill: 1 prompts, 8 tokens"));
+  page.phase(1).clear();
+  EXPECT_THAT(phases_of(getpid()), testing::ElementsAre("", "", "prefill: 1 prompts, 8 tokens"));
+}
+
 TEST(VirtualDevices, PageEndsWithItsObject) {
   VirtualDeviceSource source(getpid());
   {
@@ -154,6 +172,7 @@ struct ChildWithPage {
     {
       VirtualDevicePage page(1);
       page.device(0).link_tx_bytes = tx_bytes;
+      page.phase(0).show("batch", "batch 1", Nanoseconds(1));
       char byte = 'r';
       if (write(pipe_out[1], &byte, 1) != 1 || read(pipe_in[0], &byte, 1) != 1) _exit(1);
       page.device(0).link_tx_bytes = 2 * tx_bytes;
@@ -199,6 +218,13 @@ TEST(VirtualDevices, PagesOfTheKilledAreSwept) {
   child.kill_it();
   const VirtualDevicePage page(1);
   EXPECT_TRUE(pages_of(child.pid).empty());
+}
+
+TEST(VirtualDevices, TheKilledDoNothing) {
+  const ChildWithPage child(1);
+  EXPECT_THAT(phases_of(child.pid), testing::ElementsAre("batch: batch 1"));
+  child.kill_it();
+  EXPECT_THAT(phases_of(child.pid), testing::IsEmpty());
 }
 
 TEST(VirtualDevices, ForkedCopyLeavesThePageToItsOwner) {

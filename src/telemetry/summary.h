@@ -15,6 +15,7 @@
 namespace batchscope {
 
 struct CounterSummary {
+  std::int64_t number = 0;  // of the counter, in its collector; that of a forgotten one is not given again
   Counter counter{};
   std::string source{};
   std::int64_t count = 0;                                 // readings with a value

@@ -24,7 +24,7 @@ std::uint64_t pid_namespace() {
 }
 
 std::size_t page_bytes(std::size_t devices) {
-  return sizeof(VirtualPageHeader) + devices * sizeof(VirtualDeviceCounters);
+  return sizeof(VirtualPageHeader) + devices * (sizeof(VirtualDeviceCounters) + sizeof(CurrentPhase));
 }
 
 std::string name_prefix() { return fmt::format("batchscope-{}-", geteuid()); }
@@ -69,6 +69,7 @@ struct VirtualDevicePage::Mapping {
   void* address = nullptr;
   std::size_t size = 0;
   VirtualDeviceCounters* counters = nullptr;
+  CurrentPhase* phases = nullptr;
   int devices = 0;
 
   // Whether a page of that name could be made; errno says why not.
@@ -108,7 +109,11 @@ VirtualDevicePage::VirtualDevicePage(int devices) : mapping_(std::make_unique<Ma
 
   auto* header = new (page.address) VirtualPageHeader;
   page.counters = reinterpret_cast<VirtualDeviceCounters*>(static_cast<std::byte*>(page.address) + sizeof *header);
-  for (int i = 0; i < devices; ++i) new (&page.counters[i]) VirtualDeviceCounters;
+  page.phases = reinterpret_cast<CurrentPhase*>(page.counters + devices);
+  for (int i = 0; i < devices; ++i) {
+    new (&page.counters[i]) VirtualDeviceCounters;
+    new (&page.phases[i]) CurrentPhase;
+  }
   header->version = virtual_page_version;
   header->devices = static_cast<std::uint32_t>(devices);
   header->pid = page.owner;
@@ -126,6 +131,11 @@ VirtualDevicePage::~VirtualDevicePage() {
 VirtualDeviceCounters& VirtualDevicePage::device(int index) {
   CHECK_THAT(index >= 0 && index < mapping_->devices, "device {} is one of {}", index, mapping_->devices);
   return mapping_->counters[index];
+}
+
+CurrentPhase& VirtualDevicePage::phase(int index) {
+  CHECK_THAT(index >= 0 && index < mapping_->devices, "device {} is one of {}", index, mapping_->devices);
+  return mapping_->phases[index];
 }
 
 int VirtualDevicePage::devices() const { return mapping_->devices; }
@@ -153,6 +163,7 @@ std::unique_ptr<VirtualPageView> VirtualPageView::open(const std::string& name) 
       header.devices == 0 || header.devices > max_virtual_devices || size < page_bytes(header.devices))
     return nullptr;
   view->devices_ = header.devices;
+  view->phases_ = reinterpret_cast<const CurrentPhase*>(view->counters_ + header.devices);
   if (is_dead(header)) {
     shm_unlink(("/" + name).c_str());
     return nullptr;

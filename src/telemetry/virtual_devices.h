@@ -1,5 +1,6 @@
-// Virtual devices publish counters to every process of the machine, as a GPU's driver does: a page in shared memory.
-// The device side writes it; the virtual source of the sampler, in this process or another, finds and reads it.
+// Virtual devices publish counters, and what they do now, to every process of the machine, as a GPU's driver does: a
+// page in shared memory. The device side writes it; the virtual source of the sampler, in this process or another,
+// finds and reads it.
 #pragma once
 
 #include <atomic>
@@ -7,6 +8,8 @@
 #include <memory>
 #include <string>
 #include <vector>
+
+#include "base/current_phase.h"
 
 namespace batchscope {
 
@@ -29,6 +32,7 @@ class VirtualDevicePage {
   VirtualDevicePage(const VirtualDevicePage&) = delete;
   VirtualDevicePage& operator=(const VirtualDevicePage&) = delete;
   VirtualDeviceCounters& device(int index);
+  CurrentPhase& phase(int index);  // what the device does, for its worker to show
   int devices() const;
 
  private:

@@ -23,10 +23,10 @@ struct VirtualPageHeader {
   std::uint64_t start_ticks = 0;    // of the process (field 22 of /proc/PID/stat): its number may be used again
   std::uint64_t pid_namespace = 0;  // inode: in another one the pid means another process
 };
-static_assert(sizeof(VirtualPageHeader) == 40 && sizeof(VirtualDeviceCounters) == 40);
+static_assert(sizeof(VirtualPageHeader) == 40 && sizeof(VirtualDeviceCounters) == 40 && sizeof(CurrentPhase) == 128);
 
 constexpr std::uint64_t virtual_page_magic = 0x3170766373746162;  // "batscvp1"
-constexpr std::uint32_t virtual_page_version = 1;
+constexpr std::uint32_t virtual_page_version = 2;  // header, counters of all devices, phases of all devices
 constexpr std::uint32_t max_virtual_devices = 4096;
 
 // A page of a live process, mapped for reading.
@@ -42,6 +42,7 @@ class VirtualPageView {
   pid_t pid() const { return static_cast<pid_t>(header_->pid); }
   int devices() const { return static_cast<int>(devices_); }
   const VirtualDeviceCounters& device(int index) const { return counters_[index]; }
+  const CurrentPhase& phase(int index) const { return phases_[index]; }
   bool alive() const;  // its process runs
 
  private:
@@ -49,6 +50,7 @@ class VirtualPageView {
   std::string name_;
   const VirtualPageHeader* header_ = nullptr;
   const VirtualDeviceCounters* counters_ = nullptr;
+  const CurrentPhase* phases_ = nullptr;
   std::uint32_t devices_ = 0;
   std::size_t size_ = 0;
 };

@@ -27,7 +27,8 @@ auto about(double value) { return Optional(DoubleNear(value, 1e-6 * (1 + value))
 // ---- live
 
 CounterSummary counter(const char* name, CounterKind kind, const char* unit = "bytes") {
-  CounterSummary summary;
+  static std::int64_t next_number = 0;
+  CounterSummary summary{.number = next_number++};
   summary.counter = {.name = name, .unit = unit, .device = "gpu:0 (GPU-1)", .kind = kind};
   return summary;
 }
@@ -76,6 +77,43 @@ TEST(LiveTracks, UnknownIncreasesAndAbsencesAreKept) {
   look(4);  // nothing new: not absent, but only old
   EXPECT_THAT(track(live, "gpu_memory_used_bytes").now(seconds(4), seconds(1)), about(7));
   EXPECT_EQ(track(live, "gpu_memory_used_bytes").now(seconds(30), seconds(1)), std::nullopt);
+}
+
+TEST(LiveTracks, ThoseOfTheEndedAreNotTakenForOthers) {
+  std::vector<CounterSummary> counters{counter("gpu_memory_used_bytes", CounterKind::gauge),
+                                       counter("host_memory_used_bytes", CounterKind::gauge)};
+  counters[0].add(1, seconds(1));
+  counters[1].add(2, seconds(1));
+  LiveTracks live;
+  live.add(counters, seconds(1));
+  counters.erase(counters.begin());  // forgotten
+  counters[0].add(3, seconds(2));
+  live.add(counters, seconds(2));
+  EXPECT_THAT(track(live, "gpu_memory_used_bytes").now(seconds(2), seconds(1)), about(1));
+  EXPECT_THAT(track(live, "host_memory_used_bytes").now(seconds(2), seconds(1)), about(3));
+}
+
+VirtualDevice device(const char* name, pid_t pid, const char* phase = "") {
+  VirtualDevice device{.name = name, .pid = pid};
+  if (*phase != '\0') device.phase = {.name = phase, .detail = "2 sequences", .begin = seconds(5)};
+  return device;
+}
+
+TEST(RunningPhases, NameTheProcessWhereThereAreSeveral) {
+  const auto alone = running_phases({device("cpu:0", 42, "decode"), device("cpu:1", 42)}, seconds(7));
+  ASSERT_THAT(alone, SizeIs(1));
+  EXPECT_EQ(alone[0].track, "cpu:0");
+  EXPECT_EQ(alone[0].name, "decode");
+  EXPECT_EQ(alone[0].detail, "2 sequences");
+  EXPECT_EQ(alone[0].since, seconds(2));
+  // Also where one of them does nothing: its devices are on the screen, too.
+  const auto beside = running_phases(
+      {device("cpu:0", 1000), device("cpu:2", 999, "batch"), device("cpu:10", 999, "batch")}, seconds(4));
+  ASSERT_THAT(beside, SizeIs(2));
+  EXPECT_EQ(beside[0].track, "cpu:2 (pid 999)");
+  EXPECT_EQ(beside[1].track, "cpu:10 (pid 999)");
+  EXPECT_EQ(beside[1].since, seconds(0));  // it began after the look
+  EXPECT_THAT(running_phases({}, seconds(1)), IsEmpty());
 }
 
 // ---- playback

@@ -18,6 +18,7 @@ namespace {
 constexpr std::size_t least_width = 80;  // less is this, cut
 constexpr std::size_t head_height = 2;
 constexpr std::size_t processes_in_sight = 4;  // that boards leave room for
+constexpr std::size_t least_phase_rows = 3;    // head, a phase, how many more there are
 
 // ---- head
 
@@ -89,18 +90,28 @@ void draw_processes(const Area& area, const std::vector<Process>& processes, con
   }
 }
 
-void draw_phases(const Area& area, const std::vector<RunningPhase>& phases) {
+// With its head, in `rows` lines; those that have no room are counted in the last.
+void draw_phases(const Area& area, const std::vector<RunningPhase>& phases, std::size_t rows) {
+  constexpr std::size_t name_width = 21, least_track_width = 12, most_track_width = 24, since_width = 12;
+  std::size_t track_width = least_track_width;
+  for (const RunningPhase& phase : phases) track_width = std::max(track_width, text_columns(phase.track));
+  track_width = std::min(track_width, most_track_width);
+  const Area names{area.grid, area.x, area.y, name_width};
+  const Area tracks{area.grid, area.x + name_width + 1, area.y, track_width};
+  const std::size_t since_end = name_width + 1 + track_width + since_width;
   area.fill(0, Style::title);
   area.put(0, 0, "Phase", Style::title);
-  area.put(22, 0, "of", Style::title);
-  area.put_right(46, 0, "since", Style::title);
-  std::size_t row = 1;
-  for (const RunningPhase& phase : phases) {
-    area.put(0, row, phase.name, Style::bold);
-    area.put(22, row, phase.track);
-    area.put_right(46, row, format_duration(phase.since));
-    area.put(48, row++, phase.detail);
+  tracks.put(0, 0, "of", Style::title);
+  area.put_right(since_end, 0, "since", Style::title);
+  const std::size_t shown = phases.size() < rows ? phases.size() : rows - 2;
+  for (std::size_t i = 0; i < shown; ++i) {
+    const RunningPhase& phase = phases[i];
+    names.put(0, i + 1, phase.name, Style::bold);
+    tracks.put(0, i + 1, phase.track);
+    area.put_right(since_end, i + 1, format_duration(phase.since));
+    area.put(since_end + 2, i + 1, phase.detail);
   }
+  if (shown < phases.size()) area.put(0, rows - 1, fmt::format("and {} more", phases.size() - shown), Style::dim);
 }
 
 constexpr std::array help_lines{
@@ -158,21 +169,31 @@ std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
   return lines;
 }
 
-// All lines between head and foot. Boards leave room for some processes within `height`.
-Grid draw_body(const Screen& screen, const View& view, const Caption& caption, std::size_t width, std::size_t height) {
+// Of the table of phases: what a line for each board leaves of `height`, and at least a third.
+std::size_t phase_rows_in(std::size_t height, const std::vector<Board>& boards, std::size_t process_rows) {
+  const std::size_t others = height_of(boards, {.detail = Detail::lines}) + process_rows;
+  return std::max({height - std::min(height, others), height / 3, least_phase_rows});
+}
+
+// All lines between head and foot. Boards leave room for phases and some processes within `height`, and phases for a
+// line of each board; absent: there is room for everything.
+Grid draw_body(const Screen& screen, const View& view, const Caption& caption, std::size_t width,
+               std::optional<std::size_t> height) {
   std::vector<Board> boards = screen.boards;
   std::vector<Process> processes = screen.processes;
   if (view.only_board && *view.only_board < boards.size()) {
     boards = {boards[*view.only_board]};
     std::erase_if(processes, [&](const Process& process) { return process.board != boards[0].label; });
   }
-  const std::size_t phase_rows = screen.phases.empty() ? 0 : screen.phases.size() + 1;
   const std::size_t process_rows = processes.empty() ? 0 : processes.size() + 1;
   // The same for few processes and for many: boards do not change when a process comes.
   const bool may_have_processes =
       std::any_of(boards.begin(), boards.end(), [](const Board& b) { return !b.is_virtual; });
-  const std::size_t others = phase_rows + (may_have_processes ? processes_in_sight + 1 : 0);
-  const BoardSetting setting = choose_setting(boards, view, width, height - std::min(height, others));
+  const std::size_t process_rows_in_sight = may_have_processes ? processes_in_sight + 1 : 0;
+  std::size_t phase_rows = screen.phases.empty() ? 0 : screen.phases.size() + 1;
+  if (height) phase_rows = std::min(phase_rows, phase_rows_in(*height, boards, process_rows_in_sight));
+  const std::size_t others = phase_rows + process_rows_in_sight, room = height.value_or(0);
+  const BoardSetting setting = choose_setting(boards, view, width, room - std::min(room, others));
   const auto no_boards = wrapped(caption.no_boards, width);
   const std::size_t board_rows = boards.empty() ? no_boards.size() : height_of(boards, setting);
   Grid body(width, board_rows + phase_rows + process_rows);
@@ -182,7 +203,7 @@ Grid draw_body(const Screen& screen, const View& view, const Caption& caption, s
   else
     draw_boards(area, boards, setting);
   area.y += board_rows;
-  if (phase_rows > 0) draw_phases(area, screen.phases);
+  if (phase_rows > 0) draw_phases(area, screen.phases, phase_rows);
   area.y += phase_rows;
   if (process_rows > 0) draw_processes(area, ordered(std::move(processes), view), view);
   return body;
@@ -266,7 +287,7 @@ Grid layout_whole(const Screen& screen, const View& view, const Caption& caption
   View whole = view;
   if (whole.detail == Detail::automatic) whole.detail = Detail::blocks;
   width = std::max(width, least_width);
-  const Grid body = draw_body(screen, whole, caption, width, 0);
+  const Grid body = draw_body(screen, whole, caption, width, {});
   const std::size_t foot = caption.bar ? 2 : 1;
   Grid grid(width, head_height + body.height() + foot);
   draw_title({grid, 0, 0, width}, screen, whole, caption);

@@ -194,6 +194,53 @@ TEST(Layout, PhasesOfAnEngine) {
   EXPECT_THAT(line_with(shown(screen, 80, 24), "batch 12"), AllOf(HasSubstr("cpu:0"), HasSubstr("2.00 s")));
 }
 
+TEST(Layout, PhasesDoNotRunIntoTheirNeighbours) {
+  Screen screen = TestMachine(0, 2).screen();
+  const std::string endless(99, 'x');
+  screen.phases = {{.track = "cpu:63 (pid 4194304)", .name = "a", .detail = "64 sequences", .since = seconds(3599)},
+                   {.track = "cpu:0 (pid 7)", .name = endless, .detail = "b", .since = seconds(2)}};
+  std::string text = shown(screen, 80, 24);
+  EXPECT_THAT(line_with(text, "4194304"), HasSubstr("cpu:63 (pid 4194304) 59 min 59 s  64 sequences"));
+  EXPECT_THAT(line_with(text, "xxx"), HasSubstr("x cpu:0 (pid 7) "));
+  screen.phases[1].track = endless;
+  text = shown(screen, 80, 24);
+  EXPECT_THAT(line_with(text, "xxx"), HasSubstr("x      2.00 s  b"));
+}
+
+std::vector<RunningPhase> batches(int devices) {
+  std::vector<RunningPhase> phases;
+  for (int i = 0; i < devices; ++i)
+    phases.push_back({.track = fmt::format("cpu:{}", i), .name = "batch", .detail = "batch 12", .since = seconds(2)});
+  return phases;
+}
+
+TEST(Layout, PhasesTakeWhatALineOfEachBoardLeaves) {
+  Screen screen = TestMachine(0, 8).screen();
+  screen.phases = batches(8);
+  EXPECT_EQ(count_of(shown(screen, 80, 24), "batch 12"), 8U);
+  screen = TestMachine(8).screen();
+  screen.phases = batches(64);
+  for (const Size size : sizes) {
+    const std::string text = shown(screen, size.width, size.height);
+    EXPECT_THAT(text, AllOf(HasSubstr("gpu:7"), HasSubstr("python"))) << text;
+    EXPECT_THAT(text, HasSubstr(fmt::format("and {} more", 64 - count_of(text, "batch 12")))) << text;
+  }
+}
+
+TEST(Layout, PhasesOfManyDevicesAreBounded) {
+  Screen screen = TestMachine(1, 64).screen();
+  screen.phases = batches(64);
+  const Frame frame = layout(screen, {.scroll = 1000}, live, 80, 24);
+  const std::string text = frame.grid.text();
+  EXPECT_EQ(count_of(text, "batch 12"), 4U) << text;
+  EXPECT_THAT(text, AllOf(HasSubstr("and 60 more"), HasSubstr("cpu:63"), HasSubstr("python")));
+  // Where nothing scrolls, nothing is left out.
+  const std::string whole = layout_whole(screen, {}, live, 80).text();
+  EXPECT_EQ(count_of(whole, "batch 12"), 64U);
+  EXPECT_THAT(whole, Not(HasSubstr(" more")));
+  EXPECT_EQ(count_of(whole, "NVIDIA H200"), 1U);
+}
+
 TEST(Layout, HelpNamesTheKeysOnTheSmallestScreen) {
   const Screen screen = TestMachine(2).screen();
   EXPECT_THAT(shown(screen, 80, 24, {.help = true}),
@@ -208,7 +255,9 @@ TEST(Layout, HelpNamesTheKeysOnTheSmallestScreen) {
 
 TEST(Layout, AnySizeIsRight) {
   const Screen full = TestMachine(3, 2).screen();
-  for (const Screen& screen : {full, Screen{}})
+  Screen busy = full;
+  busy.phases = batches(20);
+  for (const Screen& screen : {full, busy, Screen{}})
     for (std::size_t width = 1; width < 260; width += 7)
       for (std::size_t height = 1; height < 70; height += 3)
         for (const Caption& caption : {live, replay()}) {

@@ -1,6 +1,8 @@
 // The machine now (top/live_feed.h).
 #include "top/live_feed.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 
@@ -27,12 +29,10 @@ bool is_mean(const Counter& counter) { return counter.kind == CounterKind::windo
 }  // namespace
 
 void LiveTracks::add(const std::vector<CounterSummary>& counters, Nanoseconds now) {
-  for (std::size_t i = 0; i < counters.size(); ++i) {
-    if (i == seen_.size()) {
-      seen_.emplace_back();
-      if (is_on_screen(counters[i].counter.name)) seen_[i].track = &tracks_.add(counters[i].counter);
-    }
-    if (seen_[i].track != nullptr) add(seen_[i], counters[i], now);
+  for (const CounterSummary& counter : counters) {
+    const auto [seen, is_new] = seen_.try_emplace(counter.number);
+    if (is_new && is_on_screen(counter.counter.name)) seen->second.track = &tracks_.add(counter.counter);
+    if (seen->second.track != nullptr) add(seen->second, counter, now);
   }
   looked_ = now;
 }
@@ -55,6 +55,20 @@ void LiveTracks::add(Seen& seen, const CounterSummary& counter, Nanoseconds now)
   seen.end = counter.end;
 }
 
+std::vector<RunningPhase> running_phases(std::vector<VirtualDevice> devices, Nanoseconds now) {
+  std::stable_sort(devices.begin(), devices.end(), [](const auto& a, const auto& b) { return a.pid < b.pid; });
+  const bool several = !devices.empty() && devices.front().pid != devices.back().pid;
+  std::vector<RunningPhase> phases;
+  for (VirtualDevice& device : devices) {
+    if (!device.phase) continue;
+    phases.push_back({.track = several ? fmt::format("{} (pid {})", device.name, device.pid) : device.name,
+                      .name = std::move(device.phase->name),
+                      .detail = std::move(device.phase->detail),
+                      .since = std::max(now - device.phase->begin, Nanoseconds(0))});
+  }
+  return phases;
+}
+
 LiveFeed::LiveFeed(std::vector<std::unique_ptr<Source>> sources, Nanoseconds interval,
                    std::map<std::string, std::string> environment, std::string no_boards)
     : interval_(interval),
@@ -70,6 +84,7 @@ bool LiveFeed::update(bool paused) {
   tracks_.add(summary.counters, now);
   if (paused || now - shown_ < interval_ - interval_ / 4) return false;
   at_ = shown_ = now;
+  phases_ = running_phases(virtual_devices_now(), monotonic_clock().now());
   sampling_ = {.cpu_share = 0.0};
   for (const SamplerFigures& figures : summary.samplers) {
     *sampling_.cpu_share += figures.cpu_share.value_or(0);
@@ -80,7 +95,12 @@ bool LiveFeed::update(bool paused) {
 }
 
 Observation LiveFeed::observation() const {
-  return {.tracks = tracks_.tracks(), .at = at_, .step = interval_, .environment = environment_, .sampling = sampling_};
+  return {.tracks = tracks_.tracks(),
+          .at = at_,
+          .step = interval_,
+          .environment = environment_,
+          .sampling = sampling_,
+          .phases = phases_};
 }
 
 Caption LiveFeed::caption() const {

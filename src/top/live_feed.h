@@ -1,11 +1,13 @@
 // The machine as it is now (telemetry/live.h), with as much of its past as has been looked at.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "telemetry/live.h"
+#include "telemetry/sources/virtual_devices.h"
 #include "top/feed.h"
 
 namespace batchscope::top {
@@ -27,9 +29,13 @@ class LiveTracks {
   void add(Seen& seen, const CounterSummary& counter, Nanoseconds now);
 
   Tracks tracks_;
-  std::vector<Seen> seen_;  // [counters], in their order
+  std::map<std::int64_t, Seen> seen_;  // by the counter's number
   Nanoseconds looked_{0};
 };
+
+// What devices do, by process and device, as of `now` (CLOCK_MONOTONIC). Tracks say the process where several have
+// devices.
+std::vector<RunningPhase> running_phases(std::vector<VirtualDevice> devices, Nanoseconds now);
 
 class LiveFeed : public Feed {
  public:
@@ -49,6 +55,7 @@ class LiveFeed : public Feed {
   std::string no_boards_;
   LiveTracks tracks_;
   SamplingCost sampling_;
+  std::vector<RunningPhase> phases_;
   Nanoseconds at_{0}, shown_{0};
   Live live_;
 };

@@ -20,7 +20,7 @@ struct SamplingCost {
   std::vector<std::string> stuck{};   // sources of which a call has not returned
 };
 
-// What an engine of ours was doing.
+// What an engine of ours does.
 struct RunningPhase {
   std::string track{}, name{}, detail{};
   Nanoseconds since{0};  // how long

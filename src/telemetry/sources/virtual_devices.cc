@@ -159,6 +159,7 @@ std::vector<VirtualDevice> virtual_devices_now() {
         device.memory_capacity_bytes = capacity;
       const Reading busy = ThreadTime().read(page->pid(), counters.thread_id.load());
       if (busy.absent == nullptr) device.busy_seconds = busy.real;
+      device.phase = page->phase(i).read();
       devices.push_back(std::move(device));
     }
   }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/current_phase.h"
 #include "telemetry/source.h"
 
 namespace batchscope {
@@ -35,14 +36,15 @@ class VirtualDeviceSource : public Source {
   std::int64_t next_id_ = 1;
 };
 
-// What runs now, for `devices`.
+// What runs now, for `devices` and `top`.
 struct VirtualDevice {
   std::string name{};  // "cpu:0"
   pid_t pid = 0;
   std::optional<std::int64_t> memory_capacity_bytes{};  // absent: not limited
   std::int64_t memory_used_bytes = 0;
   std::int64_t link_tx_bytes = 0, link_rx_bytes = 0;
-  std::optional<double> busy_seconds{};  // CPU time of its worker thread; absent: none yet, or not readable
+  std::optional<double> busy_seconds{};        // CPU time of its worker thread; absent: none yet, or not readable
+  std::optional<CurrentPhase::State> phase{};  // absent: it does nothing
 };
 std::vector<VirtualDevice> virtual_devices_now();
 
