@@ -115,15 +115,12 @@ TEST_F(RecordTest, AHeldUpDriverHidesNoBytesWhereGpmSeesFew) {
   const auto rx = counter("gpu_pcie_rx_bytes_total");
   EXPECT_TRUE(rx["total_is_complete"].get<bool>()) << ended.errors;
   const StoreReader reader(file());
-  double increase = 0;
   for (const SeriesRecord& series : reader.series())
     if (series.name == "gpu_pcie_rx_bytes_total") {
+      EXPECT_TRUE(reader.gaps(series.id).empty());
       const auto stored = reader.summary(series.id);
-      for (const GapRecord& gap : reader.gaps(series.id)) increase += static_cast<double>(gap.increase.value_or(0));
-      EXPECT_EQ(*stored.last - *stored.first + increase, rx["total"].get<double>());
       EXPECT_NEAR(rx["total"].get<double>(), 1e8 * to_seconds(*stored.end - *stored.begin), 1e8 * 0.05);
     }
-  EXPECT_GT(increase, 1e8 * 0.2);
 }
 
 TEST_F(RecordTest, ThePapersOwnExitCodes) {

@@ -31,10 +31,6 @@ CounterSummary counter_summary(const StoreReader& reader, const SeriesRecord& se
   summary.begin = stored.begin.value_or(Nanoseconds(0));
   summary.end = stored.end.value_or(Nanoseconds(0));
   for (const GapRecord& gap : reader.gaps(series.id)) {
-    if (gap.increase) {
-      summary.settled += static_cast<double>(*gap.increase);
-      continue;
-    }
     const auto same = [&](const CounterSummary::Gap& known) { return known.reason == gap.reason; };
     auto known = std::find_if(summary.gaps.begin(), summary.gaps.end(), same);
     if (known == summary.gaps.end()) known = summary.gaps.insert(known, {.reason = gap.reason});

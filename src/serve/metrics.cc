@@ -46,7 +46,7 @@ void add_value(Families& families, const CounterSummary& s) {
                    cumulative ? MetricType::counter : MetricType::gauge, unit_of(counter), counter.help);
   // Virtual devices share names with real ones, which explain them better.
   if (!counter.is_virtual) family.help = counter.help;
-  family.samples.push_back({.labels = counter.labels, .value = s.last + s.settled});
+  family.samples.push_back({.labels = counter.labels, .value = s.last});
 }
 
 // Of what the driver gives as means over windows: sum and number of all that were read, so that a scraper can have the

@@ -293,8 +293,6 @@ void Merger::merge_samples(MergeInput& input) {
                "begin_ns, end_ns, count, absent, sum, min, max, first, last", &input.chunks);
   output_.copy(input, "chunk_data", {{"chunk", &input.chunks}}, "data");
   output_.copy(input, "gaps", {series}, "begin_ns, end_ns, ticks, reason");
-  if (input.version() >= first_version_with_gap_increases)
-    output_.copy(input, "gap_increases", {series}, "begin_ns, increase");
   output_.copy(input, "samplers", {session},
                "source, period_ns, ticks, missed, dropped, period_error_p50_ns, period_error_p99_ns, "
                "period_error_max_ns, call_p50_ns, call_p99_ns, call_max_ns, cpu_share");

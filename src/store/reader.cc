@@ -328,19 +328,14 @@ std::vector<SeriesRecord> StoreReader::series(std::optional<std::int64_t> sessio
 }
 
 std::vector<GapRecord> StoreReader::gaps(std::int64_t series) const {
-  const bool with_increases = version() >= first_version_with_gap_increases;
   return impl_->all<GapRecord>(
-      with_increases ? "SELECT series, begin_ns, end_ns, ticks, reason, increase FROM gaps "
-                       "LEFT JOIN gap_increases USING (series, begin_ns) WHERE series = ? ORDER BY begin_ns"
-                     : "SELECT series, begin_ns, end_ns, ticks, reason, NULL FROM gaps WHERE series = ? "
-                       "ORDER BY begin_ns",
+      "SELECT series, begin_ns, end_ns, ticks, reason FROM gaps WHERE series = ? ORDER BY begin_ns",
       [](Row row) {
         return GapRecord{.series = row.integer(),
                          .begin = row.time(),
                          .end = row.time(),
                          .ticks = row.integer(),
-                         .reason = row.text(),
-                         .increase = row.maybe_integer()};
+                         .reason = row.text()};
       },
       series);
 }

@@ -151,9 +151,8 @@ struct SeriesRecord {
 struct GapRecord {
   std::int64_t series = 0;
   Nanoseconds begin{0}, end{0};  // monotonic
-  std::int64_t ticks = 0;        // readings that were absent; 0: an increase is not part of the values
+  std::int64_t ticks = 0;        // readings that were absent
   std::string reason{};
-  std::optional<std::int64_t> increase{};  // that one, where it became known later
 };
 
 // Readings of one series at the ticks of its block.

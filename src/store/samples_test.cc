@@ -106,10 +106,6 @@ TEST(Samples, GapsGrow) {
   EXPECT_EQ(gaps[0].end, Nanoseconds(60));
   EXPECT_EQ(gaps[0].ticks, 10);
   EXPECT_EQ(gaps[0].reason, "gone");
-  EXPECT_FALSE(gaps[0].increase);
-  gap.increase = 3;
-  writer.append_samples({}, {&gap, 1});
-  EXPECT_EQ(writer.reader().gaps(series).at(0).increase, 3);
 }
 
 // Writes cells and samples without end; `done` says in shared memory what was committed.

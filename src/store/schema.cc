@@ -203,12 +203,6 @@ constexpr std::array objects{
   reason TEXT NOT NULL,
   PRIMARY KEY (series, begin_ns)
 ) WITHOUT ROWID)"},
-    SchemaObject{4, "table", "gap_increases", R"(CREATE TABLE gap_increases (
-  series INTEGER NOT NULL REFERENCES series(id),
-  begin_ns INTEGER NOT NULL,
-  increase INTEGER NOT NULL,
-  PRIMARY KEY (series, begin_ns)
-) WITHOUT ROWID)"},
     SchemaObject{1, "table", "samplers", R"(CREATE TABLE samplers (
   session INTEGER NOT NULL REFERENCES sessions(id),
   source TEXT NOT NULL,

@@ -318,11 +318,7 @@ void StoreWriter::append_samples(std::span<const SampleBlock> blocks, std::span<
   impl_->transaction([&] {
     for (const SampleBlock& block : blocks) impl_->samples.append(block);
     SQLite::Statement add(impl_->database, "INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?, ?)");
-    SQLite::Statement add_increase(impl_->database, "INSERT OR REPLACE INTO gap_increases VALUES (?, ?, ?)");
-    for (const GapRecord& gap : gaps) {
-      run(add, gap.series, gap.begin, gap.end, gap.ticks, gap.reason);
-      if (gap.increase) run(add_increase, gap.series, gap.begin, *gap.increase);
-    }
+    for (const GapRecord& gap : gaps) run(add, gap.series, gap.begin, gap.end, gap.ticks, gap.reason);
     return true;
   });
 }
@@ -330,9 +326,9 @@ void StoreWriter::append_samples(std::span<const SampleBlock> blocks, std::span<
 void StoreWriter::set_samplers(std::span<const SamplerRecord> samplers) {
   impl_->transaction([&] {
     for (const SamplerRecord& s : samplers)
-      impl_->insert("INSERT OR REPLACE INTO samplers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", s.session,
-                    s.source, s.period, s.ticks, s.missed, s.dropped, s.period_error_p50, s.period_error_p99,
-                    s.period_error_max, s.call_p50, s.call_p99, s.call_max, s.cpu_share);
+      impl_->insert("INSERT OR REPLACE INTO samplers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", s.session, s.source,
+                    s.period, s.ticks, s.missed, s.dropped, s.period_error_p50, s.period_error_p99, s.period_error_max,
+                    s.call_p50, s.call_p99, s.call_max, s.cpu_share);
     return true;
   });
 }

@@ -12,6 +12,7 @@ class CollectedRows : public Rows {
  public:
   struct Row {
     Nanoseconds before{0}, after{0};
+    std::uint64_t below_modulus = 0;
     std::vector<Reading> readings{};
   };
 
@@ -20,7 +21,9 @@ class CollectedRows : public Rows {
     std::fill(row_.begin(), row_.end(), Reading{});
     return row_;
   }
-  void add(Nanoseconds before, Nanoseconds after) override { rows.push_back({before, after, row_}); }
+  void add(Nanoseconds before, Nanoseconds after, std::uint64_t below_modulus) override {
+    rows.push_back({before, after, below_modulus, row_});
+  }
   const Clock& clock() const override { return clock_; }
 
   std::vector<Row> rows{};

@@ -24,9 +24,6 @@ SeriesRecord record_of(const Counter& counter, const std::string& source, std::i
           .help = counter.help};
 }
 
-// A GPU's rates were compared with its counters over gaps as drivers make them, not over longer ones.
-constexpr Nanoseconds longest_settled = std::chrono::seconds(1);
-
 }  // namespace
 
 Collector::Group Collector::make_group(const SourceSampler& sampler, const CounterGroup& counters) {
@@ -69,7 +66,8 @@ void Collector::take(Group& group, const Tick& tick, const std::vector<Reading>&
   block.after.push_back(tick.after);
   for (std::size_t i = 0; i < readings.size(); ++i) {
     Series& series = group.series[i];
-    const Reading reading = known(series, tick, readings[i]);
+    const Reading reading =
+        known(series, tick, readings[i], (tick.below_modulus >> std::min<std::size_t>(i, 63) & 1) != 0);
     SampleColumn& column = block.columns[i];
     column.present.push_back(reading.absent == nullptr ? 1 : 0);
     if (series.summary.counter.is_integer)
@@ -80,53 +78,27 @@ void Collector::take(Group& group, const Tick& tick, const std::vector<Reading>&
 }
 
 // The reading as it is stored: unwrapped when cumulative.
-Reading Collector::known(Series& series, const Tick& tick, Reading reading) {
+Reading Collector::known(Series& series, const Tick& tick, Reading reading, bool is_below_modulus) {
   const Counter& counter = series.summary.counter;
   if (reading.absent == nullptr && !counter.is_integer && !std::isfinite(reading.real))
     reading = Reading::none("not a number");
-  if (!counter.rate_of.empty())
-    bounds_.try_emplace({counter.device, counter.rate_of}, counter).first->second.add(reading, tick.before);
   if (reading.absent != nullptr) {
     note_absent(series, tick.before, tick.after, 1, reading.absent);
     return Reading::none(reading.absent);
   }
   series.gap.reset();
   if (counter.kind == CounterKind::cumulative) {
-    const auto step = series.unwrapper.next(reading, tick.before, tick.after);
-    if (step.unknown != nullptr) note_unknown(series, tick, step);
+    const auto step = series.unwrapper.next(reading, tick.before, tick.after, is_below_modulus);
+    if (step.unknown != nullptr) {
+      gaps_.push_back(
+          {.series = series.id, .begin = step.since, .end = tick.before, .ticks = 0, .reason = step.unknown});
+      series.summary.note_gap(step.unknown, 0, tick.before - step.since);
+    }
     reading = step.value;
   }
   const double value = counter.is_integer ? static_cast<double>(reading.integer) : reading.real;
   series.summary.add(value, tick.before);
   return reading;
-}
-
-void Collector::note_unknown(Series& series, const Tick& tick, const Unwrapper::Step& step) {
-  GapRecord gap{.series = series.id, .begin = step.since, .end = tick.before, .ticks = 0, .reason = step.unknown};
-  gaps_.push_back(gap);
-  series.summary.note_gap(step.unknown, 0, gap.end - gap.begin);
-  if (!step.unless_wrapped || tick.after - gap.begin > longest_settled || bound_of(series) == nullptr) return;
-  gap.increase = step.unless_wrapped;
-  series.unsettled.push_back({std::move(gap), tick.after});
-}
-
-const RateBound* Collector::bound_of(const Series& series) const {
-  const auto found = bounds_.find({series.summary.counter.device, series.summary.counter.name});
-  return found == bounds_.end() ? nullptr : &found->second;
-}
-
-// Whether the counter can have wrapped in its gaps.
-void Collector::settle(Series& series) {
-  std::erase_if(series.unsettled, [&](const Unsettled& one) {
-    const RateBound* bound = bound_of(series);
-    if (bound == nullptr || !bound->has_passed(one.until)) return false;
-    const auto most = bound->most_within(one.gap.begin, one.until);
-    if (most && *most < static_cast<double>(*series.summary.counter.modulus)) {
-      gaps_.push_back(one.gap);  // replaces what was written of it
-      series.summary.settle_gap(one.gap);
-    }
-    return true;
-  });
 }
 
 void Collector::note_absent(Series& series, Nanoseconds begin, Nanoseconds end, std::int64_t readings,
@@ -167,7 +139,6 @@ void Collector::forget(const SourceSampler& sampler, std::int64_t group) {
 void Collector::commit() {
   std::vector<SampleBlock> blocks;
   for (const Key& key : order_) {
-    for (Series& series : groups_.at(key).series) settle(series);
     SampleBlock& block = groups_.at(key).block;
     if (!block.before.empty()) blocks.push_back(std::exchange(block, {}));
   }

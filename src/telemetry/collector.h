@@ -1,6 +1,4 @@
-// Takes readings from the rings: unwraps cumulative counters, keeps figures for the summary, writes to the store. An
-// increase over a gap in which a counter may have wrapped is unknown until a rate of the same device shows, within the
-// next second or so, that it cannot have.
+// Takes readings from the rings: unwraps cumulative counters, keeps figures for the summary, writes to the store.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +10,6 @@
 #include <vector>
 
 #include "store/store.h"
-#include "telemetry/rate_bound.h"
 #include "telemetry/sampler.h"
 #include "telemetry/summary.h"
 #include "telemetry/unwrap.h"
@@ -37,17 +34,11 @@ class Collector {
   std::vector<CounterSummary> summaries() const;
 
  private:
-  // An increase that is known if the counter did not wrap meanwhile.
-  struct Unsettled {
-    GapRecord gap{};       // with that increase
-    Nanoseconds until{0};  // the value behind the gap was read by then
-  };
   struct Series {
     std::int64_t id = 0;  // 0 without a store
     Unwrapper unwrapper;
     CounterSummary summary;
     std::optional<GapRecord> gap;  // the absent readings that the last reading belongs to
-    std::vector<Unsettled> unsettled;
   };
   struct Group {
     std::vector<Series> series;
@@ -58,19 +49,15 @@ class Collector {
   Group& group_of(SourceSampler& sampler, std::int64_t id);
   Group make_group(const SourceSampler& sampler, const CounterGroup& counters);
   void take(Group& group, const Tick& tick, const std::vector<Reading>& readings);
-  Reading known(Series& series, const Tick& tick, Reading reading);
-  void note_unknown(Series& series, const Tick& tick, const Unwrapper::Step& step);
-  const RateBound* bound_of(const Series& series) const;  // null: there is none
-  void settle(Series& series);
+  Reading known(Series& series, const Tick& tick, Reading reading, bool is_below_modulus);
   void note_absent(Series& series, Nanoseconds begin, Nanoseconds end, std::int64_t readings, const char* reason);
 
   StoreWriter* store_;
   std::int64_t session_;
   std::map<Key, Group> groups_;
-  std::int64_t next_number_ = 0;                                     // of a counter
-  std::vector<Key> order_;                                           // of appearance
-  std::map<std::pair<std::string, std::string>, RateBound> bounds_;  // by device and the counter that they bound
-  std::vector<GapRecord> gaps_;                                      // new or grown since the last commit
+  std::int64_t next_number_ = 0;  // of a counter
+  std::vector<Key> order_;        // of appearance
+  std::vector<GapRecord> gaps_;   // new or grown since the last commit
 };
 
 }  // namespace batchscope

@@ -37,7 +37,6 @@ struct Counter {
   std::optional<std::int64_t> modulus{};   // a cumulative counter's raw value wraps at this
   std::optional<Nanoseconds> wrap_time{};  // the shortest time in which it can; an increase over more is unknown
   std::optional<Nanoseconds> refresh{};    // how often its value changes, where that is coarser than a read
-  std::string rate_of{};  // of a window counter: the cumulative one of its device that it is the rate of
   std::optional<Nanoseconds> read_cost{};  // of one read, as far as known beforehand
   std::string help{};                      // one line for people
 };

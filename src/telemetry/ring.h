@@ -17,7 +17,8 @@ namespace batchscope {
 struct Tick {
   std::int64_t group = 0;  // CounterGroup::id
   Nanoseconds before{0}, after{0};
-  std::uint64_t readings = 0;  // how many follow
+  std::uint64_t below_modulus = 0;  // of Rows::add
+  std::uint64_t readings = 0;       // how many follow
 };
 
 class TickRing {
@@ -49,7 +50,7 @@ class TickRing {
  private:
   static constexpr std::size_t tick_words = sizeof(Tick) / sizeof(std::uint64_t);
   static constexpr std::size_t reading_words = sizeof(Reading) / sizeof(std::uint64_t);
-  static_assert(sizeof(Tick) == 32 && sizeof(Reading) == 24);
+  static_assert(sizeof(Tick) == 40 && sizeof(Reading) == 24);
 
   static std::uint64_t words_of(const Tick& tick) { return tick_words + tick.readings * reading_words; }
   void put(std::uint64_t& at, const void* from, std::size_t count) {

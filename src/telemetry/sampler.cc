@@ -16,6 +16,7 @@ namespace {
 constexpr Nanoseconds longest_sleep = std::chrono::milliseconds(200);  // how soon stop() is noticed
 constexpr Nanoseconds longest_silence = std::chrono::seconds(1);       // of a group whose values do not change
 constexpr Nanoseconds longest_call = std::chrono::seconds(2);          // a call that takes longer is stuck
+constexpr Nanoseconds longest_last_read = std::chrono::milliseconds(600);
 constexpr Nanoseconds longest_wait_for_rows = std::chrono::milliseconds(300);
 constexpr auto longest_wait_at_the_end = std::chrono::seconds(3);  // for a call to return
 
@@ -51,9 +52,14 @@ class SourceSampler::GroupRows : public Rows {
     std::fill(row_.begin(), row_.end(), Reading{});
     return row_;
   }
-  void add(Nanoseconds before, Nanoseconds after) override {
+  void add(Nanoseconds before, Nanoseconds after, std::uint64_t below_modulus) override {
     if (group_.refreshes_slowly && only_repeats(before)) return;
-    if (!sampler_.ring_->push({.group = group_.id, .before = before, .after = after, .readings = row_.size()}, row_))
+    if (!sampler_.ring_->push({.group = group_.id,
+                               .before = before,
+                               .after = after,
+                               .below_modulus = below_modulus,
+                               .readings = row_.size()},
+                              row_))
       add_one(sampler_.dropped_);
     sampler_.has_rows_.store(true, std::memory_order_relaxed);
   }
@@ -134,6 +140,12 @@ void SourceSampler::read() {
     calls_.add(clock_.now() - before);
   }
   cpu_ns_.store(thread_cpu_time().count(), std::memory_order_relaxed);
+}
+
+void SourceSampler::read_last(Clock& clock) {
+  const Nanoseconds deadline = clock.now() + longest_last_read;
+  for (read(); source_->keeps_rows_back() && clock.now() < deadline; read())
+    clock.sleep_until(clock.now() + std::chrono::milliseconds(50));
 }
 
 void SourceSampler::tick() {
@@ -273,7 +285,7 @@ void Sampler::run(SourceSampler& source, Clock& clock, Shared& shared, std::size
       clock.sleep_until(std::min(source.deadline(), clock.now() + longest_sleep));
     if (!shared.stop) source.tick();
   }
-  source.read();
+  source.read_last(clock);
   const std::lock_guard guard(shared.mutex);
   shared.ended[index] = true;
   shared.ended_changed.notify_all();

@@ -50,8 +50,8 @@ class SourceSampler {
   Nanoseconds period() const { return Nanoseconds(period_ns_.load(std::memory_order_relaxed)); }  // now; any thread
   // Reads everything once, then sets the next deadline in the future. To be called at or after the deadline.
   void tick();
-  // Reads everything once more, out of turn: the last values of what has just ended.
-  void read();
+  // Reads everything once more, out of turn: the last values of what has just ended, and what is still kept back.
+  void read_last(Clock& clock);
 
   // For the consumer, in any thread.
   const std::string& name() const { return name_; }
@@ -81,6 +81,7 @@ class SourceSampler {
   };
 
   void discover(Nanoseconds now);
+  void read();
   void follow_period();
 
   std::unique_ptr<Source> source_;

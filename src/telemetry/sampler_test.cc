@@ -191,6 +191,10 @@ TEST(Unwrapper, WhatCannotBeKnownIsLeftOut) {
   EXPECT_EQ(after.unknown, nullptr);
   EXPECT_EQ(after.value.integer, 15);
 
+  const auto certain = unwrapper.next(Reading::of(std::int64_t{20}), milliseconds(3000), milliseconds(3001), true);
+  EXPECT_EQ(certain.unknown, nullptr);
+  EXPECT_EQ(certain.value.integer, 100);
+
   Counter plain;
   plain.kind = CounterKind::cumulative;
   Unwrapper reset(plain);

@@ -37,8 +37,9 @@ class Rows {
   virtual ~Rows() = default;
   // A row of "not read", to be filled in place and then added; the same memory each time.
   virtual std::span<Reading> row() = 0;
-  // Keeps that row: it was read between the two instants (of a driver's own sample they are one).
-  virtual void add(Nanoseconds before, Nanoseconds after) = 0;
+  // Keeps that row: it was read between the two instants (of a driver's own sample they are one). Bit i of
+  // `below_modulus`: counter i has increased by less than its modulus since the row before, however long ago that was.
+  virtual void add(Nanoseconds before, Nanoseconds after, std::uint64_t below_modulus = 0) = 0;
   virtual const Clock& clock() const = 0;
 
   // One row, read now.
@@ -65,6 +66,8 @@ class Source {
   virtual const std::vector<CounterGroup>& groups() const = 0;
   // Reads groups()[group]: one row, or as many as a driver has kept since the last time.
   virtual void read(std::size_t group, Rows& rows) = 0;
+  // Rows are kept back until more is known of them: at the end it is worth reading again for a while.
+  virtual bool keeps_rows_back() const { return false; }
 };
 
 }  // namespace batchscope

@@ -302,18 +302,9 @@ void CounterSummary::note_gap(const char* reason, std::int64_t readings, Nanosec
   same->time += time;
 }
 
-void CounterSummary::settle_gap(const GapRecord& gap) {
-  settled += static_cast<double>(gap.increase.value_or(0));
-  const auto noted = std::find_if(gaps.begin(), gaps.end(),
-                                  [&](const Gap& one) { return one.reason == gap.reason && one.readings == 0; });
-  if (noted == gaps.end()) return;
-  noted->time -= gap.end - gap.begin;
-  if (--noted->times == 0) gaps.erase(noted);
-}
-
 std::optional<double> CounterSummary::total() const {
   if (count == 0 || counter.kind != CounterKind::cumulative) return std::nullopt;
-  return last - first + settled;
+  return last - first;
 }
 
 bool CounterSummary::total_is_complete() const {

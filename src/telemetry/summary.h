@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "store/records.h"
 #include "telemetry/counter.h"
 #include "telemetry/marks/marked_phases.h"
 #include "telemetry/sampler.h"
@@ -23,7 +22,6 @@ struct CounterSummary {
   double sum = 0, min = 0, max = 0, first = 0, last = 0;  // of the values; they mean nothing when count is 0
   Nanoseconds begin{0}, end{0};                           // of the first and last value
   std::optional<double> error{};                          // 95 % of the total or mean within ±; absent: not known
-  double settled = 0;                                     // part of the total, not of the values: known afterwards
   const char* absent_now = nullptr;                       // why the last reading had no value; null: it had one
   struct Gap {
     std::string reason{};
@@ -35,7 +33,6 @@ struct CounterSummary {
 
   void add(double value, Nanoseconds when);
   void note_gap(const char* reason, std::int64_t readings, Nanoseconds time);
-  void settle_gap(const GapRecord& gap);  // one noted before, of which the increase is known now
 
   std::optional<double> total() const;       // of a cumulative counter: its known increase
   bool total_is_complete() const;            // no part of the increase is unknown

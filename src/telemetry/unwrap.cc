@@ -3,15 +3,15 @@
 
 namespace batchscope {
 
-Unwrapper::Step Unwrapper::next_integer(std::int64_t raw, Nanoseconds after) {
-  Step step{.value = last_, .since = last_before_};
-  if (modulus_ && (raw < 0 || raw >= *modulus_)) {
-    step.unknown = "the value is beyond the counter's modulus";
-  } else if (modulus_ && wrap_time_ && after - last_before_ >= *wrap_time_) {
-    step.unknown = "longer between two readings than the counter may take to wrap";
-    if (last_raw_.integer >= 0 && last_raw_.integer < *modulus_)
-      step.unless_wrapped = (raw - last_raw_.integer + *modulus_) % *modulus_;
-  }
+const char* Unwrapper::unknown_over(Nanoseconds after) const {
+  if (modulus_ && wrap_time_ && after - last_before_ >= *wrap_time_)
+    return "longer between two readings than the counter may take to wrap";
+  return nullptr;
+}
+
+Unwrapper::Step Unwrapper::next_integer(std::int64_t raw, Nanoseconds after, bool is_below_modulus) {
+  Step step{.value = last_, .unknown = is_below_modulus ? nullptr : unknown_over(after), .since = last_before_};
+  if (modulus_ && (raw < 0 || raw >= *modulus_)) step.unknown = "the value is beyond the counter's modulus";
   std::int64_t increase = 0;
   if (step.unknown == nullptr && __builtin_sub_overflow(raw, last_raw_.integer, &increase))
     step.unknown = "the counter jumped";
@@ -28,12 +28,12 @@ Unwrapper::Step Unwrapper::next_integer(std::int64_t raw, Nanoseconds after) {
   return step;
 }
 
-Unwrapper::Step Unwrapper::next(const Reading& raw, Nanoseconds before, Nanoseconds after) {
+Unwrapper::Step Unwrapper::next(const Reading& raw, Nanoseconds before, Nanoseconds after, bool is_below_modulus) {
   Step step{.value = raw};
   if (first_) {
     first_ = false;
   } else if (is_integer_) {
-    step = next_integer(raw.integer, after);
+    step = next_integer(raw.integer, after, is_below_modulus);
   } else {
     step = {.value = last_, .since = last_before_};
     if (raw.real >= last_raw_.real)

@@ -1,4 +1,4 @@
-// Cumulative counters as they are stored: unwrapped, never going back; an increase that is not known is left out and
+// Cumulative counters as they are stored: unwrapped, never going back; an increase that nobody can know is left out and
 // said to be so.
 #pragma once
 
@@ -15,16 +15,17 @@ class Unwrapper {
       : modulus_(counter.modulus), wrap_time_(counter.wrap_time), is_integer_(counter.is_integer) {}
 
   struct Step {
-    Reading value;                                 // unwrapped
-    const char* unknown = nullptr;                 // why the increase since `since` is not part of it; null: it is
-    Nanoseconds since{0};                          // the last reading before this one
-    std::optional<std::int64_t> unless_wrapped{};  // the increase that was left out, if the counter did not wrap in it
+    Reading value;                  // unwrapped
+    const char* unknown = nullptr;  // why the increase since `since` is not part of it; null: it is
+    Nanoseconds since{0};           // the last reading before this one
   };
   // The next present reading. The time between two is measured from before the first to after the second.
-  Step next(const Reading& raw, Nanoseconds before, Nanoseconds after);
+  // `is_below_modulus`: the increase since the last one is, however long ago that was.
+  Step next(const Reading& raw, Nanoseconds before, Nanoseconds after, bool is_below_modulus = false);
 
  private:
-  Step next_integer(std::int64_t raw, Nanoseconds after);
+  Step next_integer(std::int64_t raw, Nanoseconds after, bool is_below_modulus);
+  const char* unknown_over(Nanoseconds after) const;
 
   std::optional<std::int64_t> modulus_;
   std::optional<Nanoseconds> wrap_time_;

@@ -355,14 +355,13 @@ void write_samples(const StoreReader& reader, RowWriter& out) {
       });
 }
 
-constexpr std::array<std::string_view, 9> gap_columns{"session", "series", "name",   "device",  "begin_ns",
-                                                      "end_ns",  "ticks",  "reason", "increase"};
+constexpr std::array<std::string_view, 8> gap_columns{"session",  "series", "name",  "device",
+                                                      "begin_ns", "end_ns", "ticks", "reason"};
 
 void write_gaps(const StoreReader& reader, RowWriter& out) {
   for (const SeriesRecord& series : reader.series())
     for (const GapRecord& gap : reader.gaps(series.id))
-      out.row({series.session, series.id, series.name, series.device, gap.begin, gap.end, gap.ticks, gap.reason,
-               gap.increase});
+      out.row({series.session, series.id, series.name, series.device, gap.begin, gap.end, gap.ticks, gap.reason});
 }
 
 constexpr std::array<std::string_view, 13> sampler_columns{"session",

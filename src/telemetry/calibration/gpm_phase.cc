@@ -6,6 +6,7 @@
 
 #include "telemetry/calibration/phases.h"
 #include "telemetry/calibration/refresh.h"
+#include "telemetry/nvml/gpm.h"
 
 namespace batchscope::calibration {
 namespace {
@@ -14,82 +15,58 @@ using std::chrono::milliseconds;
 
 constexpr Nanoseconds close_distance = milliseconds(5), surely_renewed = milliseconds(500);
 
-// A buffer for the driver's samples.
-class Sample {
- public:
-  explicit Sample(const Bench& bench) : bench_(&bench) { taken_ = bench_->nvml->nvmlGpmSampleAlloc(&sample_); }
-  ~Sample() {
-    if (sample_ != nullptr) bench_->nvml->nvmlGpmSampleFree(sample_);
-  }
-  Sample(Sample&& other) noexcept
-      : bench_(other.bench_), sample_(std::exchange(other.sample_, nullptr)), taken_(other.taken_) {}
-  Sample& operator=(Sample&&) = delete;
-
-  nvml::Return take() {
-    if (sample_ != nullptr) taken_ = bench_->nvml->nvmlGpmSampleGet(bench_->gpu.device, sample_);
-    return taken_;
-  }
-  nvml::GpmSample get() const { return sample_; }
-
- private:
-  const Bench* bench_;
-  nvml::GpmSample sample_ = nullptr;
-  nvml::Return taken_;
-};
-
 // How busy the multiprocessors were between two samples, as GPM has it.
 class SmShare {
  public:
-  explicit SmShare(const Bench& bench) : bench_(bench) {}
-  nvml::Return between(const Sample& first, const Sample& second, double& share) {
+  nvml::Return between(const nvml::GpmSnapshot& first, const nvml::GpmSnapshot& second, double& share) {
     request_->count = 1;
-    request_->first = first.get();
-    request_->second = second.get();
     request_->metrics[0] = {.id = nvml::gpm_sm_util};
-    if (const auto result = bench_.nvml->nvmlGpmMetricsGet(request_.get()); result != nvml::success) return result;
+    if (const auto result = second.metrics_since(first, *request_); result != nvml::success) return result;
     share = request_->metrics[0].value / 100;
     return std::isfinite(share) ? request_->metrics[0].result : nvml::no_data;
   }
 
  private:
-  const Bench& bench_;
   std::unique_ptr<nvml::GpmMetrics> request_ = std::make_unique<nvml::GpmMetrics>();
 };
 
 // Each reading is of the sample that it takes and the one before.
 class SamplePair {
  public:
-  explicit SamplePair(const Bench& bench) : earlier_(bench), later_(bench), share_(bench) { earlier_.take(); }
+  explicit SamplePair(const Bench& bench) : bench_(bench), earlier_(bench.nvml), later_(bench.nvml) {
+    earlier_.take(bench.gpu.device);
+  }
   nvml::Return next(double& share) {
-    Sample& taken = is_odd_ ? earlier_ : later_;
-    const Sample& before = is_odd_ ? later_ : earlier_;
+    nvml::GpmSnapshot& taken = is_odd_ ? earlier_ : later_;
+    const nvml::GpmSnapshot& before = is_odd_ ? later_ : earlier_;
     is_odd_ = !is_odd_;
-    if (const auto result = taken.take(); result != nvml::success) return result;
+    if (const auto result = taken.take(bench_.gpu.device); result != nvml::success) return result;
     return share_.between(before, taken, share);
   }
 
  private:
-  Sample earlier_, later_;
+  const Bench& bench_;
+  nvml::GpmSnapshot earlier_, later_;
   bool is_odd_ = false;
   SmShare share_;
 };
 
 // Under a steady load: what all pairs of `count` samples say, whose gaps are whole multiples of the distance.
 std::vector<GapValue> pairs_by_gap(const Bench& bench, int count) {
-  std::vector<Sample> samples;
+  std::vector<nvml::GpmSnapshot> samples;
   Nanoseconds next = bench.clock.now();
   for (int i = 0; i < count; ++i) {
-    samples.emplace_back(bench);
+    samples.emplace_back(bench.nvml);
     bench.clock.sleep_until(next);
-    samples.back().take();
+    samples.back().take(bench.gpu.device);
     next += close_distance;
   }
-  SmShare share(bench);
+  SmShare share;
   std::vector<GapValue> values;
   for (int gap = 1; gap < count * 3 / 4; ++gap)
     for (int first = 0; first + gap < count; first += 3) {
       double value = 0;
-      const auto at = [&](int i) -> const Sample& { return samples[static_cast<std::size_t>(i)]; };
+      const auto at = [&](int i) -> const nvml::GpmSnapshot& { return samples[static_cast<std::size_t>(i)]; };
       if (share.between(at(first), at(first + gap), value) == nvml::success)
         values.push_back({.gap = gap * to_seconds(close_distance), .value = value});
     }

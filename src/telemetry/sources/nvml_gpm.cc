@@ -1,6 +1,8 @@
 // GPM's metrics (sources/nvml.h).
+#include <array>
 #include <utility>
 
+#include "telemetry/nvml/gpm.h"
 #include "telemetry/sources/nvml.h"
 
 namespace batchscope {
@@ -16,7 +18,6 @@ struct Metric {
   const char* unit;
   double scale;  // from GPM's unit
   const char* help;
-  const char* rate_of = "";  // Counter::rate_of
 };
 constexpr double percent = 0.01, mib = 1048576;
 constexpr Metric metrics[] = {
@@ -27,10 +28,8 @@ constexpr Metric metrics[] = {
     {nvml::gpm_fp32_util, "gpu_fp32_active_ratio", "ratio", percent, "time in which FP32 pipes worked"},
     {nvml::gpm_fp16_util, "gpu_fp16_active_ratio", "ratio", percent, "time in which FP16 pipes worked"},
     {nvml::gpm_dram_util, "gpu_dram_active_ratio", "ratio", percent, "memory bandwidth used, of the greatest"},
-    {nvml::gpm_pcie_tx_mib_per_s, "gpu_pcie_tx_bytes_per_second", "bytes per second", mib, "sent over PCIe",
-     "gpu_pcie_tx_bytes_total"},
-    {nvml::gpm_pcie_rx_mib_per_s, "gpu_pcie_rx_bytes_per_second", "bytes per second", mib, "received over PCIe",
-     "gpu_pcie_rx_bytes_total"},
+    {nvml::gpm_pcie_tx_mib_per_s, "gpu_pcie_tx_bytes_per_second", "bytes per second", mib, "sent over PCIe"},
+    {nvml::gpm_pcie_rx_mib_per_s, "gpu_pcie_rx_bytes_per_second", "bytes per second", mib, "received over PCIe"},
     {nvml::gpm_nvlink_tx_mib_per_s, "gpu_nvlink_tx_bytes_per_second", "bytes per second", mib, "sent over all NVLinks"},
     {nvml::gpm_nvlink_rx_mib_per_s, "gpu_nvlink_rx_bytes_per_second", "bytes per second", mib,
      "received over all NVLinks"},
@@ -38,21 +37,15 @@ constexpr Metric metrics[] = {
 
 class GpmSource : public NvmlSource {
  public:
-  explicit GpmSource(const NvmlGpu& gpu) : NvmlSource(gpu, "gpm") {
+  explicit GpmSource(const NvmlGpu& gpu)
+      : NvmlSource(gpu, "gpm"), samples_{nvml::GpmSnapshot(*gpu.library), nvml::GpmSnapshot(*gpu.library)} {
     std::vector<Counter> counters;
     for (const Metric& metric : metrics) {
       counters.push_back(gpu_.real_counter(metric.name, metric.unit, CounterKind::window, metric.help));
       counters.back().refresh = shortest_pair;
-      counters.back().rate_of = metric.rate_of;
       request_->metrics[request_->count++].id = metric.id;
     }
     add_group(std::move(counters));
-    gpu_->nvmlGpmSampleAlloc(&previous_);
-    gpu_->nvmlGpmSampleAlloc(&current_);
-  }
-  ~GpmSource() override {
-    for (const nvml::GpmSample sample : {previous_, current_})
-      if (sample != nullptr) gpu_->nvmlGpmSampleFree(sample);
   }
 
   Pace pace(Nanoseconds) const override { return Pace::relaxed(period); }
@@ -60,18 +53,14 @@ class GpmSource : public NvmlSource {
   void read(std::size_t, Rows& rows) override {
     const Nanoseconds before = rows.clock().now();
     if (has_previous_ && before - previous_when_ < shortest_pair) return;
-    const nvml::Return taken = gpu_->nvmlGpmSampleGet(gpu_.device(), current_);
+    const nvml::Return taken = current_->take(gpu_.device());
     const Nanoseconds after = rows.clock().now();
     if (taken != nvml::success) {
       has_previous_ = false;
       add(rows, before, after, taken);
       return;
     }
-    if (has_previous_) {
-      request_->first = previous_;
-      request_->second = current_;
-      add(rows, before, after, gpu_->nvmlGpmMetricsGet(request_.get()));
-    }
+    if (has_previous_) add(rows, before, after, current_->metrics_since(*previous_, *request_));
     std::swap(previous_, current_);
     previous_when_ = before;
     has_previous_ = true;
@@ -88,7 +77,8 @@ class GpmSource : public NvmlSource {
   }
 
   std::unique_ptr<nvml::GpmMetrics> request_ = std::make_unique<nvml::GpmMetrics>();
-  nvml::GpmSample previous_ = nullptr, current_ = nullptr;
+  std::array<nvml::GpmSnapshot, 2> samples_;
+  nvml::GpmSnapshot *previous_ = &samples_[0], *current_ = &samples_[1];
   Nanoseconds previous_when_{0};
   bool has_previous_ = false;
 };

@@ -1,6 +1,8 @@
 // Cumulative PCIe bytes (sources/nvml.h).
 #include <algorithm>
+#include <optional>
 
+#include "telemetry/nvml/gpm.h"
 #include "telemetry/sources/nvml.h"
 
 namespace batchscope {
@@ -22,6 +24,79 @@ double link_bytes_per_s(const NvmlGpu& gpu) {
   return lane * lanes;
 }
 
+using Bytes = std::array<double, 2>;  // sent, received
+
+// The most that can have gone over PCIe in a time in which its counters could not be read, by GPM, which counts without
+// a wrap.
+class GpmWitness {
+ public:
+  explicit GpmWitness(const NvmlGpu& gpu) : gpu_(gpu) {
+    for (int i = 0; i < looks_kept; ++i) looks_.emplace_back(*gpu.library);
+    request_->count = 2;
+    request_->metrics[0].id = nvml::gpm_pcie_tx_mib_per_s;
+    request_->metrics[1].id = nvml::gpm_pcie_rx_mib_per_s;
+  }
+
+  // To be called after each reading: takes a sample when the last is older than a refresh. `counted`: what is known to
+  // have gone until now, but for gaps.
+  void look(const Clock& clock, const Bytes& counted) {
+    const Nanoseconds now = clock.now();
+    if (newest_ != nullptr && now - newest_->when < refresh) return;
+    Look& oldest = looks_[next_++ % looks_.size()];
+    oldest.when = now;
+    oldest.counted = counted;
+    oldest.is_there = oldest.sample.take(gpu_.device()) == nvml::success;
+    newest_ = &oldest;
+  }
+  // A sample shows what was one to two refreshes ago (measured on H100 and H200).
+  bool has_seen(Nanoseconds end) const { return newest_ != nullptr && newest_->when >= end + 2 * refresh; }
+
+  // Within [begin, end], until which `counted` did not change. Absent: no samples enclose it.
+  std::optional<Bytes> most_within(Nanoseconds begin, Nanoseconds end, const Bytes& counted) {
+    constexpr double most_gain = 1.1, slack = 16 << 20;  // both count alike to a few percent, and not at one instant
+    const Look* const before = newest_look(Nanoseconds::min(), begin);
+    if (before == nullptr || !has_seen(end) || !newest_->is_there) return std::nullopt;
+    if (newest_->sample.metrics_since(before->sample, *request_) != nvml::success) return std::nullopt;
+    const Look* const inner = newest_look(end, newest_->when - 2 * refresh);
+    Bytes most{};
+    for (std::size_t i = 0; i < most.size(); ++i) {
+      const nvml::GpmMetric& rate = request_->metrics[i];
+      if (rate.result != nvml::success || !(rate.value >= 0)) return std::nullopt;
+      most[i] = rate.value * (1 << 20) * to_seconds(newest_->when - before->when + refresh) * most_gain + slack;
+      most[i] -= counted[i] - before->counted[i];
+      if (inner != nullptr) most[i] -= inner->counted[i] - counted[i];
+    }
+    return most;
+  }
+
+ private:
+  static constexpr Nanoseconds refresh = std::chrono::milliseconds(100);
+  static constexpr int looks_kept = 20;
+  struct Look {
+    explicit Look(const nvml::Library& library) : sample(library) {}
+    Nanoseconds when{0};
+    Bytes counted{};
+    bool is_there = false;
+    nvml::GpmSnapshot sample;
+  };
+
+  const Look* newest_look(Nanoseconds from, Nanoseconds to) const {
+    const Look* newest = nullptr;
+    for (const Look& look : looks_)
+      if (look.is_there && look.when >= from && look.when <= to && (newest == nullptr || look.when > newest->when))
+        newest = &look;
+    return newest;
+  }
+
+  NvmlGpu gpu_;
+  std::vector<Look> looks_;
+  std::size_t next_ = 0;
+  const Look* newest_ = nullptr;
+  std::unique_ptr<nvml::GpmMetrics> request_ = std::make_unique<nvml::GpmMetrics>();
+};
+
+// While a program starts CUDA or pins memory the driver holds calls up for longer than the counters may take to wrap.
+// Rows behind such a gap are kept back until GPM has seen it.
 class PcieSource : public NvmlSource {
  public:
   explicit PcieSource(const NvmlGpu& gpu)
@@ -30,6 +105,8 @@ class PcieSource : public NvmlSource {
         wrap_time_(from_seconds(static_cast<double>(modulus) / link_bytes_per_s(gpu))) {
     fields_.read();
     wraps_ = !is_beyond();
+    if (wraps_ && has_gpm(gpu)) witness_.emplace(gpu);
+    kept_.reserve(most_kept);
     announce(1);
   }
 
@@ -48,14 +125,71 @@ class PcieSource : public NvmlSource {
   }
 
   void read(std::size_t, Rows& rows) override {
-    add_fields(fields_, rows, [&](std::span<Reading> out) {
-      out[0] = fields_.reading(0);
-      out[1] = fields_.reading(1);
-      was_beyond_ = was_beyond_ || is_beyond();
-    });
+    Row row{.before = rows.clock().now()};
+    fields_.read();
+    row.after = rows.clock().now();
+    fields_.narrow(rows.clock(), row.before, row.after);
+    for (std::size_t i = 0; i < row.readings.size(); ++i) row.readings[i] = fields_.reading(i);
+    was_beyond_ = was_beyond_ || is_beyond();
+    if (!witness_ || !wraps_) return add(row, rows);
+    count(row, rows);
+    if (gap_)
+      kept_.push_back(row);
+    else
+      add(row, rows);
+    witness_->look(rows.clock(), counted_);
+    if (gap_) judge(row.after, rows);
   }
+  bool keeps_rows_back() const override { return gap_.has_value(); }
 
  private:
+  struct Row {
+    Nanoseconds before{0}, after{0};
+    std::array<Reading, 2> readings{};
+  };
+  // Between two readings.
+  struct Gap {
+    Nanoseconds begin{0}, end{0};
+    Bytes unless_wrapped{};
+  };
+
+  // What has gone since the last reading, or that this is not known.
+  void count(const Row& row, Rows& rows) {
+    if (row.readings[0].absent != nullptr || row.readings[1].absent != nullptr) return;
+    Bytes increase{};
+    for (std::size_t i = 0; last_ && i < increase.size(); ++i)
+      increase[i] = static_cast<double>((row.readings[i].integer - last_->readings[i].integer + modulus) % modulus);
+    if (last_ && row.after - last_->before >= wrap_time_) {
+      give(rows, 0);  // of another gap, shortly before
+      gap_ = {.begin = last_->before, .end = row.after, .unless_wrapped = increase};
+    } else {
+      for (std::size_t i = 0; i < increase.size(); ++i) counted_[i] += increase[i];
+    }
+    last_ = row;
+  }
+
+  void judge(Nanoseconds now, Rows& rows) {
+    const bool has_seen = witness_->has_seen(gap_->end), is_long = gap_->end - gap_->begin > longest_gap;
+    if (!has_seen && !is_long && now - gap_->end < longest_wait && kept_.size() < most_kept) return;
+    std::uint64_t below_modulus = 0;
+    const auto most = is_long ? std::nullopt : witness_->most_within(gap_->begin, gap_->end, counted_);
+    for (std::size_t i = 0; most && i < most->size(); ++i)
+      if ((*most)[i] < gap_->unless_wrapped[i] + static_cast<double>(modulus)) below_modulus |= 1ULL << i;
+    give(rows, below_modulus);
+  }
+
+  // Gives the rows that were kept back; what is known of the gap before them stands with the first.
+  void give(Rows& rows, std::uint64_t below_modulus) {
+    for (const Row& row : kept_) add(row, rows, std::exchange(below_modulus, 0));
+    kept_.clear();
+    gap_.reset();
+  }
+
+  static void add(const Row& row, Rows& rows, std::uint64_t below_modulus = 0) {
+    std::copy(row.readings.begin(), row.readings.end(), rows.row().begin());
+    rows.add(row.before, row.after, below_modulus);
+  }
+
   bool is_beyond() const { return std::max(fields_.reading(0).integer, fields_.reading(1).integer) >= modulus; }
   void announce(std::int64_t id) {
     std::vector<Counter> counters = {
@@ -70,8 +204,17 @@ class PcieSource : public NvmlSource {
     groups_ = {{.id = id, .counters = std::move(counters)}};
   }
 
+  static constexpr Nanoseconds longest_gap = std::chrono::seconds(1);          // over longer ones GPM was not tried
+  static constexpr Nanoseconds longest_wait = std::chrono::milliseconds(450);  // a kill loses no more than a second
+  static constexpr std::size_t most_kept = 512;
+
   NvmlFields fields_;
   Nanoseconds wrap_time_;
+  std::optional<GpmWitness> witness_;
+  std::optional<Row> last_;  // that had both values
+  Bytes counted_{};
+  std::optional<Gap> gap_;
+  std::vector<Row> kept_;  // since the gap
   bool wraps_ = true, was_beyond_ = false;
 };
 

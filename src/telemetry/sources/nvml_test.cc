@@ -67,6 +67,42 @@ TEST(NvmlSources, AStopThatCouldHideAWrapLeavesTheIncreaseOut) {
   EXPECT_NEAR(*nvlink->total(), 300e9 * to_seconds(nvlink->end - nvlink->begin), 1e6);  // stamps are whole us
 }
 
+// A gap in readings of 150 ms, at 5 s, under these loads one after another.
+CounterSummary rx_over_a_gap(const std::string& loads) {
+  auto recording = recording_of(R"({"gpus": [{"load": [)" + loads + "]}]}");
+  recording.run_until(seconds(5));
+  recording.clock().sleep_until(seconds(5) + milliseconds(150));
+  recording.run_until(seconds(8));
+  return *recording.find("gpu_pcie_rx_bytes_total");
+}
+
+TEST(NvmlSources, AGapHidesNoWrapWhereGpmSawFewBytes) {
+  const CounterSummary quiet = rx_over_a_gap(R"({"pcie_rx_bytes_per_s": 2e9})");
+  EXPECT_TRUE(quiet.total_is_complete());
+  EXPECT_NEAR(*quiet.total(), 2e9 * to_seconds(quiet.end - quiet.begin), 1e6);
+  EXPECT_EQ(quiet.absent, 0);
+  // Bytes that are known to have gone before and after are none of the gap's.
+  const CounterSummary beside = rx_over_a_gap(
+      R"({"seconds": 4.7, "pcie_rx_bytes_per_s": 50e9}, {"seconds": 0.6}, {"pcie_rx_bytes_per_s": 50e9})");
+  EXPECT_TRUE(beside.total_is_complete());
+}
+
+TEST(NvmlSources, AGapMayHideAWrapWhereGpmSawMany) {
+  const CounterSummary busy = rx_over_a_gap(R"({"pcie_rx_bytes_per_s": 40e9})");
+  EXPECT_FALSE(busy.total_is_complete());
+  EXPECT_LT(*busy.total(), 40e9 * to_seconds(busy.end - busy.begin) - 5e9);
+}
+
+TEST(NvmlSources, RowsBehindAGapAreGivenAtTheEndToo) {
+  auto recording = recording_of(R"({"gpus": [{"load": [{"pcie_rx_bytes_per_s": 2e9}]}]})");
+  recording.run_until(seconds(5));
+  recording.clock().sleep_until(seconds(5) + milliseconds(150));
+  recording.read_all();
+  const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
+  EXPECT_TRUE(rx->total_is_complete());
+  EXPECT_GE(rx->end, seconds(5) + milliseconds(350));
+}
+
 TEST(NvmlSources, NvlinkBytesOfBothKindsOfChip) {
   for (const char* counters : {"total", "per_link"}) {
     auto recording = recording_of(std::string(R"({"gpus": [{"nvlink_counters": ")") + counters +

@@ -1,0 +1,27 @@
+// GPM's samples (Hopper on), and what went between two of them. The driver's library keeps state of its own for these
+// calls and was seen to crash when two threads made them at once: here one waits for the other.
+#pragma once
+
+#include "telemetry/nvml/library.h"
+
+namespace batchscope::nvml {
+
+// A buffer for one sample.
+class GpmSnapshot {
+ public:
+  explicit GpmSnapshot(const Library& library);  // which must outlive it
+  ~GpmSnapshot();
+  GpmSnapshot(GpmSnapshot&& other) noexcept;
+  GpmSnapshot& operator=(GpmSnapshot&&) = delete;
+
+  Return take(Device device);
+  // The metrics that `metrics` asks for, between an earlier sample and this one.
+  Return metrics_since(const GpmSnapshot& earlier, GpmMetrics& metrics) const;
+
+ private:
+  const Library* library_;
+  GpmSample sample_ = nullptr;
+  Return taken_;
+};
+
+}  // namespace batchscope::nvml
