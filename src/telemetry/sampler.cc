@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 
 #include <algorithm>
+#include <cmath>
 #include <csignal>
 
 #include "base/check.h"
@@ -93,8 +94,8 @@ SourceSampler::SourceSampler(std::unique_ptr<Source> source, Nanoseconds asked, 
   ring_ = std::make_unique<TickRing>(ring_bytes(source_->groups(), period_));
 }
 
-void SourceSampler::begin() {
-  start_ = clock_.now();
+void SourceSampler::begin(Nanoseconds delay) {
+  start_ = clock_.now() + delay;
   began_ns_ = start_.count();
 }
 
@@ -277,9 +278,16 @@ void Sampler::keep_to_budget(double spent_elsewhere) {
   }
 }
 
+// Sources of equal periods, as of several GPUs, are not read at the same instants: in the driver they would wait for
+// each other. Multiples of the golden section lie far apart, however many there are.
+Nanoseconds Sampler::first_delay(std::size_t index) {
+  constexpr double golden_section = 0.6180339887498949, longest_s = 0.03;
+  return from_seconds(longest_s * std::fmod(golden_section * static_cast<double>(index), 1.0));
+}
+
 void Sampler::run(SourceSampler& source, Clock& clock, Shared& shared, std::size_t index) {
   prepare_thread();
-  source.begin();
+  source.begin(first_delay(index));
   while (!shared.stop) {
     while (!shared.stop && clock.now() < source.deadline())
       clock.sleep_until(std::min(source.deadline(), clock.now() + longest_sleep));

@@ -42,8 +42,8 @@ class SourceSampler {
  public:
   SourceSampler(std::unique_ptr<Source> source, Nanoseconds asked, Clock& clock);
 
-  // Deadlines count from now on: to be called by the thread that will keep them, before the first.
-  void begin();
+  // Deadlines count from now on, the first after `delay`: to be called by the thread that will keep them.
+  void begin(Nanoseconds delay);
   // The next deadline; never sleeps longer than this.
   Nanoseconds deadline() const { return start_ + next_ * period_; }
   const Pace& pace() const { return pace_; }
@@ -139,6 +139,7 @@ class Sampler {
     std::vector<bool> ended;  // by source
   };
   static void run(SourceSampler& source, Clock& clock, Shared& shared, std::size_t index);
+  static Nanoseconds first_delay(std::size_t index);
 
   Clock& clock_;
   double cpu_budget_;

@@ -8,49 +8,43 @@
 namespace batchscope::nvml {
 namespace {
 
-// A call that hangs (a GPU may) does not hold up those on other GPUs for ever: it waits in the kernel, where the
-// library's state is not touched.
-class Turn {
- public:
-  Turn() : lock_(mutex(), std::chrono::milliseconds(500)) {}
+std::timed_mutex& turn() {
+  static auto* const one = new std::timed_mutex;  // sampling threads may outlive main()
+  return *one;
+}
 
- private:
-  static std::timed_mutex& mutex() {
-    static auto* const one = new std::timed_mutex;  // sampling threads may outlive main()
-    return *one;
-  }
-  std::unique_lock<std::timed_mutex> lock_;
-};
+template <class Call>
+Return in_turn(std::chrono::nanoseconds wait, const Call& call) {
+  const std::unique_lock lock(turn(), wait);
+  return lock ? call() : timeout;
+}
 
 }  // namespace
 
 GpmSnapshot::GpmSnapshot(const Library& library) : library_(&library) {
-  const Turn turn;
-  taken_ = (*library_)->nvmlGpmSampleAlloc(&sample_);
+  taken_ = in_turn(longest_wait, [&] { return library->nvmlGpmSampleAlloc(&sample_); });
 }
 
+// What cannot be given back in time is left to the library.
 GpmSnapshot::~GpmSnapshot() {
-  if (sample_ == nullptr) return;
-  const Turn turn;
-  (*library_)->nvmlGpmSampleFree(sample_);
+  if (sample_ != nullptr) in_turn(longest_wait, [&] { return (*library_)->nvmlGpmSampleFree(sample_); });
 }
 
 GpmSnapshot::GpmSnapshot(GpmSnapshot&& other) noexcept
     : library_(other.library_), sample_(std::exchange(other.sample_, nullptr)), taken_(other.taken_) {}
 
-Return GpmSnapshot::take(Device device) {
+Return GpmSnapshot::take(Device device, std::chrono::nanoseconds wait) {
   if (sample_ == nullptr) return taken_;
-  const Turn turn;
-  return taken_ = (*library_)->nvmlGpmSampleGet(device, sample_);
+  return taken_ = in_turn(wait, [&] { return (*library_)->nvmlGpmSampleGet(device, sample_); });
 }
 
-Return GpmSnapshot::metrics_since(const GpmSnapshot& earlier, GpmMetrics& metrics) const {
+Return GpmSnapshot::metrics_since(const GpmSnapshot& earlier, GpmMetrics& metrics,
+                                  std::chrono::nanoseconds wait) const {
   if (earlier.taken_ != success) return earlier.taken_;
   if (taken_ != success) return taken_;
   metrics.first = earlier.sample_;
   metrics.second = sample_;
-  const Turn turn;
-  return (*library_)->nvmlGpmMetricsGet(&metrics);
+  return in_turn(wait, [&] { return (*library_)->nvmlGpmMetricsGet(&metrics); });
 }
 
 }  // namespace batchscope::nvml

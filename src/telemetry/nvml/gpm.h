@@ -1,6 +1,9 @@
 // GPM's samples (Hopper on), and what went between two of them. The driver's library keeps state of its own for these
-// calls and was seen to crash when two threads made them at once: here one waits for the other.
+// calls and was seen to crash when two threads made them at once: here one waits for the other, though not for ever. It
+// answers `timeout` where a call of another thread does not return, as on a GPU that hangs.
 #pragma once
+
+#include <chrono>
 
 #include "telemetry/nvml/library.h"
 
@@ -14,9 +17,12 @@ class GpmSnapshot {
   GpmSnapshot(GpmSnapshot&& other) noexcept;
   GpmSnapshot& operator=(GpmSnapshot&&) = delete;
 
-  Return take(Device device);
+  static constexpr auto longest_wait = std::chrono::milliseconds(500);  // for other threads' calls
+
+  Return take(Device device, std::chrono::nanoseconds wait = longest_wait);
   // The metrics that `metrics` asks for, between an earlier sample and this one.
-  Return metrics_since(const GpmSnapshot& earlier, GpmMetrics& metrics) const;
+  Return metrics_since(const GpmSnapshot& earlier, GpmMetrics& metrics,
+                       std::chrono::nanoseconds wait = longest_wait) const;
 
  private:
   const Library* library_;

@@ -37,34 +37,38 @@ class GpmWitness {
     request_->metrics[1].id = nvml::gpm_pcie_rx_mib_per_s;
   }
 
-  // To be called after each reading: takes a sample when the last is older than a refresh. `counted`: what is known to
-  // have gone until now, but for gaps.
-  void look(const Clock& clock, const Bytes& counted) {
+  // To be called after each reading: takes a sample when the last is older than a refresh, or `at_once`. `counted`:
+  // what is known to have gone until now, but for gaps.
+  void look(const Clock& clock, const Bytes& counted, bool at_once) {
     const Nanoseconds now = clock.now();
-    if (newest_ != nullptr && now - newest_->when < refresh) return;
-    Look& oldest = looks_[next_++ % looks_.size()];
+    if (newest_ != nullptr && now - newest_->when < refresh && !at_once) return;
+    Look& oldest = looks_[next_ % looks_.size()];
+    oldest.is_there = oldest.sample.take(gpu_.device(), longest_wait) == nvml::success;
+    if (!oldest.is_there) return;  // the next reading tries again
     oldest.when = now;
     oldest.counted = counted;
-    oldest.is_there = oldest.sample.take(gpu_.device()) == nvml::success;
     newest_ = &oldest;
+    ++next_;
   }
   // A sample shows what was one to two refreshes ago (measured on H100 and H200).
-  bool has_seen(Nanoseconds end) const { return newest_ != nullptr && newest_->when >= end + 2 * refresh; }
+  bool is_time_to_see(Nanoseconds end, Nanoseconds now) const { return now >= end + 2 * refresh; }
+  bool has_seen(Nanoseconds end) const { return newest_ != nullptr && is_time_to_see(end, newest_->when); }
 
-  // Within [begin, end], until which `counted` did not change. Absent: no samples enclose it.
-  std::optional<Bytes> most_within(Nanoseconds begin, Nanoseconds end, const Bytes& counted) {
+  // What can have gone at most, beyond what is known to have, between a time before `begin` and one behind `end`;
+  // `counted` is that as of `end`. Absent: no samples enclose them.
+  std::optional<Bytes> most_unknown(Nanoseconds begin, Nanoseconds end, const Bytes& counted) {
     constexpr double most_gain = 1.1, slack = 16 << 20;  // both count alike to a few percent, and not at one instant
     const Look* const before = newest_look(Nanoseconds::min(), begin);
-    if (before == nullptr || !has_seen(end) || !newest_->is_there) return std::nullopt;
-    if (newest_->sample.metrics_since(before->sample, *request_) != nvml::success) return std::nullopt;
+    if (before == nullptr || !has_seen(end)) return std::nullopt;
+    if (newest_->sample.metrics_since(before->sample, *request_, longest_wait) != nvml::success) return std::nullopt;
     const Look* const inner = newest_look(end, newest_->when - 2 * refresh);
+    const Bytes& known = inner != nullptr ? inner->counted : counted;
     Bytes most{};
     for (std::size_t i = 0; i < most.size(); ++i) {
       const nvml::GpmMetric& rate = request_->metrics[i];
       if (rate.result != nvml::success || !(rate.value >= 0)) return std::nullopt;
-      most[i] = rate.value * (1 << 20) * to_seconds(newest_->when - before->when + refresh) * most_gain + slack;
-      most[i] -= counted[i] - before->counted[i];
-      if (inner != nullptr) most[i] -= inner->counted[i] - counted[i];
+      const double bytes = rate.value * (1 << 20) * to_seconds(newest_->when - before->when + refresh);
+      most[i] = bytes * most_gain + slack - (known[i] - before->counted[i]);
     }
     return most;
   }
@@ -72,6 +76,7 @@ class GpmWitness {
  private:
   static constexpr Nanoseconds refresh = std::chrono::milliseconds(100);
   static constexpr int looks_kept = 20;
+  static constexpr Nanoseconds longest_wait = std::chrono::milliseconds(5);  // for other GPUs' calls
   struct Look {
     explicit Look(const nvml::Library& library) : sample(library) {}
     Nanoseconds when{0};
@@ -132,57 +137,60 @@ class PcieSource : public NvmlSource {
     for (std::size_t i = 0; i < row.readings.size(); ++i) row.readings[i] = fields_.reading(i);
     was_beyond_ = was_beyond_ || is_beyond();
     if (!witness_ || !wraps_) return add(row, rows);
-    count(row, rows);
-    if (gap_)
+    count(row);
+    if (gaps_)
       kept_.push_back(row);
     else
       add(row, rows);
-    witness_->look(rows.clock(), counted_);
-    if (gap_) judge(row.after, rows);
+    witness_->look(rows.clock(), counted_, gaps_ && witness_->is_time_to_see(gaps_->end, row.after));
+    if (gaps_) judge(row.after, rows);
   }
-  bool keeps_rows_back() const override { return gap_.has_value(); }
+  bool keeps_rows_back() const override { return gaps_.has_value(); }
 
  private:
   struct Row {
     Nanoseconds before{0}, after{0};
     std::array<Reading, 2> readings{};
+    bool is_behind_gap = false;
   };
-  // Between two readings.
-  struct Gap {
-    Nanoseconds begin{0}, end{0};
-    Bytes unless_wrapped{};
+  // Times between two readings, one or some that follow each other shortly.
+  struct Gaps {
+    Nanoseconds begin{0}, first_end{0}, end{0};
+    Bytes unless_wrapped{};  // in all of them
+    Bytes counted{};         // as of the end
+    bool is_long = false;    // one of them
   };
 
   // What has gone since the last reading, or that this is not known.
-  void count(const Row& row, Rows& rows) {
+  void count(Row& row) {
     if (row.readings[0].absent != nullptr || row.readings[1].absent != nullptr) return;
     Bytes increase{};
     for (std::size_t i = 0; last_ && i < increase.size(); ++i)
       increase[i] = static_cast<double>((row.readings[i].integer - last_->readings[i].integer + modulus) % modulus);
-    if (last_ && row.after - last_->before >= wrap_time_) {
-      give(rows, 0);  // of another gap, shortly before
-      gap_ = {.begin = last_->before, .end = row.after, .unless_wrapped = increase};
-    } else {
-      for (std::size_t i = 0; i < increase.size(); ++i) counted_[i] += increase[i];
-    }
+    row.is_behind_gap = last_ && row.after - last_->before >= wrap_time_;
+    Bytes& sum = row.is_behind_gap ? note_gap(row) : counted_;
+    for (std::size_t i = 0; i < increase.size(); ++i) sum[i] += increase[i];
     last_ = row;
   }
 
-  void judge(Nanoseconds now, Rows& rows) {
-    const bool has_seen = witness_->has_seen(gap_->end), is_long = gap_->end - gap_->begin > longest_gap;
-    if (!has_seen && !is_long && now - gap_->end < longest_wait && kept_.size() < most_kept) return;
-    std::uint64_t below_modulus = 0;
-    const auto most = is_long ? std::nullopt : witness_->most_within(gap_->begin, gap_->end, counted_);
-    for (std::size_t i = 0; most && i < most->size(); ++i)
-      if ((*most)[i] < gap_->unless_wrapped[i] + static_cast<double>(modulus)) below_modulus |= 1ULL << i;
-    give(rows, below_modulus);
+  Bytes& note_gap(const Row& row) {
+    if (!gaps_) gaps_ = {.begin = last_->before, .first_end = row.after};
+    gaps_->end = row.after;
+    gaps_->counted = counted_;
+    gaps_->is_long = gaps_->is_long || row.after - last_->before > longest_gap;
+    return gaps_->unless_wrapped;
   }
 
-  // Gives the rows that were kept back; what is known of the gap before them stands with the first.
-  void give(Rows& rows, std::uint64_t below_modulus) {
-    for (const Row& row : kept_) add(row, rows, std::exchange(below_modulus, 0));
+  void judge(Nanoseconds now, Rows& rows) {
+    const bool has_seen = witness_->has_seen(gaps_->end), is_over = gaps_->is_long || kept_.size() == most_kept;
+    if (!has_seen && !is_over && now - gaps_->first_end < longest_wait) return;
+    std::uint64_t below_modulus = 0;
+    const auto most = gaps_->is_long ? std::nullopt : witness_->most_unknown(gaps_->begin, gaps_->end, gaps_->counted);
+    for (std::size_t i = 0; most && i < most->size(); ++i)
+      if ((*most)[i] < gaps_->unless_wrapped[i] + static_cast<double>(modulus)) below_modulus |= 1ULL << i;
+    for (const Row& row : kept_) add(row, rows, row.is_behind_gap ? below_modulus : 0);
     kept_.clear();
-    gap_.reset();
+    gaps_.reset();
   }
 
   static void add(const Row& row, Rows& rows, std::uint64_t below_modulus = 0) {
@@ -205,7 +213,7 @@ class PcieSource : public NvmlSource {
   }
 
   static constexpr Nanoseconds longest_gap = std::chrono::seconds(1);          // over longer ones GPM was not tried
-  static constexpr Nanoseconds longest_wait = std::chrono::milliseconds(450);  // a kill loses no more than a second
+  static constexpr Nanoseconds longest_wait = std::chrono::milliseconds(500);  // a kill loses no more than a second
   static constexpr std::size_t most_kept = 512;
 
   NvmlFields fields_;
@@ -213,7 +221,7 @@ class PcieSource : public NvmlSource {
   std::optional<GpmWitness> witness_;
   std::optional<Row> last_;  // that had both values
   Bytes counted_{};
-  std::optional<Gap> gap_;
+  std::optional<Gaps> gaps_;
   std::vector<Row> kept_;  // since the gap
   bool wraps_ = true, was_beyond_ = false;
 };
