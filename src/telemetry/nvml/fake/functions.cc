@@ -6,8 +6,11 @@
 #include <array>
 #include <cstdio>
 #include <cstring>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "telemetry/nvml/fake/fields.h"
 #include "telemetry/nvml/fake/server.h"
@@ -24,6 +27,27 @@ BATCHSCOPE_NVML_FUNCTIONS(BATCHSCOPE_NVML_DECLARE)
 
 namespace batchscope::nvml {
 namespace {
+
+// Those that were made and not freed: their users may keep them to the end.
+class EventSets {
+ public:
+  EventSet make() {
+    const std::lock_guard guard(mutex_);
+    return sets_.emplace_back(std::make_unique<EventSetHandle>()).get();
+  }
+  void free(EventSet set) {
+    const std::lock_guard guard(mutex_);
+    std::erase_if(sets_, [&](const auto& one) { return one.get() == set; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<EventSetHandle>> sets_;
+};
+EventSets& event_sets() {
+  static auto* const all = new EventSets;  // never destroyed, as the server
+  return *all;
+}
 
 using fake::Direction;
 using fake::Gpu;
@@ -363,7 +387,7 @@ Return nvmlDeviceRegisterEvents(Device device, std::uint64_t types, EventSet set
 }
 
 Return nvmlEventSetCreate(EventSet* set) {
-  return on_machine(__func__, [&](const Machine&, Nanoseconds) { return give(new EventSetHandle, set); });
+  return on_machine(__func__, [&](const Machine&, Nanoseconds) { return give(event_sets().make(), set); });
 }
 
 Return nvmlEventSetWait_v2(EventSet set, EventData* data, std::uint32_t timeout_ms) {
@@ -374,7 +398,7 @@ Return nvmlEventSetWait_v2(EventSet set, EventData* data, std::uint32_t timeout_
 }
 
 Return nvmlEventSetFree(EventSet set) {
-  delete set;
+  event_sets().free(set);
   return success;
 }
 
