@@ -27,4 +27,16 @@ Traffic ring_all_gather_traffic(std::int64_t part_bytes, std::int64_t n) {
   return {(n - 1) * part_bytes, (n - 1) * part_bytes};
 }
 
+std::int64_t nccl_link_bytes(std::int64_t bytes, NcclProtocol protocol) {
+  switch (protocol) {
+    case NcclProtocol::ll:
+      return 2 * bytes;
+    case NcclProtocol::ll128:
+      return (bytes + 119) / 120 * 128;
+    case NcclProtocol::simple:
+      break;
+  }
+  return bytes;
+}
+
 }  // namespace batchscope

@@ -30,4 +30,11 @@ Traffic ring_all_reduce_traffic(std::int64_t total, std::int64_t unit_bytes, std
 // Every rank contributes part_bytes.
 Traffic ring_all_gather_traffic(std::int64_t part_bytes, std::int64_t n);
 
+// How NCCL puts a ring's bytes on a link. LL stores flags of 4 bytes beside every 4 of data, so that a reader needs no
+// barrier; LL128 one of 8 in every 128; simple none. Counted on NVLink (docs/results/profiler_2xh100.json): LL and
+// simple from 64 KiB on within 0.5 %, LL128 from 4 MiB on within 0.4 %; below that its lines are not full, and it sends
+// up to half as much again (64 KiB).
+enum class NcclProtocol { simple, ll, ll128 };
+std::int64_t nccl_link_bytes(std::int64_t bytes, NcclProtocol protocol);
+
 }  // namespace batchscope

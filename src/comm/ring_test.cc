@@ -67,5 +67,29 @@ RC_GTEST_PROP(Ring, EvenChunksGiveTheTextbooksShare, ()) {
   }
 }
 
+// What NVLink's counters said of an all-reduce over two GPUs (docs/results/profiler_2xh100.json).
+TEST(NcclLinkBytes, AreWhatNvlinkCounted) {
+  constexpr std::int64_t KiB = 1024, MiB = 1024 * KiB;
+  struct Counted {
+    NcclProtocol protocol;
+    std::int64_t bytes;
+    double of_formula;  // 2 (n - 1) / n of the size
+  };
+  for (const auto& [protocol, bytes, of_formula] : {
+           Counted{NcclProtocol::ll, 64 * KiB, 2.0039},
+           Counted{NcclProtocol::ll, MiB, 2.0007},
+           Counted{NcclProtocol::ll, 1024 * MiB, 2.0005},
+           Counted{NcclProtocol::ll128, 4 * MiB, 1.0685},
+           Counted{NcclProtocol::ll128, 64 * MiB, 1.0673},
+           Counted{NcclProtocol::ll128, 1024 * MiB, 1.0668},
+           Counted{NcclProtocol::simple, 64 * KiB, 1.0044},
+           Counted{NcclProtocol::simple, 1024 * MiB, 1.0000},
+       }) {
+    const std::int64_t formula = ring_all_reduce_traffic(bytes / 4, 4, 2, 0).tx_bytes;
+    const double predicted = static_cast<double>(nccl_link_bytes(formula, protocol));
+    EXPECT_NEAR(predicted / static_cast<double>(formula), of_formula, 0.005 * of_formula) << bytes;
+  }
+}
+
 }  // namespace
 }  // namespace batchscope
