@@ -1,7 +1,6 @@
 // The sequence lock of base/current_phase.h.
 #include "base/current_phase.h"
 
-#include <algorithm>
 #include <cstring>
 
 namespace batchscope {
@@ -14,7 +13,7 @@ constexpr int most_tries = 1000;  // a write takes some tens of nanoseconds
 template <std::size_t words>
 void store(std::array<std::atomic<std::uint64_t>, words>& out, std::string_view text) {
   std::array<std::uint64_t, words> padded{};
-  std::memcpy(padded.data(), text.data(), std::min(text.size(), sizeof padded));
+  text.copy(reinterpret_cast<char*>(padded.data()), sizeof padded);  // an empty text may have no memory
   for (std::size_t i = 0; i < words; ++i) out[i].store(padded[i], std::memory_order_release);
 }
 
