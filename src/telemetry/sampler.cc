@@ -42,6 +42,13 @@ void add_one(std::atomic<std::int64_t>& value, std::int64_t by = 1) {
   value.store(value.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
 }
 
+// Sources of equal periods, as of several GPUs, are not read at the same instants: in the driver they would wait for
+// each other. Multiples of the golden section lie far apart, however many there are.
+Nanoseconds first_delay(std::size_t index) {
+  constexpr double golden_section = 0.6180339887498949, longest_s = 0.03;
+  return from_seconds(longest_s * std::fmod(golden_section * static_cast<double>(index), 1.0));
+}
+
 }  // namespace
 
 class SourceSampler::GroupRows : public Rows {
@@ -143,10 +150,10 @@ void SourceSampler::read() {
   cpu_ns_.store(thread_cpu_time().count(), std::memory_order_relaxed);
 }
 
-void SourceSampler::read_last(Clock& clock) {
-  const Nanoseconds deadline = clock.now() + longest_last_read;
-  for (read(); source_->keeps_rows_back() && clock.now() < deadline; read())
-    clock.sleep_until(clock.now() + std::chrono::milliseconds(50));
+void SourceSampler::read_last() {
+  const Nanoseconds deadline = clock_.now() + longest_last_read;
+  for (read(); source_->keeps_rows_back() && clock_.now() < deadline; read())
+    clock_.sleep_until(clock_.now() + std::chrono::milliseconds(50));
 }
 
 void SourceSampler::tick() {
@@ -278,13 +285,6 @@ void Sampler::keep_to_budget(double spent_elsewhere) {
   }
 }
 
-// Sources of equal periods, as of several GPUs, are not read at the same instants: in the driver they would wait for
-// each other. Multiples of the golden section lie far apart, however many there are.
-Nanoseconds Sampler::first_delay(std::size_t index) {
-  constexpr double golden_section = 0.6180339887498949, longest_s = 0.03;
-  return from_seconds(longest_s * std::fmod(golden_section * static_cast<double>(index), 1.0));
-}
-
 void Sampler::run(SourceSampler& source, Clock& clock, Shared& shared, std::size_t index) {
   prepare_thread();
   source.begin(first_delay(index));
@@ -293,7 +293,7 @@ void Sampler::run(SourceSampler& source, Clock& clock, Shared& shared, std::size
       clock.sleep_until(std::min(source.deadline(), clock.now() + longest_sleep));
     if (!shared.stop) source.tick();
   }
-  source.read_last(clock);
+  source.read_last();
   const std::lock_guard guard(shared.mutex);
   shared.ended[index] = true;
   shared.ended_changed.notify_all();

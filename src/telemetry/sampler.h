@@ -51,7 +51,7 @@ class SourceSampler {
   // Reads everything once, then sets the next deadline in the future. To be called at or after the deadline.
   void tick();
   // Reads everything once more, out of turn: the last values of what has just ended, and what is still kept back.
-  void read_last(Clock& clock);
+  void read_last();
 
   // For the consumer, in any thread.
   const std::string& name() const { return name_; }
@@ -139,7 +139,6 @@ class Sampler {
     std::vector<bool> ended;  // by source
   };
   static void run(SourceSampler& source, Clock& clock, Shared& shared, std::size_t index);
-  static Nanoseconds first_delay(std::size_t index);
 
   Clock& clock_;
   double cpu_budget_;

@@ -53,7 +53,7 @@ class SimulatedRecording {
   void be_late() { is_late_ = true; }
   // All sources once more, as at the end of a recording.
   void read_all() {
-    for (auto& sampler : samplers_) sampler->read_last(*clock_);
+    for (auto& sampler : samplers_) sampler->read_last();
     commit();
   }
 

@@ -11,6 +11,26 @@
 namespace batchscope::nvml {
 namespace {
 
+template <class Number>
+Number held_by(const Value& value, ValueType type) {
+  switch (type) {
+    case value_double:
+      return static_cast<Number>(value.real);
+    case value_unsigned_int:
+      return static_cast<Number>(value.unsigned_int);
+    case value_signed_int:
+      return static_cast<Number>(value.signed_int);
+    case value_unsigned_short:
+      return static_cast<Number>(value.unsigned_short);
+    case value_signed_long_long:
+      return static_cast<Number>(value.signed_long);
+    case value_unsigned_long:
+    case value_unsigned_long_long:
+      break;
+  }
+  return static_cast<Number>(value.unsigned_long);
+}
+
 template <std::size_t size, class Call>
 std::optional<std::string> text_of(const Call& call) {
   std::array<char, size> text{};
@@ -65,39 +85,8 @@ const char* reason_of(Return result) {
   return "the driver reports an error without a name";
 }
 
-double number_of(const Value& value, ValueType type) {
-  switch (type) {
-    case value_double:
-      return value.real;
-    case value_unsigned_int:
-      return value.unsigned_int;
-    case value_signed_int:
-      return value.signed_int;
-    case value_unsigned_short:
-      return value.unsigned_short;
-    case value_signed_long_long:
-      return static_cast<double>(value.signed_long);
-    case value_unsigned_long:
-    case value_unsigned_long_long:
-      break;
-  }
-  return static_cast<double>(value.unsigned_long);
-}
-
-std::int64_t integer_of(const Value& value, ValueType type) {
-  switch (type) {
-    case value_double:
-      return static_cast<std::int64_t>(value.real);
-    case value_unsigned_int:
-      return value.unsigned_int;
-    case value_signed_int:
-      return value.signed_int;
-    case value_unsigned_short:
-      return value.unsigned_short;
-    default:
-      return value.signed_long;
-  }
-}
+double number_of(const Value& value, ValueType type) { return held_by<double>(value, type); }
+std::int64_t integer_of(const Value& value, ValueType type) { return held_by<std::int64_t>(value, type); }
 
 Library::Library(const std::string& file) {
   const SharedLibrary library(file);

@@ -49,6 +49,13 @@ void NvmlFields::read() {
   result_ = gpu_->nvmlDeviceGetFieldValues(gpu_.device(), static_cast<int>(values_.size()), values_.data());
 }
 
+void NvmlFields::read(const Clock& clock, Nanoseconds& before, Nanoseconds& after) {
+  before = clock.now();
+  read();
+  after = clock.now();
+  narrow(clock, before, after);
+}
+
 Reading NvmlFields::reading(std::size_t i, std::int64_t scale) const {
   const nvml::Return result = result_ != nvml::success ? result_ : values_[i].result;
   return reading_of(

@@ -62,14 +62,16 @@ class NvmlFields {
 
   std::size_t size() const { return values_.size(); }
   void read();
+  // Reads now. The instants between which the driver took the values, by its own time stamps; the call's own where
+  // those make no sense.
+  void read(const Clock& clock, Nanoseconds& before, Nanoseconds& after);
   // Of the last read; field i in the order of `wanted`.
   Reading reading(std::size_t i, std::int64_t scale = 1) const;  // an integer, times scale
   Reading real_reading(std::size_t i, double scale) const;
-  // The instants between which the driver took the values, by its own time stamps; the call's own where those make no
-  // sense. `before` and `after` are the call's.
-  void narrow(const Clock& clock, Nanoseconds& before, Nanoseconds& after) const;
 
  private:
+  void narrow(const Clock& clock, Nanoseconds& before, Nanoseconds& after) const;
+
   NvmlGpu gpu_;
   std::vector<nvml::FieldValue> values_;
   nvml::Return result_ = nvml::uninitialized;
@@ -79,10 +81,8 @@ class NvmlFields {
 template <class Fill>
 void add_fields(NvmlFields& fields, Rows& rows, const Fill& fill) {
   const std::span<Reading> out = rows.row();
-  Nanoseconds before = rows.clock().now();
-  fields.read();
-  Nanoseconds after = rows.clock().now();
-  fields.narrow(rows.clock(), before, after);
+  Nanoseconds before{0}, after{0};
+  fields.read(rows.clock(), before, after);
   fill(out);
   rows.add(before, after);
 }

@@ -130,10 +130,8 @@ class PcieSource : public NvmlSource {
   }
 
   void read(std::size_t, Rows& rows) override {
-    Row row{.before = rows.clock().now()};
-    fields_.read();
-    row.after = rows.clock().now();
-    fields_.narrow(rows.clock(), row.before, row.after);
+    Row row;
+    fields_.read(rows.clock(), row.before, row.after);
     for (std::size_t i = 0; i < row.readings.size(); ++i) row.readings[i] = fields_.reading(i);
     was_beyond_ = was_beyond_ || is_beyond();
     if (!witness_ || !wraps_) return add(row, rows);
