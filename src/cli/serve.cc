@@ -84,7 +84,7 @@ void add_serve(CLI::App& app, int& exit_code) {
       ->type_name("HOST:PORT");
   command->add_option("--period", options->period, "time between readings: 1/6s (default) down to 1ms")
       ->type_name("TIME");
-  command->add_option("--sources", options->sources, "only these, as record's summary names them: pcie,samples,gpm")
+  command->add_option("--sources", options->sources, "only these, as record's summary names them: pcie,power,gpm")
       ->type_name("KIND,…")
       ->delimiter(',');
   command->add_option("--cpu-budget", options->cpu_budget, "CPU time that sampling may take, of one core: 3% (default)")

@@ -101,7 +101,7 @@ class FormatTest(unittest.TestCase):
                              {"batchscope"})
 
     def test_the_mean_since_the_last_scrape_is_exact(self):
-        with Serve("--sources", "samples") as serve:
+        with Serve("--sources", "power") as serve:
             def sums(page):
                 name = "batchscope_gpu_power_sampled_watts"
                 return [page[name + end][0][1] for end in ("_sum", "_count")]

@@ -151,13 +151,13 @@ std::vector<Check> gpu_checks() {
       "nvlink-bytes", "exact NVLink bytes", gpus,
       [](const NvmlGpu& gpu) -> std::string {
         if (!has_nvlink(gpu)) return "no NVLink is active";
-        return counter_of([](const NvmlGpu& g) { return nvlink_source(g, false); }, "gpu_nvlink_tx_bytes_total")(gpu);
+        return counter_of(nvlink_source, "gpu_nvlink_tx_bytes_total")(gpu);
       },
       "nothing, where GPUs are not joined by NVLink; nvidia-smi nvlink -s shows links"));
   checks.push_back(check_of(
       "driver-samples", "the driver's own samples of utilisation and power", gpus,
       [](const NvmlGpu& gpu) -> std::string {
-        return has_samples(gpu, nvml::samples_power) ? "" : nvml::reason_of(nvml::not_supported);
+        return samples_kept(gpu, nvml::samples_power) > 0 ? "" : nvml::reason_of(nvml::not_supported);
       },
       "nothing: both are polled instead"));
   checks.push_back(check_of("energy", "energy counter", gpus, counter_of(energy_source, "gpu_energy_joules_total"),

@@ -6,9 +6,9 @@
 
 #include <algorithm>
 #include <array>
-#include <csignal>
 
 #include "base/error.h"
+#include "base/thread_signals.h"
 #include "base/units.h"
 #include "telemetry/sources/host.h"
 #include "telemetry/sources/nvml.h"
@@ -66,8 +66,8 @@ void keep_kinds(std::vector<std::unique_ptr<Source>>& sources, const std::vector
 }
 
 void check_kinds(const std::vector<std::string>& kinds, std::string_view flag) {
-  constexpr std::array known{"host",   "virtual", "pcie",   "nvlink",    "nvlink-raw", "samples",
-                             "gauges", "energy",  "health", "processes", "gpm"};
+  constexpr std::array known{"host",   "virtual", "pcie",   "nvlink",    "utilization", "power",
+                             "gauges", "energy",  "health", "processes", "gpm",         "gpm-engine"};
   for (const std::string& kind : kinds)
     if (std::find(known.begin(), known.end(), kind) == known.end()) {
       const std::string near = nearest(kind, known);
@@ -88,9 +88,7 @@ Recording::Recording(std::vector<std::unique_ptr<Source>> sources, const Sampler
 Recording::~Recording() { stop(); }
 
 void Recording::run() {
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  leave_signals_to_others();
   std::unique_lock lock(mutex_);
   while (!stop_) {
     wake_.wait_for(lock, commit_period, [this] { return stop_; });

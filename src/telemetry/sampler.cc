@@ -1,15 +1,14 @@
 // Sampling threads (telemetry/sampler.h).
 #include "telemetry/sampler.h"
 
-#include <pthread.h>
 #include <sys/prctl.h>
 
 #include <algorithm>
 #include <cmath>
-#include <csignal>
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/thread_signals.h"
 
 namespace batchscope {
 namespace {
@@ -21,12 +20,9 @@ constexpr Nanoseconds longest_last_read = std::chrono::milliseconds(600);
 constexpr Nanoseconds longest_wait_for_rows = std::chrono::milliseconds(300);
 constexpr auto longest_wait_at_the_end = std::chrono::seconds(3);  // for a call to return
 
-// Signals are for the main thread: a sampling thread that caught one could not act on it. The kernel may not put a
-// wake-up off to bundle it with others, as it does by 50 us by default.
+// The kernel may not put a wake-up off to bundle it with others, as it does by 50 us by default.
 void prepare_thread() {
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  leave_signals_to_others();
   prctl(PR_SET_TIMERSLACK, 1UL);
 }
 

@@ -21,13 +21,15 @@ struct CounterGroup {
   bool refreshes_slowly = false;
 };
 
+constexpr Nanoseconds longest_relaxed_period = std::chrono::seconds(5);
+
 // How often a source is to be read.
 struct Pace {
   Nanoseconds wanted{0};   // more rarely only when the CPU budget demands it
   Nanoseconds longest{0};  // never more rarely, whatever it costs
 
   // Of what loses detail when it is read more rarely, but no total.
-  static Pace relaxed(Nanoseconds wanted) { return {wanted, std::max<Nanoseconds>(wanted, std::chrono::seconds(2))}; }
+  static Pace relaxed(Nanoseconds wanted) { return {wanted, std::max(wanted, longest_relaxed_period)}; }
 };
 
 // Where a source puts what it read of one group, row by row. A row has a reading for each counter; rows come in the

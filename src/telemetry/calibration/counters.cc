@@ -1,6 +1,8 @@
 // NVML's counters (telemetry/calibration/counters.h).
 #include "telemetry/calibration/counters.h"
 
+#include "telemetry/nvml/field_values.h"
+
 namespace batchscope::calibration {
 namespace {
 
@@ -21,10 +23,11 @@ constexpr FieldCounter field_counters[] = {
 };
 
 NvmlCounter counter_of(const FieldCounter& counter, const nvml::Library& nvml, nvml::Device device) {
-  const auto read = [&nvml, device, &counter](double& value) {
-    nvml::FieldValue field{.field = counter.field, .scope = counter.scope};
-    const nvml::Return result = nvml->nvmlDeviceGetFieldValues(device, 1, &field);
+  const nvml::WantedField wanted[] = {{counter.field, counter.scope}};
+  const auto read = [&nvml, device, &counter, fields = nvml::FieldValues(wanted)](double& value) mutable {
+    const nvml::Return result = fields.read(nvml.functions(), device);
     if (result != nvml::success) return result;
+    const nvml::FieldValue& field = fields.values()[0];
     value = nvml::number_of(field.value, field.type) * counter.scale;
     return field.result;
   };

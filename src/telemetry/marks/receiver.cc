@@ -9,12 +9,12 @@
 
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <utility>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/thread_signals.h"
 #include "telemetry/sources/procfs.h"
 
 namespace batchscope {
@@ -24,12 +24,6 @@ constexpr auto commit_period = std::chrono::milliseconds(500);
 constexpr std::size_t most_senders = 1000;
 constexpr int messages_a_turn = 256;                          // then the other senders have theirs
 constexpr auto longest_end = std::chrono::milliseconds(500);  // for senders that never stop
-
-void block_signals() {
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
-}
 
 // "python 1234"; what a process calls itself may hold anything.
 MarkSender sender_of(int descriptor, std::int64_t number) {
@@ -56,7 +50,7 @@ MarkReceiver::~MarkReceiver() {
 }
 
 void MarkReceiver::receive() {
-  block_signals();
+  leave_signals_to_others();
   std::optional<Nanoseconds> deadline;  // since the recording is to end
   while (true) {
     // More senders than there is room for wait until others go.
@@ -115,7 +109,7 @@ bool MarkReceiver::take_from(int descriptor, MarkSender& sender) {
 }
 
 void MarkReceiver::write() {
-  block_signals();
+  leave_signals_to_others();
   std::unique_lock lock(mutex_);
   while (!stop_) {
     stopping_.wait_for(lock, commit_period, [this] { return stop_; });

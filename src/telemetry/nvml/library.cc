@@ -104,18 +104,6 @@ std::optional<std::string> Library::nvml_version() const {
   return text_of<version_size>(functions_.nvmlSystemGetNVMLVersion);
 }
 
-Library::XidEvents Library::xid_events(const Gpu& gpu) const {
-  const std::lock_guard guard(xid_events_mutex_);
-  const auto [found, is_new] = xid_events_.try_emplace(gpu.device);
-  XidEvents& events = found->second;
-  if (is_new) {
-    events.result = functions_.nvmlEventSetCreate(&events.set);
-    if (events.result == success)
-      events.result = functions_.nvmlDeviceRegisterEvents(gpu.device, event_xid, events.set);
-  }
-  return events;
-}
-
 std::vector<Gpu> Library::gpus(std::vector<std::string>* refused) const {
   std::vector<Gpu> gpus;
   std::uint32_t count = 0;

@@ -1,9 +1,7 @@
 // NVML, loaded at run time: its functions, and its answers in words.
 #pragma once
 
-#include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -47,19 +45,9 @@ class Library {
   // All GPUs that answer, in NVML's order. `refused`, where given, takes one line a GPU that does not.
   std::vector<Gpu> gpus(std::vector<std::string>* refused = nullptr) const;
 
-  // The driver's queue of a GPU's Xid errors, or why there is none. One a GPU for as long as the library is there: it
-  // was seen to crash where sets of events of several GPUs had been freed and made again.
-  struct XidEvents {
-    EventSet set = nullptr;
-    Return result = uninitialized;
-  };
-  XidEvents xid_events(const Gpu& gpu) const;
-
  private:
   Functions functions_;
   Return init_ = uninitialized;
-  mutable std::mutex xid_events_mutex_;
-  mutable std::map<Device, XidEvents> xid_events_;
 };
 
 // This machine's library, loaded once; null when there is none or it has no driver: `why` takes the reason.

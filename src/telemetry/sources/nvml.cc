@@ -30,14 +30,17 @@ std::map<std::string, std::string> gpu_environment(const std::vector<NvmlGpu>& g
 std::vector<std::unique_ptr<Source>> nvml_sources(const NvmlGpu& gpu) {
   std::vector<std::unique_ptr<Source>> sources;
   sources.push_back(pcie_source(gpu));
-  if (has_nvlink(gpu)) sources.push_back(nvlink_source(gpu, false));
-  if (has_raw_nvlink(gpu)) sources.push_back(nvlink_source(gpu, true));
-  sources.push_back(samples_source(gpu));
+  if (has_nvlink(gpu)) sources.push_back(nvlink_source(gpu));
+  sources.push_back(utilization_samples_source(gpu));
+  sources.push_back(power_samples_source(gpu));
   sources.push_back(gauges_source(gpu));
   sources.push_back(energy_source(gpu));
   sources.push_back(health_source(gpu));
   sources.push_back(processes_source(gpu));
-  if (has_gpm(gpu)) sources.push_back(gpm_source(gpu));
+  if (has_gpm(gpu)) {
+    sources.push_back(gpm_source(gpu));
+    sources.push_back(gpm_engine_source(gpu));
+  }
   return sources;
 }
 

@@ -1,5 +1,5 @@
 // NVIDIA GPUs as sources: which of NVML's counters this machine has, one source a kind of counter and GPU. What each
-// counter is, and how it really behaves, stands in docs/counters.md.
+// counter is, and how it behaves, stands in docs/calibration.md.
 #pragma once
 
 #include <map>
@@ -22,10 +22,11 @@ std::vector<std::unique_ptr<Source>> nvml_sources(const NvmlGpu& gpu);
 
 // Cumulative PCIe bytes. They wrap within a tenth of a second: read as often as that demands.
 std::unique_ptr<Source> pcie_source(const NvmlGpu& gpu);
-// Cumulative NVLink bytes of all links: of data, and (`raw`) with protocol overhead.
-std::unique_ptr<Source> nvlink_source(const NvmlGpu& gpu, bool raw);
-// The driver's own rings of samples: utilisation, power; every sample once, with the driver's instants.
-std::unique_ptr<Source> samples_source(const NvmlGpu& gpu);
+// Cumulative NVLink bytes of all links: of data and, where they are counted apart, with protocol overhead.
+std::unique_ptr<Source> nvlink_source(const NvmlGpu& gpu);
+// The driver's own rings of samples: every sample once, with the driver's instants.
+std::unique_ptr<Source> utilization_samples_source(const NvmlGpu& gpu);
+std::unique_ptr<Source> power_samples_source(const NvmlGpu& gpu);
 // Levels: memory, clocks and what holds them down, temperature; what has no ring too.
 std::unique_ptr<Source> gauges_source(const NvmlGpu& gpu);
 // Energy: a slow call, therefore a source of its own.
@@ -34,13 +35,14 @@ std::unique_ptr<Source> energy_source(const NvmlGpu& gpu);
 std::unique_ptr<Source> health_source(const NvmlGpu& gpu);
 // Memory of each process on the GPU.
 std::unique_ptr<Source> processes_source(const NvmlGpu& gpu);
-// GPM (Hopper on): activity of SMs, tensor cores and memory over 100 ms.
+// GPM (Hopper on): activity of SMs, tensor cores and memory over 100 ms; that of any engine, which is dear.
 std::unique_ptr<Source> gpm_source(const NvmlGpu& gpu);
+std::unique_ptr<Source> gpm_engine_source(const NvmlGpu& gpu);
 
 std::vector<std::uint32_t> active_nvlinks(const NvmlGpu& gpu);
 bool has_nvlink(const NvmlGpu& gpu);
-bool has_raw_nvlink(const NvmlGpu& gpu);  // the raw bytes are counted apart
 bool has_gpm(const NvmlGpu& gpu);
-bool has_samples(const NvmlGpu& gpu, nvml::SamplingType type);
+// How many samples of a kind the driver keeps; 0: none.
+std::uint32_t samples_kept(const NvmlGpu& gpu, nvml::SamplingType type);
 
 }  // namespace batchscope

@@ -71,7 +71,7 @@ class GaugesSource : public NvmlSource {
   }
 
   void add_what_has_no_ring() {
-    if (!has_samples(gpu_, nvml::samples_gpu_utilization))
+    if (samples_kept(gpu_, nvml::samples_gpu_utilization) == 0)
       add(
           {gpu_.real_counter("gpu_utilization_ratio", "ratio", CounterKind::window,
                              "share of the driver's window in which any kernel ran"),
@@ -84,7 +84,7 @@ class GaugesSource : public NvmlSource {
             out[1] = reading_of(result, use.memory / 100.0);
           },
           true);
-    if (!has_samples(gpu_, nvml::samples_power))
+    if (samples_kept(gpu_, nvml::samples_power) == 0)
       add(
           {gpu_.real_counter("gpu_power_watts", "watts", CounterKind::window,
                              "power drawn, as the sensor averages it")},

@@ -41,13 +41,7 @@ void NvmlSource::add_group(std::vector<Counter> counters, bool refreshes_slowly)
                      .refreshes_slowly = refreshes_slowly});
 }
 
-NvmlFields::NvmlFields(const NvmlGpu& gpu, const std::vector<Wanted>& wanted) : gpu_(gpu) {
-  for (const Wanted& field : wanted) values_.push_back({.field = field.field, .scope = field.scope});
-}
-
-void NvmlFields::read() {
-  result_ = gpu_->nvmlDeviceGetFieldValues(gpu_.device(), static_cast<int>(values_.size()), values_.data());
-}
+void NvmlFields::read() { result_ = fields_.read(gpu_.library->functions(), gpu_.device()); }
 
 void NvmlFields::read(const Clock& clock, Nanoseconds& before, Nanoseconds& after) {
   before = clock.now();
@@ -57,22 +51,24 @@ void NvmlFields::read(const Clock& clock, Nanoseconds& before, Nanoseconds& afte
 }
 
 Reading NvmlFields::reading(std::size_t i, std::int64_t scale) const {
-  const nvml::Return result = result_ != nvml::success ? result_ : values_[i].result;
+  const nvml::FieldValue& field = fields_.values()[i];
+  const nvml::Return result = result_ != nvml::success ? result_ : field.result;
   return reading_of(
-      result, result == nvml::success ? nvml::integer_of(values_[i].value, values_[i].type) * scale : std::int64_t{0});
+      result, result == nvml::success ? nvml::integer_of(field.value, field.type) * scale : std::int64_t{0});
 }
 
 Reading NvmlFields::real_reading(std::size_t i, double scale) const {
-  const nvml::Return result = result_ != nvml::success ? result_ : values_[i].result;
-  return reading_of(result, result == nvml::success
-                                ? static_cast<double>(nvml::integer_of(values_[i].value, values_[i].type)) * scale
-                                : 0.0);
+  const nvml::FieldValue& field = fields_.values()[i];
+  const nvml::Return result = result_ != nvml::success ? result_ : field.result;
+  return reading_of(
+      result,
+      result == nvml::success ? static_cast<double>(nvml::integer_of(field.value, field.type)) * scale : 0.0);
 }
 
 void NvmlFields::narrow(const Clock& clock, Nanoseconds& before, Nanoseconds& after) const {
   const Nanoseconds wall_to_monotonic = clock.now() - clock.unix_now();
   Nanoseconds first = Nanoseconds::max(), last = Nanoseconds::min();
-  for (const nvml::FieldValue& value : values_) {
+  for (const nvml::FieldValue& value : fields_.values()) {
     if (result_ != nvml::success || value.result != nvml::success) continue;
     const Nanoseconds stamp = std::chrono::microseconds(value.timestamp_us) + wall_to_monotonic;
     first = std::min(first, stamp);

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "telemetry/nvml/library.h"
+#include "telemetry/nvml/field_values.h"
 #include "telemetry/source.h"
 
 namespace batchscope {
@@ -54,13 +54,11 @@ class NvmlSource : public Source {
 // Some fields of a GPU, read by one call.
 class NvmlFields {
  public:
-  struct Wanted {
-    nvml::Field field{};
-    std::uint32_t scope = 0;
-  };
-  NvmlFields(const NvmlGpu& gpu, const std::vector<Wanted>& wanted);
+  NvmlFields(const NvmlGpu& gpu, std::span<const nvml::WantedField> wanted) : gpu_(gpu), fields_(wanted) {}
+  NvmlFields(const NvmlGpu& gpu, std::initializer_list<nvml::WantedField> wanted)
+      : NvmlFields(gpu, std::span(wanted.begin(), wanted.size())) {}
 
-  std::size_t size() const { return values_.size(); }
+  std::size_t size() const { return fields_.values().size(); }
   void read();
   // Reads now. The instants between which the driver took the values, by its own time stamps; the call's own where
   // those make no sense.
@@ -73,7 +71,7 @@ class NvmlFields {
   void narrow(const Clock& clock, Nanoseconds& before, Nanoseconds& after) const;
 
   NvmlGpu gpu_;
-  std::vector<nvml::FieldValue> values_;
+  nvml::FieldValues fields_;
   nvml::Return result_ = nvml::uninitialized;
 };
 

@@ -24,8 +24,8 @@ constexpr Slowdown slowdowns[] = {
 };
 constexpr std::size_t slowdown_count = std::size(slowdowns);
 
-std::vector<NvmlFields::Wanted> wanted_fields() {
-  std::vector<NvmlFields::Wanted> fields;
+std::vector<nvml::WantedField> wanted_fields() {
+  std::vector<nvml::WantedField> fields;
   for (const Slowdown& slowdown : slowdowns) fields.push_back({slowdown.field});
   fields.push_back({nvml::field_pcie_replay});
   return fields;
@@ -45,6 +45,10 @@ class HealthSource : public NvmlSource {
     add_group({count("gpu_xid_errors_total", "errors", "errors that the driver reported (Xid)"),
                gpu_.counter("gpu_last_xid", "xid", CounterKind::gauge, "number of the last Xid")},
               true);
+    listen();
+  }
+  ~HealthSource() override {
+    if (events_ != nullptr) gpu_->nvmlEventSetFree(events_);
   }
 
   Pace pace(Nanoseconds asked) const override { return Pace::relaxed(std::max(asked, period)); }
@@ -75,24 +79,28 @@ class HealthSource : public NvmlSource {
     return reading_of(result, static_cast<std::int64_t>(errors));
   }
 
+  void listen() {
+    listening_ = gpu_->nvmlEventSetCreate(&events_);
+    if (listening_ == nvml::success)
+      listening_ = gpu_->nvmlDeviceRegisterEvents(gpu_.device(), nvml::event_xid, events_);
+  }
+
   // The driver queues events: none is lost between two looks.
   void read_events(std::span<Reading> out) {
-    nvml::Return result = events_.result;
+    nvml::Return result = listening_;
     nvml::EventData event;
-    while (result == nvml::success && (result = gpu_->nvmlEventSetWait_v2(events_.set, &event, 0)) == nvml::success) {
-      if (!has_looked_) continue;  // reported to an earlier recording of this program
+    while (result == nvml::success && (result = gpu_->nvmlEventSetWait_v2(events_, &event, 0)) == nvml::success) {
       ++xids_;
       last_xid_ = static_cast<std::int64_t>(event.data);
     }
-    has_looked_ = true;
     if (result == nvml::timeout) result = nvml::success;
     out[0] = reading_of(result, xids_);
     out[1] = xids_ == 0 ? Reading::none("no Xid was reported") : reading_of(result, last_xid_);
   }
 
   NvmlFields fields_;
-  nvml::Library::XidEvents events_ = gpu_.library->xid_events(gpu_.gpu);
-  bool has_looked_ = false;
+  nvml::EventSet events_ = nullptr;
+  nvml::Return listening_ = nvml::uninitialized;
   std::int64_t xids_ = 0, last_xid_ = 0;
 };
 

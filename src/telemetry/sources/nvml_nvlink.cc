@@ -14,12 +14,14 @@ bool has_sum(const NvmlGpu& gpu) {
   return fields.reading(0).absent == nullptr;
 }
 
-std::vector<NvmlFields::Wanted> fields_of(const NvmlGpu& gpu, bool raw, bool sum) {
-  if (sum && raw)
-    return {{nvml::field_nvlink_raw_tx_kib, nvml::all_links}, {nvml::field_nvlink_raw_rx_kib, nvml::all_links}};
-  if (sum)
-    return {{nvml::field_nvlink_data_tx_kib, nvml::all_links}, {nvml::field_nvlink_data_rx_kib, nvml::all_links}};
-  std::vector<NvmlFields::Wanted> fields;
+// Sent and received, in turn.
+std::vector<nvml::WantedField> fields_of(const NvmlGpu& gpu, bool sum) {
+  if (sum)  // one call for all four costs what one for each would
+    return {{nvml::field_nvlink_data_tx_kib, nvml::all_links},
+            {nvml::field_nvlink_data_rx_kib, nvml::all_links},
+            {nvml::field_nvlink_raw_tx_kib, nvml::all_links},
+            {nvml::field_nvlink_raw_rx_kib, nvml::all_links}};
+  std::vector<nvml::WantedField> fields;
   for (const std::uint32_t link : active_nvlinks(gpu)) {
     fields.push_back({nvml::field_nvlink_xmit_bytes, link});
     fields.push_back({nvml::field_nvlink_rcv_bytes, link});
@@ -29,30 +31,25 @@ std::vector<NvmlFields::Wanted> fields_of(const NvmlGpu& gpu, bool raw, bool sum
 
 class NvlinkSource : public NvmlSource {
  public:
-  NvlinkSource(const NvmlGpu& gpu, bool raw)
-      : NvmlSource(gpu, raw ? "nvlink-raw" : "nvlink"),
-        is_raw_(raw),
-        is_sum_(has_sum(gpu)),
-        fields_(gpu, fields_of(gpu, raw, is_sum_)) {
-    const char* name = raw ? "gpu_nvlink_raw_{}_bytes_total" : "gpu_nvlink_{}_bytes_total";
-    const auto counter = [&](const char* direction, const char* done) {
-      std::string full(name);
-      full.replace(full.find("{}"), 2, direction);
-      return gpu_.counter(full, "bytes", CounterKind::cumulative,
-                          std::string(done) + " over all NVLinks" + (raw ? ", with protocol overhead" : ""));
+  explicit NvlinkSource(const NvmlGpu& gpu)
+      : NvmlSource(gpu, "nvlink"), is_sum_(has_sum(gpu)), fields_(gpu, fields_of(gpu, is_sum_)) {
+    const auto counter = [&](const char* name, const std::string& help) {
+      return gpu_.counter(name, "bytes", CounterKind::cumulative, help);
     };
-    add_group({counter("tx", "sent"), counter("rx", "received")});
-  }
-
-  // Raw bytes only say what the protocol adds: once a second will do.
-  Pace pace(Nanoseconds asked) const override {
-    constexpr Nanoseconds second = std::chrono::seconds(1);
-    return Pace::relaxed(is_raw_ ? std::max(asked, second) : asked);
+    const std::string sent = "sent over all NVLinks", received = "received over all NVLinks",
+                      raw = ", with protocol overhead";
+    std::vector<Counter> counters = {counter("gpu_nvlink_tx_bytes_total", sent),
+                                     counter("gpu_nvlink_rx_bytes_total", received)};
+    if (is_sum_) {
+      counters.push_back(counter("gpu_nvlink_raw_tx_bytes_total", sent + raw));
+      counters.push_back(counter("gpu_nvlink_raw_rx_bytes_total", received + raw));
+    }
+    add_group(std::move(counters));
   }
 
   void read(std::size_t, Rows& rows) override {
     add_fields(fields_, rows, [&](std::span<Reading> out) {
-      for (const std::size_t direction : {0U, 1U}) out[direction] = sum_of(direction);
+      for (std::size_t i = 0; i < out.size(); ++i) out[i] = is_sum_ ? fields_.reading(i, kib) : sum_of(i);
     });
   }
 
@@ -61,14 +58,14 @@ class NvlinkSource : public NvmlSource {
   Reading sum_of(std::size_t direction) const {
     std::int64_t sum = 0;
     for (std::size_t i = direction; i < fields_.size(); i += 2) {
-      const Reading link = fields_.reading(i, is_sum_ ? kib : 1);
+      const Reading link = fields_.reading(i);
       if (link.absent != nullptr) return link;
       sum += link.integer;
     }
     return Reading::of(sum);
   }
 
-  bool is_raw_, is_sum_;
+  bool is_sum_;
   NvmlFields fields_;
 };
 
@@ -86,8 +83,7 @@ std::vector<std::uint32_t> active_nvlinks(const NvmlGpu& gpu) {
 }
 
 bool has_nvlink(const NvmlGpu& gpu) { return !active_nvlinks(gpu).empty(); }
-bool has_raw_nvlink(const NvmlGpu& gpu) { return has_nvlink(gpu) && has_sum(gpu); }
 
-std::unique_ptr<Source> nvlink_source(const NvmlGpu& gpu, bool raw) { return std::make_unique<NvlinkSource>(gpu, raw); }
+std::unique_ptr<Source> nvlink_source(const NvmlGpu& gpu) { return std::make_unique<NvlinkSource>(gpu); }
 
 }  // namespace batchscope

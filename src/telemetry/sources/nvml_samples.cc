@@ -1,15 +1,18 @@
 // The driver's rings of samples (sources/nvml.h).
 #include <algorithm>
+#include <utility>
 
 #include "telemetry/sources/nvml.h"
 
 namespace batchscope {
 namespace {
 
-// The driver was seen to keep 71 to 119 samples, 2.4 s of them at least.
 constexpr std::uint32_t most_samples = 512;
-constexpr Pace pace_of_rings{.wanted = std::chrono::milliseconds(500), .longest = std::chrono::milliseconds(1800)};
+constexpr Nanoseconds most_often = std::chrono::milliseconds(500);
 constexpr Nanoseconds stamp_error = std::chrono::milliseconds(20);  // a sample may be stamped so much after now
+
+// The shortest time in which a driver was seen or is said to renew them.
+constexpr Nanoseconds utilization_refresh = std::chrono::milliseconds(166), power_refresh = std::chrono::milliseconds(20);
 
 struct Ring {
   nvml::SamplingType type{};
@@ -19,20 +22,21 @@ struct Ring {
 
 class SamplesSource : public NvmlSource {
  public:
-  explicit SamplesSource(const NvmlGpu& gpu) : NvmlSource(gpu, "samples"), samples_(most_samples) {
-    add(nvml::samples_gpu_utilization, 0.01,
-        gpu_.real_counter("gpu_utilization_ratio", "ratio", CounterKind::window,
-                          "share of the driver's window in which any kernel ran"));
-    add(nvml::samples_memory_utilization, 0.01,
-        gpu_.real_counter("gpu_memory_utilization_ratio", "ratio", CounterKind::window,
-                          "share of the driver's window in which memory was read or written"));
-    add(nvml::samples_power, 0.001,
-        gpu_.real_counter("gpu_power_watts", "watts", CounterKind::window, "power drawn, as the sensor averages it"));
+  SamplesSource(const NvmlGpu& gpu, std::string kind, Nanoseconds refresh)
+      : NvmlSource(gpu, std::move(kind)), refresh_(refresh), samples_(most_samples) {}
+
+  void add(nvml::SamplingType type, double scale, Counter counter) {
+    const std::uint32_t kept = samples_kept(gpu_, type);
+    if (kept == 0) return;
+    least_kept_ = std::min(least_kept_, kept);
+    rings_.push_back({.type = type, .scale = scale});
+    add_group({std::move(counter)});
   }
 
+  // Often enough that no sample is overwritten before it was read.
   Pace pace(Nanoseconds asked) const override {
-    return {.wanted = std::max(std::min(asked, pace_of_rings.longest), pace_of_rings.wanted),
-            .longest = pace_of_rings.longest};
+    const Nanoseconds longest = std::min<Nanoseconds>(refresh_ * least_kept_ * 3 / 4, longest_relaxed_period);
+    return {.wanted = std::min(std::max(asked, most_often), longest), .longest = longest};
   }
 
   void read(std::size_t group, Rows& rows) override {
@@ -68,25 +72,38 @@ class SamplesSource : public NvmlSource {
   }
 
  private:
-  void add(nvml::SamplingType type, double scale, Counter counter) {
-    if (!has_samples(gpu_, type)) return;
-    rings_.push_back({.type = type, .scale = scale});
-    add_group({std::move(counter)});
-  }
-
+  Nanoseconds refresh_;
+  std::uint32_t least_kept_ = most_samples;
   std::vector<Ring> rings_;  // one a group
   std::vector<nvml::Sample> samples_;
 };
 
 }  // namespace
 
-bool has_samples(const NvmlGpu& gpu, nvml::SamplingType type) {
+std::uint32_t samples_kept(const NvmlGpu& gpu, nvml::SamplingType type) {
   nvml::ValueType value_type{};
   std::uint32_t count = 0;
   const nvml::Return result = gpu->nvmlDeviceGetSamples(gpu.device(), type, 0, &value_type, &count, nullptr);
-  return (result == nvml::success && count > 0) || result == nvml::insufficient_size;
+  return result == nvml::success || result == nvml::insufficient_size ? count : 0;
 }
 
-std::unique_ptr<Source> samples_source(const NvmlGpu& gpu) { return std::make_unique<SamplesSource>(gpu); }
+std::unique_ptr<Source> utilization_samples_source(const NvmlGpu& gpu) {
+  auto source = std::make_unique<SamplesSource>(gpu, "utilization", utilization_refresh);
+  source->add(nvml::samples_gpu_utilization, 0.01,
+              gpu.real_counter("gpu_utilization_ratio", "ratio", CounterKind::window,
+                               "share of the driver's window in which any kernel ran"));
+  source->add(nvml::samples_memory_utilization, 0.01,
+              gpu.real_counter("gpu_memory_utilization_ratio", "ratio", CounterKind::window,
+                               "share of the driver's window in which memory was read or written"));
+  return source;
+}
+
+std::unique_ptr<Source> power_samples_source(const NvmlGpu& gpu) {
+  auto source = std::make_unique<SamplesSource>(gpu, "power", power_refresh);
+  source->add(nvml::samples_power, 0.001,
+              gpu.real_counter("gpu_power_watts", "watts", CounterKind::window,
+                               "power drawn, as the sensor averages it"));
+  return source;
+}
 
 }  // namespace batchscope

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "telemetry/load/cuda_loads.h"
-#include "telemetry/nvml/library.h"
+#include "telemetry/nvml/field_values.h"
 
 namespace batchscope {
 namespace {
@@ -41,8 +41,10 @@ class Counters {
   std::map<std::string, std::int64_t> read() const {
     std::map<std::string, std::int64_t> values;
     for (const NamedField& named : fields) {
-      nvml::FieldValue value{.field = named.field, .scope = named.scope};
-      if (nvml_->nvmlDeviceGetFieldValues(device_, 1, &value) == nvml::success && value.result == nvml::success)
+      const nvml::WantedField wanted[] = {{named.field, named.scope}};
+      nvml::FieldValues read(wanted);
+      if (read.read(nvml_.functions(), device_) != nvml::success) continue;
+      if (const nvml::FieldValue& value = read.values()[0]; value.result == nvml::success)
         values[named.name] = nvml::integer_of(value.value, value.type);
     }
     return values;

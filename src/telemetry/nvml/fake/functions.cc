@@ -6,11 +6,8 @@
 #include <array>
 #include <cstdio>
 #include <cstring>
-#include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "telemetry/nvml/fake/fields.h"
 #include "telemetry/nvml/fake/server.h"
@@ -27,27 +24,6 @@ BATCHSCOPE_NVML_FUNCTIONS(BATCHSCOPE_NVML_DECLARE)
 
 namespace batchscope::nvml {
 namespace {
-
-// Those that were made and not freed: their users may keep them to the end.
-class EventSets {
- public:
-  EventSet make() {
-    const std::lock_guard guard(mutex_);
-    return sets_.emplace_back(std::make_unique<EventSetHandle>()).get();
-  }
-  void free(EventSet set) {
-    const std::lock_guard guard(mutex_);
-    std::erase_if(sets_, [&](const auto& one) { return one.get() == set; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<EventSetHandle>> sets_;
-};
-EventSets& event_sets() {
-  static auto* const all = new EventSets;  // never destroyed, as the server
-  return *all;
-}
 
 using fake::Direction;
 using fake::Gpu;
@@ -72,6 +48,10 @@ Device handle_of(int gpu, int instance) {
 }
 
 // Calls that concern no GPU. `answer`: Return(const Machine&, Nanoseconds now).
+bool is_nvlink_sum(const FieldValue& field) {
+  return field.scope == all_links && field.field >= field_nvlink_data_tx_kib && field.field <= field_nvlink_raw_rx_kib;
+}
+
 template <class Answer>
 Return on_machine(const char* function, const Answer& answer) {
   return server().call(function, -1, answer);
@@ -303,6 +283,8 @@ Return nvmlDeviceGetFieldValues(Device device, int count, FieldValue* values) {
       field->latency_us = machine.scenario().cost(number.data()).count() / 1000;
       return fake::give_field(machine.gpus()[static_cast<std::size_t>(device->gpu)], *field, now);
     });
+    // As NVML 580 does, also where that is not the caller's.
+    if (is_nvlink_sum(*field)) field[1].result = field->result;
   }
   return success;
 }
@@ -387,7 +369,7 @@ Return nvmlDeviceRegisterEvents(Device device, std::uint64_t types, EventSet set
 }
 
 Return nvmlEventSetCreate(EventSet* set) {
-  return on_machine(__func__, [&](const Machine&, Nanoseconds) { return give(event_sets().make(), set); });
+  return on_machine(__func__, [&](const Machine&, Nanoseconds) { return give(new EventSetHandle, set); });
 }
 
 Return nvmlEventSetWait_v2(EventSet set, EventData* data, std::uint32_t timeout_ms) {
@@ -398,7 +380,7 @@ Return nvmlEventSetWait_v2(EventSet set, EventData* data, std::uint32_t timeout_
 }
 
 Return nvmlEventSetFree(EventSet set) {
-  event_sets().free(set);
+  delete set;
   return success;
 }
 
