@@ -92,11 +92,11 @@ TEST_F(RecordTest, AGpuThatHangsHoldsUpNeitherOthersNorTheEnd) {
 }
 
 TEST_F(RecordTest, AfterAStopThatCouldHideAWrapTheIncreaseIsUnknown) {
-  const pid_t pid = start({"-o", file(), "--json", json(), "--duration", "4s"},
+  const pid_t pid = start({"-o", file(), "--json", json(), "--duration", "6s"},
                           R"({"gpus": [{"load": [{"pcie_rx_bytes_per_s": 50e9}]}]})");
   std::this_thread::sleep_for(milliseconds(1200));
   kill(pid, SIGSTOP);
-  std::this_thread::sleep_for(milliseconds(1000));
+  std::this_thread::sleep_for(milliseconds(3500));
   kill(pid, SIGCONT);
   EXPECT_EQ(wait_for_program(pid), 0);
   EXPECT_FALSE(counter("gpu_pcie_rx_bytes_total")["total_is_complete"].get<bool>());

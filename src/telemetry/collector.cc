@@ -45,8 +45,9 @@ Collector::Group& Collector::group_of(SourceSampler& sampler, std::int64_t id) {
   const auto groups = sampler.groups();
   const auto counters = std::find_if(groups.begin(), groups.end(), [&](const auto& group) { return group.id == id; });
   CHECK_THAT(counters != groups.end(), "source {} lists its group {}", sampler.name(), id);
+  Group& group = groups_.emplace(key, make_group(sampler, *counters)).first->second;  // a store may refuse it
   order_.push_back(key);
-  return groups_.emplace(key, make_group(sampler, *counters)).first->second;
+  return group;
 }
 
 void Collector::drain(SourceSampler& sampler) {
@@ -67,7 +68,7 @@ void Collector::take(Group& group, const Tick& tick, const std::vector<Reading>&
   for (std::size_t i = 0; i < readings.size(); ++i) {
     Series& series = group.series[i];
     const Reading reading =
-        known(series, tick, readings[i], (tick.below_modulus >> std::min<std::size_t>(i, 63) & 1) != 0);
+        known(series, tick, readings[i], (tick.are_exact >> std::min<std::size_t>(i, 63) & 1) != 0);
     SampleColumn& column = block.columns[i];
     column.present.push_back(reading.absent == nullptr ? 1 : 0);
     if (series.summary.counter.is_integer)
@@ -78,7 +79,7 @@ void Collector::take(Group& group, const Tick& tick, const std::vector<Reading>&
 }
 
 // The reading as it is stored: unwrapped when cumulative.
-Reading Collector::known(Series& series, const Tick& tick, Reading reading, bool is_below_modulus) {
+Reading Collector::known(Series& series, const Tick& tick, Reading reading, bool is_exact) {
   const Counter& counter = series.summary.counter;
   if (reading.absent == nullptr && !counter.is_integer && !std::isfinite(reading.real))
     reading = Reading::none("not a number");
@@ -88,7 +89,7 @@ Reading Collector::known(Series& series, const Tick& tick, Reading reading, bool
   }
   series.gap.reset();
   if (counter.kind == CounterKind::cumulative) {
-    const auto step = series.unwrapper.next(reading, tick.before, tick.after, is_below_modulus);
+    const auto step = series.unwrapper.next(reading, tick.before, tick.after, is_exact);
     if (step.unknown != nullptr) {
       gaps_.push_back(
           {.series = series.id, .begin = step.since, .end = tick.before, .ticks = 0, .reason = step.unknown});

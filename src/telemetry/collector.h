@@ -49,7 +49,7 @@ class Collector {
   Group& group_of(SourceSampler& sampler, std::int64_t id);
   Group make_group(const SourceSampler& sampler, const CounterGroup& counters);
   void take(Group& group, const Tick& tick, const std::vector<Reading>& readings);
-  Reading known(Series& series, const Tick& tick, Reading reading, bool is_below_modulus);
+  Reading known(Series& series, const Tick& tick, Reading reading, bool is_exact);
   void note_absent(Series& series, Nanoseconds begin, Nanoseconds end, std::int64_t readings, const char* reason);
 
   StoreWriter* store_;

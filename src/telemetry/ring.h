@@ -17,7 +17,7 @@ namespace batchscope {
 struct Tick {
   std::int64_t group = 0;  // CounterGroup::id
   Nanoseconds before{0}, after{0};
-  std::uint64_t below_modulus = 0;  // of Rows::add
+  std::uint64_t are_exact = 0;  // of Rows::add
   std::uint64_t readings = 0;       // how many follow
 };
 

@@ -16,7 +16,6 @@ namespace {
 constexpr Nanoseconds longest_sleep = std::chrono::milliseconds(200);  // how soon stop() is noticed
 constexpr Nanoseconds longest_silence = std::chrono::seconds(1);       // of a group whose values do not change
 constexpr Nanoseconds longest_call = std::chrono::seconds(2);          // a call that takes longer is stuck
-constexpr Nanoseconds longest_last_read = std::chrono::milliseconds(600);
 constexpr Nanoseconds longest_wait_for_rows = std::chrono::milliseconds(300);
 constexpr auto longest_wait_at_the_end = std::chrono::seconds(3);  // for a call to return
 
@@ -51,17 +50,17 @@ class SourceSampler::GroupRows : public Rows {
  public:
   GroupRows(SourceSampler& sampler, const CounterGroup& group, Kept& kept)
       : sampler_(sampler), group_(group), kept_(kept), row_(sampler.readings_.data(), group.counters.size()) {}
-  const Clock& clock() const override { return sampler_.clock_; }
+  Clock& clock() const override { return sampler_.clock_; }
   std::span<Reading> row() override {
     std::fill(row_.begin(), row_.end(), Reading{});
     return row_;
   }
-  void add(Nanoseconds before, Nanoseconds after, std::uint64_t below_modulus) override {
+  void add(Nanoseconds before, Nanoseconds after, std::uint64_t are_exact) override {
     if (group_.refreshes_slowly && only_repeats(before)) return;
     if (!sampler_.ring_->push({.group = group_.id,
                                .before = before,
                                .after = after,
-                               .below_modulus = below_modulus,
+                               .are_exact = are_exact,
                                .readings = row_.size()},
                               row_))
       add_one(sampler_.dropped_);
@@ -87,9 +86,10 @@ SourceSampler::SourceSampler(std::unique_ptr<Source> source, Nanoseconds asked, 
     : source_(std::move(source)),
       name_(source_->name()),
       clock_(clock),
-      pace_(source_->pace(asked)),
-      period_(pace_.wanted),
+      asked_(asked),
       start_(clock.now()) {
+  ask_pace();
+  period_ = own_pace_.wanted;
   CHECK_THAT(period_ > Nanoseconds(0), "a sampling period is positive, that of {} is {} ns", name_, period_.count());
   began_ns_ = start_.count();
   period_ns_ = wanted_period_ns_ = period_.count();
@@ -98,8 +98,38 @@ SourceSampler::SourceSampler(std::unique_ptr<Source> source, Nanoseconds asked, 
 }
 
 void SourceSampler::begin(Nanoseconds delay) {
+  in_call_since_ns_.store(clock_.now().count(), std::memory_order_relaxed);
+  source_->prepare(clock_, asked_);
+  in_call_since_ns_.store(0, std::memory_order_relaxed);
+  ask_pace();
+  period_ = own_pace_.wanted;
+  period_ns_ = wanted_period_ns_ = period_.count();
   start_ = clock_.now() + delay;
-  began_ns_ = start_.count();
+  next_ = 0;
+  keep_to_anchor();
+  if (deadline() < clock_.now()) ++next_;
+  began_ns_ = clock_.now().count();
+}
+
+void SourceSampler::ask_pace() {
+  const Pace pace = source_->pace(asked_);
+  if (pace == own_pace_) return;
+  own_pace_ = pace;
+  const std::lock_guard guard(groups_mutex_);
+  pace_ = pace;
+  set_period(pace.wanted);
+}
+
+Pace SourceSampler::pace() const {
+  const std::lock_guard guard(groups_mutex_);
+  return pace_;
+}
+
+void SourceSampler::keep_to_anchor() {
+  const auto anchor = source_->anchor();
+  if (!anchor) return;
+  next_ = (deadline() - *anchor + period_ / 2) / period_;
+  start_ = *anchor;
 }
 
 void SourceSampler::discover(Nanoseconds now) {
@@ -133,28 +163,24 @@ void SourceSampler::discover(Nanoseconds now) {
   kept_ = std::move(kept);
 }
 
-void SourceSampler::read() {
+void SourceSampler::read(bool is_last) {
   const auto& groups = source_->groups();
   for (std::size_t g = 0; g < groups.size(); ++g) {
     GroupRows rows(*this, groups[g], kept_[g]);
     const Nanoseconds before = clock_.now();
     in_call_since_ns_.store(before.count(), std::memory_order_relaxed);
-    source_->read(g, rows);
+    is_last ? source_->read_last(g, rows) : source_->read(g, rows);
     in_call_since_ns_.store(0, std::memory_order_relaxed);
     calls_.add(clock_.now() - before);
   }
   cpu_ns_.store(thread_cpu_time().count(), std::memory_order_relaxed);
 }
 
-void SourceSampler::read_last() {
-  const Nanoseconds deadline = clock_.now() + longest_last_read;
-  for (read(); source_->keeps_rows_back() && clock_.now() < deadline; read())
-    clock_.sleep_until(clock_.now() + std::chrono::milliseconds(50));
-}
+void SourceSampler::read_last() { read(true); }
 
 void SourceSampler::tick() {
   lateness_.add(clock_.now() - deadline());
-  read();
+  read(false);
   if (ticks_.load(std::memory_order_relaxed) == 0)
     first_cpu_ns_.store(thread_cpu_time().count(), std::memory_order_relaxed);
   add_one(ticks_);
@@ -165,7 +191,9 @@ void SourceSampler::tick() {
   const std::int64_t following = std::max(next_ + 1, due);
   add_one(missed_, following - next_ - 1);
   next_ = following;
+  ask_pace();
   follow_period();
+  keep_to_anchor();
 }
 
 // The next deadline stays where it is: periods after it are of the new length.
@@ -182,7 +210,7 @@ std::optional<ReadingCost> SourceSampler::cost() const {
   const std::int64_t ticks = ticks_.load(std::memory_order_relaxed);
   if (ticks < 3) return std::nullopt;
   const std::int64_t cpu_ns = cpu_ns_.load(std::memory_order_relaxed) - first_cpu_ns_.load(std::memory_order_relaxed);
-  return ReadingCost{.pace = pace_, .cpu = Nanoseconds(cpu_ns / (ticks - 1))};
+  return ReadingCost{.pace = pace(), .cpu = Nanoseconds(cpu_ns / (ticks - 1))};
 }
 
 std::optional<Nanoseconds> SourceSampler::stuck_since() const {
@@ -211,7 +239,7 @@ SamplerFigures SourceSampler::figures() const {
   const auto elapsed = clock_.now().count() - began_ns_.load(std::memory_order_relaxed);
   SamplerFigures out{.source = name_,
                      .period = period(),
-                     .wanted = pace_.wanted,
+                     .wanted = pace().wanted,
                      .ticks = ticks_.load(std::memory_order_relaxed),
                      .missed = missed_.load(std::memory_order_relaxed),
                      .dropped = dropped_.load(std::memory_order_relaxed),
@@ -269,8 +297,7 @@ void Sampler::keep_to_budget(double spent_elsewhere) {
   std::vector<ReadingCost> costs;
   for (const auto& source : sources_) {
     costs.push_back(source->cost().value_or(ReadingCost{.pace = source->pace()}));
-    // Of a fixed pace are sources that were asked for by themselves: others need not make room for them.
-    if (source->pace().longest <= source->pace().wanted) costs.back().cpu = Nanoseconds(0);
+    if (source->pace().is_extra) costs.back().cpu = Nanoseconds(0);
   }
   constexpr double reserve = 0.9;  // costs vary
   const auto periods = periods_within(std::max(cpu_budget_ * reserve - spent_elsewhere, 0.0), costs);

@@ -42,11 +42,12 @@ class SourceSampler {
  public:
   SourceSampler(std::unique_ptr<Source> source, Nanoseconds asked, Clock& clock);
 
-  // Deadlines count from now on, the first after `delay`: to be called by the thread that will keep them.
+  // Prepares the source; deadlines count from then on, the first after `delay`. To be called by the thread that will keep
+  // them.
   void begin(Nanoseconds delay);
   // The next deadline; never sleeps longer than this.
   Nanoseconds deadline() const { return start_ + next_ * period_; }
-  const Pace& pace() const { return pace_; }
+  Pace pace() const;  // any thread
   Nanoseconds period() const { return Nanoseconds(period_ns_.load(std::memory_order_relaxed)); }  // now; any thread
   // Reads everything once, then sets the next deadline in the future. To be called at or after the deadline.
   void tick();
@@ -81,14 +82,16 @@ class SourceSampler {
   };
 
   void discover(Nanoseconds now);
-  void read();
+  void read(bool is_last);
+  void ask_pace();
   void follow_period();
+  void keep_to_anchor();
 
   std::unique_ptr<Source> source_;
   std::string name_;
   Clock& clock_;
-  Pace pace_;
-  Nanoseconds period_;
+  Nanoseconds asked_;
+  Nanoseconds period_{0};
   Nanoseconds start_;      // of the deadlines' count
   std::int64_t next_ = 0;  // number of the next deadline
   Nanoseconds discovered_{0};
@@ -101,7 +104,9 @@ class SourceSampler {
   std::atomic<std::int64_t> ticks_{0}, missed_{0}, dropped_{0}, cpu_ns_{0}, period_ns_{0}, wanted_period_ns_{0},
       in_call_since_ns_{0}, began_ns_{0};
   std::atomic<bool> has_rows_{false};
-  mutable std::mutex groups_mutex_;  // only when devices come or go
+  Pace own_pace_;                    // the sampling thread's
+  mutable std::mutex groups_mutex_;  // only when devices come or go, paces change or are asked for
+  Pace pace_;
   std::vector<CounterGroup> all_groups_;
   std::vector<std::int64_t> ended_groups_;
 };

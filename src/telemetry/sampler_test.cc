@@ -1,6 +1,7 @@
 // Sampling: no drift, what is missed is counted, a slow source delays no other, and nothing is invented.
 #include "telemetry/sampler.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
@@ -14,6 +15,7 @@ namespace batchscope {
 namespace {
 
 using std::chrono::milliseconds;
+using ::testing::ElementsAre;
 
 // One cumulative counter whose reading does what the test says.
 class FakeSource : public Source {
@@ -74,6 +76,42 @@ TEST(SourceSampler, StoppedForTenSecondsMissesAndSaysSo) {
   EXPECT_EQ(sampler.figures().missed, 998);  // deadlines 10 ms (read late), 20 … 9990 ms missed, 10 s read
   EXPECT_GT(sampler.deadline(), clock.now());
   EXPECT_EQ(sampler.figures().period_error_max, milliseconds(9990));
+}
+
+// One whose readings are to lie at certain instants, and that changes its mind.
+class AnchoredSource : public FakeSource {
+ public:
+  AnchoredSource() : FakeSource("a", [] { return Reading::of(std::int64_t{1}); }) {}
+  Pace pace(Nanoseconds) const override { return pace_; }
+  void prepare(Clock& clock, Nanoseconds) override { clock.sleep_until(clock.now() + milliseconds(70)); }
+  std::optional<Nanoseconds> anchor() const override { return anchor_; }
+
+  Pace pace_{milliseconds(100), milliseconds(100)};
+  std::optional<Nanoseconds> anchor_ = milliseconds(30);
+};
+
+TEST(SourceSampler, DeadlinesLieWhereTheSourceWantsThem) {
+  ManualClock clock;
+  auto owned = std::make_unique<AnchoredSource>();
+  AnchoredSource& source = *owned;
+  SourceSampler sampler(std::move(owned), milliseconds(1), clock);
+  sampler.begin(Nanoseconds(0));
+  std::vector<std::int64_t> deadlines;
+  const auto run = [&](int ticks) {
+    for (int i = 0; i < ticks; ++i) {
+      deadlines.push_back(sampler.deadline() / milliseconds(1));
+      clock.sleep_until(sampler.deadline());
+      sampler.tick();
+    }
+  };
+  run(2);
+  source.anchor_ = milliseconds(28);
+  run(2);
+  source.anchor_.reset();
+  source.pace_ = {milliseconds(10), milliseconds(20)};
+  run(3);
+  EXPECT_THAT(deadlines, ElementsAre(130, 230, 330, 428, 528, 628, 638));
+  EXPECT_EQ(sampler.figures().period_error_max, Nanoseconds(0));
 }
 
 TEST(SourceSampler, LostReadingsAreCounted) {
@@ -191,9 +229,9 @@ TEST(Unwrapper, WhatCannotBeKnownIsLeftOut) {
   EXPECT_EQ(after.unknown, nullptr);
   EXPECT_EQ(after.value.integer, 15);
 
-  const auto certain = unwrapper.next(Reading::of(std::int64_t{20}), milliseconds(3000), milliseconds(3001), true);
-  EXPECT_EQ(certain.unknown, nullptr);
-  EXPECT_EQ(certain.value.integer, 100);
+  const auto exact = unwrapper.next(Reading::of(std::int64_t{320}), milliseconds(3000), milliseconds(3001), true);
+  EXPECT_EQ(exact.unknown, nullptr);
+  EXPECT_EQ(exact.value.integer, 300);
 
   Counter plain;
   plain.kind = CounterKind::cumulative;

@@ -27,6 +27,8 @@ constexpr Nanoseconds longest_relaxed_period = std::chrono::seconds(5);
 struct Pace {
   Nanoseconds wanted{0};   // more rarely only when the CPU budget demands it
   Nanoseconds longest{0};  // never more rarely, whatever it costs
+  bool is_extra = false;   // asked for by itself: other sources need not make room for it in the CPU budget
+  bool operator==(const Pace&) const = default;
 
   // Of what loses detail when it is read more rarely, but no total.
   static Pace relaxed(Nanoseconds wanted) { return {wanted, std::max(wanted, longest_relaxed_period)}; }
@@ -39,10 +41,11 @@ class Rows {
   virtual ~Rows() = default;
   // A row of "not read", to be filled in place and then added; the same memory each time.
   virtual std::span<Reading> row() = 0;
-  // Keeps that row: it was read between the two instants (of a driver's own sample they are one). Bit i of
-  // `below_modulus`: counter i has increased by less than its modulus since the row before, however long ago that was.
-  virtual void add(Nanoseconds before, Nanoseconds after, std::uint64_t below_modulus = 0) = 0;
-  virtual const Clock& clock() const = 0;
+  // Keeps that row: it was read between the two instants (of a driver's own sample they are one). Bit i of `are_exact`:
+  // the source counted how often counter i wrapped since the row before, however long ago that was, and the value has
+  // grown by just what the counter has.
+  virtual void add(Nanoseconds before, Nanoseconds after, std::uint64_t are_exact = 0) = 0;
+  virtual Clock& clock() const = 0;
 
   // One row, read now.
   template <class Read>
@@ -58,8 +61,12 @@ class Source {
  public:
   virtual ~Source() = default;
   virtual std::string name() const = 0;  // unique in a recording
-  // Where the user asked to be told every `asked`.
+  // Where the user asked to be told every `asked`. May change with any reading.
   virtual Pace pace(Nanoseconds asked) const { return Pace::relaxed(asked); }
+  // Once before the first reading, in the thread that reads: may take some tenths of a second.
+  virtual void prepare([[maybe_unused]] Clock& clock, [[maybe_unused]] Nanoseconds asked) {}
+  // Readings are to lie at this instant and whole periods from it.
+  virtual std::optional<Nanoseconds> anchor() const { return std::nullopt; }
   // How often to look for devices.
   virtual Nanoseconds discovery_period() const { return std::chrono::seconds(1); }
   // Looks for devices: before the first reading and then once a discovery period, between readings. True when groups()
@@ -68,8 +75,8 @@ class Source {
   virtual const std::vector<CounterGroup>& groups() const = 0;
   // Reads groups()[group]: one row, or as many as a driver has kept since the last time.
   virtual void read(std::size_t group, Rows& rows) = 0;
-  // Rows are kept back until more is known of them: at the end it is worth reading again for a while.
-  virtual bool keeps_rows_back() const { return false; }
+  // The last time, instead: what the source kept back until more is known comes now. May take half a second.
+  virtual void read_last(std::size_t group, Rows& rows) { read(group, rows); }
 };
 
 }  // namespace batchscope

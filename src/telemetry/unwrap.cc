@@ -9,18 +9,13 @@ const char* Unwrapper::unknown_over(Nanoseconds after) const {
   return nullptr;
 }
 
-Unwrapper::Step Unwrapper::next_integer(std::int64_t raw, Nanoseconds after, bool is_below_modulus) {
-  Step step{.value = last_, .unknown = is_below_modulus ? nullptr : unknown_over(after), .since = last_before_};
-  if (modulus_ && (raw < 0 || raw >= *modulus_)) step.unknown = "the value is beyond the counter's modulus";
+Unwrapper::Step Unwrapper::next_integer(std::int64_t raw, Nanoseconds after, bool is_exact) {
+  Step step{.value = last_, .unknown = is_exact ? nullptr : unknown_over(after), .since = last_before_};
   std::int64_t increase = 0;
   if (step.unknown == nullptr && __builtin_sub_overflow(raw, last_raw_.integer, &increase))
     step.unknown = "the counter jumped";
-  if (step.unknown == nullptr && increase < 0) {
-    if (modulus_)
-      increase += *modulus_;
-    else
-      step.unknown = "the counter went back: it was reset";
-  }
+  if (step.unknown == nullptr && modulus_ && !is_exact) increase = (increase % *modulus_ + *modulus_) % *modulus_;
+  if (step.unknown == nullptr && increase < 0) step.unknown = "the counter went back: it was reset";
   if (step.unknown == nullptr && __builtin_add_overflow(last_.integer, increase, &step.value.integer)) {
     step.value = last_;
     step.unknown = "the total is beyond what 64 bits hold";
@@ -28,12 +23,12 @@ Unwrapper::Step Unwrapper::next_integer(std::int64_t raw, Nanoseconds after, boo
   return step;
 }
 
-Unwrapper::Step Unwrapper::next(const Reading& raw, Nanoseconds before, Nanoseconds after, bool is_below_modulus) {
+Unwrapper::Step Unwrapper::next(const Reading& raw, Nanoseconds before, Nanoseconds after, bool is_exact) {
   Step step{.value = raw};
   if (first_) {
     first_ = false;
   } else if (is_integer_) {
-    step = next_integer(raw.integer, after, is_below_modulus);
+    step = next_integer(raw.integer, after, is_exact);
   } else {
     step = {.value = last_, .since = last_before_};
     if (raw.real >= last_raw_.real)

@@ -19,12 +19,12 @@ class Unwrapper {
     const char* unknown = nullptr;  // why the increase since `since` is not part of it; null: it is
     Nanoseconds since{0};           // the last reading before this one
   };
-  // The next present reading. The time between two is measured from before the first to after the second.
-  // `is_below_modulus`: the increase since the last one is, however long ago that was.
-  Step next(const Reading& raw, Nanoseconds before, Nanoseconds after, bool is_below_modulus = false);
+  // The next present reading. The time between two is measured from before the first to after the second. `is_exact`:
+  // wraps are in the value already.
+  Step next(const Reading& raw, Nanoseconds before, Nanoseconds after, bool is_exact = false);
 
  private:
-  Step next_integer(std::int64_t raw, Nanoseconds after, bool is_below_modulus);
+  Step next_integer(std::int64_t raw, Nanoseconds after, bool is_exact);
   const char* unknown_over(Nanoseconds after) const;
 
   std::optional<std::int64_t> modulus_;

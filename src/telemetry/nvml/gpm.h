@@ -1,6 +1,6 @@
 // GPM's samples (Hopper on), and what went between two of them. The driver's library keeps state of its own for these
-// calls and was seen to crash when two threads made them at once: here one waits for the other, though not for ever. It
-// answers `timeout` where a call of another thread does not return, as on a GPU that hangs.
+// calls: it was seen to crash in nvmlGpmMetricsGet when several threads made it at once (580.159). Here one waits for the
+// other, though not for ever: `timeout` where a call of another thread does not return, as on a GPU that hangs.
 #pragma once
 
 #include <chrono>
@@ -15,7 +15,7 @@ class GpmSnapshot {
   explicit GpmSnapshot(const Library& library);  // which must outlive it
   ~GpmSnapshot();
   GpmSnapshot(GpmSnapshot&& other) noexcept;
-  GpmSnapshot& operator=(GpmSnapshot&&) = delete;
+  GpmSnapshot& operator=(GpmSnapshot&& other) noexcept;
 
   static constexpr auto longest_wait = std::chrono::milliseconds(500);  // for other threads' calls
 

@@ -1,8 +1,9 @@
 // Cumulative PCIe bytes (sources/nvml.h).
 #include <algorithm>
 #include <optional>
+#include <utility>
 
-#include "telemetry/nvml/gpm.h"
+#include "telemetry/sources/gpm_traffic.h"
 #include "telemetry/sources/nvml.h"
 
 namespace batchscope {
@@ -24,84 +25,18 @@ double link_bytes_per_s(const NvmlGpu& gpu) {
   return lane * lanes;
 }
 
-using Bytes = std::array<double, 2>;  // sent, received
-
-// The most that can have gone over PCIe in a time in which its counters could not be read, by GPM, which counts without
-// a wrap.
-class GpmWitness {
- public:
-  explicit GpmWitness(const NvmlGpu& gpu) : gpu_(gpu) {
-    for (int i = 0; i < looks_kept; ++i) looks_.emplace_back(*gpu.library);
-    request_->count = 2;
-    request_->metrics[0].id = nvml::gpm_pcie_tx_mib_per_s;
-    request_->metrics[1].id = nvml::gpm_pcie_rx_mib_per_s;
-  }
-
-  // To be called after each reading: takes a sample when the last is older than a refresh, or `at_once`. `counted`:
-  // what is known to have gone until now, but for gaps.
-  void look(const Clock& clock, const Bytes& counted, bool at_once) {
-    const Nanoseconds now = clock.now();
-    if (newest_ != nullptr && now - newest_->when < refresh && !at_once) return;
-    Look& oldest = looks_[next_ % looks_.size()];
-    oldest.is_there = oldest.sample.take(gpu_.device(), longest_wait) == nvml::success;
-    if (!oldest.is_there) return;  // the next reading tries again
-    oldest.when = now;
-    oldest.counted = counted;
-    newest_ = &oldest;
-    ++next_;
-  }
-  // A sample shows what was one to two refreshes ago (measured on H100 and H200).
-  bool is_time_to_see(Nanoseconds end, Nanoseconds now) const { return now >= end + 2 * refresh; }
-  bool has_seen(Nanoseconds end) const { return newest_ != nullptr && is_time_to_see(end, newest_->when); }
-
-  // What can have gone at most, beyond what is known to have, between a time before `begin` and one behind `end`;
-  // `counted` is that as of `end`. Absent: no samples enclose them.
-  std::optional<Bytes> most_unknown(Nanoseconds begin, Nanoseconds end, const Bytes& counted) {
-    constexpr double most_gain = 1.1, slack = 16 << 20;  // both count alike to a few percent, and not at one instant
-    const Look* const before = newest_look(Nanoseconds::min(), begin);
-    if (before == nullptr || !has_seen(end)) return std::nullopt;
-    if (newest_->sample.metrics_since(before->sample, *request_, longest_wait) != nvml::success) return std::nullopt;
-    const Look* const inner = newest_look(end, newest_->when - 2 * refresh);
-    const Bytes& known = inner != nullptr ? inner->counted : counted;
-    Bytes most{};
-    for (std::size_t i = 0; i < most.size(); ++i) {
-      const nvml::GpmMetric& rate = request_->metrics[i];
-      if (rate.result != nvml::success || !(rate.value >= 0)) return std::nullopt;
-      const double bytes = rate.value * (1 << 20) * to_seconds(newest_->when - before->when + refresh);
-      most[i] = bytes * most_gain + slack - (known[i] - before->counted[i]);
-    }
-    return most;
-  }
-
- private:
-  static constexpr Nanoseconds refresh = std::chrono::milliseconds(100);
-  static constexpr int looks_kept = 20;
-  static constexpr Nanoseconds longest_wait = std::chrono::milliseconds(5);  // for other GPUs' calls
-  struct Look {
-    explicit Look(const nvml::Library& library) : sample(library) {}
-    Nanoseconds when{0};
-    Bytes counted{};
-    bool is_there = false;
-    nvml::GpmSnapshot sample;
-  };
-
-  const Look* newest_look(Nanoseconds from, Nanoseconds to) const {
-    const Look* newest = nullptr;
-    for (const Look& look : looks_)
-      if (look.is_there && look.when >= from && look.when <= to && (newest == nullptr || look.when > newest->when))
-        newest = &look;
-    return newest;
-  }
-
-  NvmlGpu gpu_;
-  std::vector<Look> looks_;
-  std::size_t next_ = 0;
-  const Look* newest_ = nullptr;
-  std::unique_ptr<nvml::GpmMetrics> request_ = std::make_unique<nvml::GpmMetrics>();
+// The counters' values and when they were read.
+struct Row {
+  GpmTraffic::Span when{};
+  std::array<Reading, 2> readings{};
+  Nanoseconds length() const { return when.last - when.first; }
+  bool has_values() const { return readings[0].absent == nullptr && readings[1].absent == nullptr; }
 };
 
-// While a program starts CUDA or pins memory the driver holds calls up for longer than the counters may take to wrap.
-// Rows behind such a gap are kept back until GPM has seen it.
+// The counters wrap within a tenth of a second, and reading them costs the better part of a millisecond. Where GPM can
+// tell how often they wrapped, they are read sparingly: as of every second of its refreshes, which a sample shows half
+// a period later. Elsewhere, and where more is asked, as often as the wrap demands; rows behind a longer gap, as while a
+// program starts CUDA and the driver holds calls up, then wait for GPM's word.
 class PcieSource : public NvmlSource {
  public:
   explicit PcieSource(const NvmlGpu& gpu)
@@ -110,90 +45,166 @@ class PcieSource : public NvmlSource {
         wrap_time_(from_seconds(static_cast<double>(modulus) / link_bytes_per_s(gpu))) {
     fields_.read();
     wraps_ = !is_beyond();
-    if (wraps_ && has_gpm(gpu)) witness_.emplace(gpu);
-    kept_.reserve(most_kept);
+    if (wraps_ && has_gpm(gpu)) gpm_.emplace(gpu, link_bytes_per_s(gpu));
+    kept_.reserve(64);
     announce(1);
   }
 
   Pace pace(Nanoseconds asked) const override {
     if (!wraps_) return Pace::relaxed(asked);
-    // A reading costs half a millisecond of CPU time: where the budget is short, less is left for a late one.
+    if (can_be_sparing(asked)) return {.wanted = GpmTraffic::refresh, .longest = GpmTraffic::refresh};
+    // Where the budget is short, less is left for a late reading.
     return {.wanted = std::min(asked, wrap_time_ / 2), .longest = wrap_time_ * 3 / 4};
+  }
+  void prepare(Clock& clock, Nanoseconds asked) override {
+    if (gpm_ && !gpm_->find_refreshes(clock)) gpm_.reset();
+    is_sparing_ = can_be_sparing(asked);
+  }
+  std::optional<Nanoseconds> anchor() const override {
+    return is_sparing_ ? std::optional(gpm_->instant()) : std::nullopt;
   }
   Nanoseconds discovery_period() const override { return std::chrono::seconds(1); }
   bool discover(const Clock& clock) override {
     const bool first = NvmlSource::discover(clock);
     if (!wraps_ || !was_beyond_) return first;
-    wraps_ = false;
+    wraps_ = is_sparing_ = false;
+    kept_.clear();
     announce(2);
     return true;
   }
 
   void read(std::size_t, Rows& rows) override {
-    Row row;
-    fields_.read(rows.clock(), row.before, row.after);
-    for (std::size_t i = 0; i < row.readings.size(); ++i) row.readings[i] = fields_.reading(i);
-    was_beyond_ = was_beyond_ || is_beyond();
-    if (!witness_ || !wraps_) return add(row, rows);
-    count(row);
-    if (gaps_)
-      kept_.push_back(row);
-    else
-      add(row, rows);
-    witness_->look(rows.clock(), counted_, gaps_ && witness_->is_time_to_see(gaps_->end, row.after));
-    if (gaps_) judge(row.after, rows);
+    Clock& clock = rows.clock();
+    if (!is_sparing_) {
+      read_counters(clock);
+      if (gpm_) gpm_->look(clock);
+    } else if (std::exchange(sample_is_due_, false)) {
+      gpm_->look(clock);
+    } else {
+      read_at_refresh(clock);
+      sample_is_due_ = true;
+    }
+    give(rows);
   }
-  bool keeps_rows_back() const override { return gaps_.has_value(); }
+  void read_last(std::size_t, Rows& rows) override {
+    Clock& clock = rows.clock();
+    if (std::exchange(sample_is_due_, false)) look_behind_refresh(clock);
+    if (is_sparing_)
+      read_at_refresh(clock);
+    else
+      read_counters(clock);
+    const Nanoseconds deadline = clock.now() + 3 * GpmTraffic::refresh;
+    for (give(rows); gpm_ && !kept_.empty() && clock.now() < deadline; give(rows)) {
+      look_behind_refresh(clock);
+    }
+    give_all(rows);
+  }
 
  private:
-  struct Row {
-    Nanoseconds before{0}, after{0};
-    std::array<Reading, 2> readings{};
-    bool is_behind_gap = false;
-  };
-  // Times between two readings, one or some that follow each other shortly.
-  struct Gaps {
-    Nanoseconds begin{0}, first_end{0}, end{0};
-    Bytes unless_wrapped{};  // in all of them
-    Bytes counted{};         // as of the end
-    bool is_long = false;    // one of them
-  };
-
-  // What has gone since the last reading, or that this is not known.
-  void count(Row& row) {
-    if (row.readings[0].absent != nullptr || row.readings[1].absent != nullptr) return;
-    Bytes increase{};
-    for (std::size_t i = 0; last_ && i < increase.size(); ++i)
-      increase[i] = static_cast<double>((row.readings[i].integer - last_->readings[i].integer + modulus) % modulus);
-    row.is_behind_gap = last_ && row.after - last_->before >= wrap_time_;
-    Bytes& sum = row.is_behind_gap ? note_gap(row) : counted_;
-    for (std::size_t i = 0; i < increase.size(); ++i) sum[i] += increase[i];
-    last_ = row;
+  bool can_be_sparing(Nanoseconds asked) const {
+    // Of two refreshes GPM's bounds are no wider than what this takes at full speed.
+    constexpr Nanoseconds shortest_wrap_time = std::chrono::milliseconds(60);
+    return wraps_ && gpm_ && wrap_time_ >= shortest_wrap_time && asked >= GpmTraffic::refresh;
   }
 
-  Bytes& note_gap(const Row& row) {
-    if (!gaps_) gaps_ = {.begin = last_->before, .first_end = row.after};
-    gaps_->end = row.after;
-    gaps_->counted = counted_;
-    gaps_->is_long = gaps_->is_long || row.after - last_->before > longest_gap;
-    return gaps_->unless_wrapped;
+  // Deadlines lie at such instants; out of turn, or when the driver held the call up, the next is waited for.
+  void read_at_refresh(Clock& clock) {
+    constexpr Nanoseconds lateness = std::chrono::milliseconds(3);
+    const auto since_instant = [&](Nanoseconds now) { return (now - gpm_->instant()) % GpmTraffic::refresh; };
+    for (int tries = 0; tries < 3; ++tries) {
+      const Nanoseconds now = clock.now();
+      if (since_instant(now) > lateness) clock.sleep_until(now - since_instant(now) + GpmTraffic::refresh);
+      read_counters(clock);
+      const Row& row = kept_.back();
+      if (!row.has_values() || (since_instant(row.when.first) <= lateness && row.length() <= lateness)) break;
+      if (tries < 2) kept_.pop_back();
+    }
+    if (++rounds_ % rounds_to_follow == 0 || is_unsure_) is_unsure_ = !gpm_->follow_refreshes(clock);
   }
 
-  void judge(Nanoseconds now, Rows& rows) {
-    const bool has_seen = witness_->has_seen(gaps_->end), is_over = gaps_->is_long || kept_.size() == most_kept;
-    if (!has_seen && !is_over && now - gaps_->first_end < longest_wait) return;
-    std::uint64_t below_modulus = 0;
-    const auto most = gaps_->is_long ? std::nullopt : witness_->most_unknown(gaps_->begin, gaps_->end, gaps_->counted);
-    for (std::size_t i = 0; most && i < most->size(); ++i)
-      if ((*most)[i] < gaps_->unless_wrapped[i] + static_cast<double>(modulus)) below_modulus |= 1ULL << i;
-    for (const Row& row : kept_) add(row, rows, row.is_behind_gap ? below_modulus : 0);
+  // The next sample that shows all that went until now.
+  void look_behind_refresh(Clock& clock) {
+    clock.sleep_until(clock.now() + GpmTraffic::longest_lag);
+    gpm_->look(clock);
+  }
+
+  void read_counters(const Clock& clock) {
+    Row row;
+    fields_.read(clock, row.when.first, row.when.last);
+    for (std::size_t i = 0; i < row.readings.size(); ++i) row.readings[i] = fields_.reading(i);
+    was_beyond_ = was_beyond_ || (wraps_ && is_beyond());
+    kept_.push_back(row);
+  }
+
+  bool is_behind_gap(const Row& row) const {
+    return wraps_ && last_ && row.has_values() && row.when.last - last_->when.first >= wrap_time_;
+  }
+
+  // All rows of which is known what can be.
+  void give(Rows& rows) {
+    while (!kept_.empty()) {
+      const std::size_t first = first_that_is_known();
+      if (first == kept_.size()) break;
+      add(kept_[first], rows);
+      kept_.erase(kept_.begin(), kept_.begin() + static_cast<std::ptrdiff_t>(first) + 1);
+    }
+    if (!gpm_ || !gpm_->is_silent()) return;
+    gpm_.reset();
+    is_sparing_ = false;
+    give_all(rows);
+  }
+  void give_all(Rows& rows) {
+    for (const Row& row : kept_) add(row, rows);
     kept_.clear();
-    gaps_.reset();
   }
 
-  static void add(const Row& row, Rows& rows, std::uint64_t below_modulus = 0) {
-    std::copy(row.readings.begin(), row.readings.end(), rows.row().begin());
-    rows.add(row.before, row.after, below_modulus);
+  // What went until a row may be unsure where it is sure until a later one, as when a sample could not be taken in time.
+  // Too many are not waited for.
+  std::size_t first_that_is_known() {
+    std::size_t best = 0;
+    int known_of_best = 0;
+    for (std::size_t i = 0; i < kept_.size(); ++i) {
+      const Row& row = kept_[i];
+      if (!is_behind_gap(row) || !gpm_) return i;
+      if (!gpm_->covers(row.when.last)) break;
+      const Increases increases = increases_until(row);
+      const int known = (increases[0] ? 1 : 0) + (increases[1] ? 1 : 0);
+      if (known == 2) return i;
+      if (known > known_of_best) best = i;
+      known_of_best = std::max(known, known_of_best);
+      is_unsure_ = true;
+      if (row.when.last - kept_[0].when.first >= longest_unsure) return best;
+    }
+    return kept_.size();
+  }
+
+  // Since the row given last, behind a gap; absent where GPM cannot tell.
+  using Increases = std::array<std::optional<std::int64_t>, 2>;
+  Increases increases_until(const Row& row) const {
+    Increases increases;
+    const auto counted = gpm_ ? gpm_->counted(last_->when, row.when) : std::nullopt;
+    for (std::size_t i = 0; counted && i < increases.size(); ++i)
+      increases[i] = only_number_in((*counted)[i], residue(row, i), modulus);
+    return increases;
+  }
+  std::int64_t residue(const Row& row, std::size_t i) const {
+    return (row.readings[i].integer - last_->readings[i].integer + modulus) % modulus;
+  }
+
+  void add(const Row& row, Rows& rows) {
+    std::uint64_t are_exact = 0;
+    const std::span<Reading> out = rows.row();
+    std::copy(row.readings.begin(), row.readings.end(), out.begin());
+    if (wraps_ && row.has_values()) {
+      const Increases increases = is_behind_gap(row) ? increases_until(row) : Increases{};
+      for (std::size_t i = 0; i < out.size(); ++i) {
+        if (increases[i]) are_exact |= 1ULL << i;
+        totals_[i] += last_ ? increases[i].value_or(residue(row, i)) : row.readings[i].integer;
+        out[i] = Reading::of(totals_[i]);
+      }
+      last_ = row;
+    }
+    rows.add(row.when.first, row.when.last, are_exact);
   }
 
   bool is_beyond() const { return std::max(fields_.reading(0).integer, fields_.reading(1).integer) >= modulus; }
@@ -210,17 +221,18 @@ class PcieSource : public NvmlSource {
     groups_ = {{.id = id, .counters = std::move(counters)}};
   }
 
-  static constexpr Nanoseconds longest_gap = std::chrono::seconds(1);          // over longer ones GPM was not tried
-  static constexpr Nanoseconds longest_wait = std::chrono::milliseconds(500);  // a kill loses no more than a second
-  static constexpr std::size_t most_kept = 512;
+  static constexpr Nanoseconds longest_unsure = std::chrono::milliseconds(390);
+  static constexpr std::int64_t rounds_to_follow = 50;
 
   NvmlFields fields_;
   Nanoseconds wrap_time_;
-  std::optional<GpmWitness> witness_;
-  std::optional<Row> last_;  // that had both values
-  Bytes counted_{};
-  std::optional<Gaps> gaps_;
-  std::vector<Row> kept_;  // since the gap
+  std::optional<GpmTraffic> gpm_;
+  bool is_sparing_ = false, sample_is_due_ = false;
+  bool is_unsure_ = false;  // GPM's bounds did not tell what had gone
+  std::int64_t rounds_ = 0;
+  std::vector<Row> kept_;    // not given yet
+  std::optional<Row> last_;  // given, that had both values
+  std::array<std::int64_t, 2> totals_{};
   bool wraps_ = true, was_beyond_ = false;
 };
 

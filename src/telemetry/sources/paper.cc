@@ -36,7 +36,7 @@ class PaperSource : public Source {
   }
 
   std::string name() const override { return "paper"; }
-  Pace pace(Nanoseconds) const override { return {.wanted = period, .longest = period}; }
+  Pace pace(Nanoseconds) const override { return {.wanted = period, .longest = period, .is_extra = true}; }
   Nanoseconds discovery_period() const override { return std::chrono::hours(1); }
   bool discover(const Clock&) override { return !std::exchange(discovered_, true); }
   const std::vector<CounterGroup>& groups() const override { return groups_; }

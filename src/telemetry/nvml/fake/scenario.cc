@@ -40,18 +40,19 @@ constexpr std::array<Word<double>, 16> usual_costs{{{"nvmlDeviceGetMemoryInfo", 
                                                     {"202", 165},
                                                     {"204", 165}}};
 
-Refresh parse_refresh(const JsonObject& gpu, std::string_view key, double refresh_ms, std::int64_t ring) {
+Refresh parse_refresh(const JsonObject& gpu, std::string_view key, double refresh_ms, std::int64_t ring,
+                      double lag_ms = 0) {
   const json none = json::object();
   const JsonObject object = gpu.has(key) ? gpu.object(key) : JsonObject(none, gpu.where());
   know_keys(object, std::array<std::string_view, 4>{"refresh_ms", "window_ms", "lag_ms", "ring"});
   Refresh refresh{.refresh = milliseconds(object, "refresh_ms", 0.001, refresh_ms)};
   refresh.window = object.has("window_ms") ? milliseconds(object, "window_ms", 0.001, 0) : refresh.refresh;
-  refresh.lag = milliseconds(object, "lag_ms", 0, 0);
+  refresh.lag = milliseconds(object, "lag_ms", 0, lag_ms);
   refresh.ring = object.integer("ring", 0, 100'000, ring);
   return refresh;
 }
 
-constexpr std::array<std::string_view, 29> gpu_keys{"name",
+constexpr std::array<std::string_view, 30> gpu_keys{"name",
                                                     "uuid",
                                                     "bus_id",
                                                     "pci_device_id",
@@ -70,6 +71,7 @@ constexpr std::array<std::string_view, 29> gpu_keys{"name",
                                                     "nvlink_counters",
                                                     "nvlink_raw_ratio",
                                                     "gpm",
+                                                    "gpm_pcie_ratio",
                                                     "mig",
                                                     "mig_instances",
                                                     "virtualization",
@@ -116,6 +118,7 @@ GpuSpec parse_gpu(const JsonObject& object, int index) {
   gpu.nvlink_counters = word<NvlinkCounters>(object, "nvlink_counters", nvlink_counters, NvlinkCounters::total);
   gpu.nvlink_raw_millionths = quantity(object, "nvlink_raw_ratio", 1, 10, millionths, 1.2);
   gpu.gpm = object.boolean("gpm", true);
+  gpu.gpm_pcie_ratio = static_cast<double>(quantity(object, "gpm_pcie_ratio", 0, 2, millionths, 1)) / millionths;
   gpu.mig_mode = word<MigMode>(object, "mig", mig_modes, MigMode::off);
   gpu.mig_instances = small(object, "mig_instances", 0, 7, 0);
   if (gpu.mig_instances > 0 && gpu.mig_mode != MigMode::on) object.refuse("mig_instances", "\"mig\": \"on\" with it");
@@ -123,7 +126,7 @@ GpuSpec parse_gpu(const JsonObject& object, int index) {
   gpu.utilization = parse_refresh(object, "utilization", 200, 71);
   gpu.power = parse_refresh(object, "power", 20, 119);
   gpu.energy = parse_refresh(object, "energy", 100, 0);
-  gpu.gpm_samples = parse_refresh(object, "gpm_samples", 100, 0);
+  gpu.gpm_samples = parse_refresh(object, "gpm_samples", 100, 0, 13);
   gpu.load = parse_load(object);
   return gpu;
 }
