@@ -67,8 +67,7 @@ void Collector::take(Group& group, const Tick& tick, const std::vector<Reading>&
   block.after.push_back(tick.after);
   for (std::size_t i = 0; i < readings.size(); ++i) {
     Series& series = group.series[i];
-    const Reading reading =
-        known(series, tick, readings[i], (tick.are_exact >> std::min<std::size_t>(i, 63) & 1) != 0);
+    const Reading reading = known(series, tick, readings[i], (tick.are_exact >> std::min<std::size_t>(i, 63) & 1) != 0);
     SampleColumn& column = block.columns[i];
     column.present.push_back(reading.absent == nullptr ? 1 : 0);
     if (series.summary.counter.is_integer)

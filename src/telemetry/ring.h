@@ -18,7 +18,7 @@ struct Tick {
   std::int64_t group = 0;  // CounterGroup::id
   Nanoseconds before{0}, after{0};
   std::uint64_t are_exact = 0;  // of Rows::add
-  std::uint64_t readings = 0;       // how many follow
+  std::uint64_t readings = 0;   // how many follow
 };
 
 class TickRing {

@@ -57,12 +57,9 @@ class SourceSampler::GroupRows : public Rows {
   }
   void add(Nanoseconds before, Nanoseconds after, std::uint64_t are_exact) override {
     if (group_.refreshes_slowly && only_repeats(before)) return;
-    if (!sampler_.ring_->push({.group = group_.id,
-                               .before = before,
-                               .after = after,
-                               .are_exact = are_exact,
-                               .readings = row_.size()},
-                              row_))
+    if (!sampler_.ring_->push(
+            {.group = group_.id, .before = before, .after = after, .are_exact = are_exact, .readings = row_.size()},
+            row_))
       add_one(sampler_.dropped_);
     sampler_.has_rows_.store(true, std::memory_order_relaxed);
   }
@@ -83,11 +80,7 @@ class SourceSampler::GroupRows : public Rows {
 };
 
 SourceSampler::SourceSampler(std::unique_ptr<Source> source, Nanoseconds asked, Clock& clock)
-    : source_(std::move(source)),
-      name_(source_->name()),
-      clock_(clock),
-      asked_(asked),
-      start_(clock.now()) {
+    : source_(std::move(source)), name_(source_->name()), clock_(clock), asked_(asked), start_(clock.now()) {
   ask_pace();
   period_ = own_pace_.wanted;
   CHECK_THAT(period_ > Nanoseconds(0), "a sampling period is positive, that of {} is {} ns", name_, period_.count());

@@ -42,12 +42,12 @@ class SourceSampler {
  public:
   SourceSampler(std::unique_ptr<Source> source, Nanoseconds asked, Clock& clock);
 
-  // Prepares the source; deadlines count from then on, the first after `delay`. To be called by the thread that will keep
-  // them.
+  // Prepares the source; deadlines count from then on, the first after `delay`. To be called by the thread that will
+  // keep them.
   void begin(Nanoseconds delay);
   // The next deadline; never sleeps longer than this.
   Nanoseconds deadline() const { return start_ + next_ * period_; }
-  Pace pace() const;  // any thread
+  Pace pace() const;                                                                              // any thread
   Nanoseconds period() const { return Nanoseconds(period_ns_.load(std::memory_order_relaxed)); }  // now; any thread
   // Reads everything once, then sets the next deadline in the future. To be called at or after the deadline.
   void tick();

@@ -127,7 +127,7 @@ SamplerFigures added(const SamplerFigures& a, const SamplerFigures& b) {
   return out;
 }
 
-constexpr const char* sampling_row = "  {:<10}{:>9}{:>9}{:>7}{:>9}{:>8}{:>8}{:>9}{:>8}\n";
+constexpr const char* sampling_row = "  {:<11}{:>9}{:>9}{:>7}{:>9}{:>8}{:>8}{:>9}{:>7}\n";
 
 std::string sampler_row(const std::string& kind, const SamplerFigures& f) {
   const auto time = [](const std::optional<Nanoseconds>& value) {

@@ -13,8 +13,8 @@ struct WantedField {
   std::uint32_t scope = 0;  // a link, or all_links
 };
 
-// NVML (580.159, H100 and H200) was seen to write into the value behind one of an NVLink sum, whether the caller has one
-// there or not: these have room behind them.
+// NVML (580.159, H100 and H200) was seen to write into the value behind one of an NVLink sum, whether the caller has
+// one there or not: these have room behind them.
 class FieldValues {
  public:
   explicit FieldValues(std::span<const WantedField> wanted);

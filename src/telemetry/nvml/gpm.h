@@ -1,6 +1,6 @@
 // GPM's samples (Hopper on), and what went between two of them. The driver's library keeps state of its own for these
-// calls: it was seen to crash in nvmlGpmMetricsGet when several threads made it at once (580.159). Here one waits for the
-// other, though not for ever: `timeout` where a call of another thread does not return, as on a GPU that hangs.
+// calls: it was seen to crash in nvmlGpmMetricsGet when several threads made it at once (580.159). Here one waits for
+// the other, though not for ever: `timeout` where a call of another thread does not return, as on a GPU that hangs.
 #pragma once
 
 #include <chrono>

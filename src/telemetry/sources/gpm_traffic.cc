@@ -29,8 +29,13 @@ std::optional<std::int64_t> only_number_in(Range range, std::int64_t residue, st
 }
 
 GpmTraffic::GpmTraffic(const NvmlGpu& gpu, double link_bytes_per_s)
-    : gpu_(gpu), link_bytes_per_s_(link_bytes_per_s), last_(*gpu.library),
-      last_but_one_(*gpu.library), taken_(*gpu.library), shortly_before_(*gpu.library), behind_(*gpu.library) {
+    : gpu_(gpu),
+      link_bytes_per_s_(link_bytes_per_s),
+      last_(*gpu.library),
+      last_but_one_(*gpu.library),
+      taken_(*gpu.library),
+      shortly_before_(*gpu.library),
+      behind_(*gpu.library) {
   request_->count = 2;
   request_->metrics[0].id = nvml::gpm_pcie_tx_mib_per_s;
   request_->metrics[1].id = nvml::gpm_pcie_rx_mib_per_s;

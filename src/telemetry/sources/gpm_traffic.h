@@ -71,8 +71,8 @@ class GpmTraffic {
 
   NvmlGpu gpu_;
   double link_bytes_per_s_;
-  int failures_ = 0;     // of looks, one after the other
-  Nanoseconds seen_{0};  // when a refresh was first seen
+  int failures_ = 0;                       // of looks, one after the other
+  Nanoseconds seen_{0};                    // when a refresh was first seen
   nvml::GpmSnapshot last_, last_but_one_;  // those of the newest looks
   nvml::GpmSnapshot taken_, shortly_before_, behind_;
   std::unique_ptr<nvml::GpmMetrics> request_ = std::make_unique<nvml::GpmMetrics>();

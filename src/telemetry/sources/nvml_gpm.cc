@@ -11,7 +11,8 @@ namespace {
 
 // GPM refreshes its samples every 100 ms: a pair closer than that gives stale or wild values.
 constexpr Nanoseconds shortest_pair = std::chrono::milliseconds(100);
-constexpr Nanoseconds activity_period = std::chrono::milliseconds(105);  // so that a late first sample makes no pair too short
+constexpr Nanoseconds activity_period =
+    std::chrono::milliseconds(105);  // so that a late first sample makes no pair too short
 constexpr Nanoseconds engine_period = std::chrono::seconds(1);
 
 struct Metric {

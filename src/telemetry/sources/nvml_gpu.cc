@@ -53,16 +53,15 @@ void NvmlFields::read(const Clock& clock, Nanoseconds& before, Nanoseconds& afte
 Reading NvmlFields::reading(std::size_t i, std::int64_t scale) const {
   const nvml::FieldValue& field = fields_.values()[i];
   const nvml::Return result = result_ != nvml::success ? result_ : field.result;
-  return reading_of(
-      result, result == nvml::success ? nvml::integer_of(field.value, field.type) * scale : std::int64_t{0});
+  return reading_of(result,
+                    result == nvml::success ? nvml::integer_of(field.value, field.type) * scale : std::int64_t{0});
 }
 
 Reading NvmlFields::real_reading(std::size_t i, double scale) const {
   const nvml::FieldValue& field = fields_.values()[i];
   const nvml::Return result = result_ != nvml::success ? result_ : field.result;
   return reading_of(
-      result,
-      result == nvml::success ? static_cast<double>(nvml::integer_of(field.value, field.type)) * scale : 0.0);
+      result, result == nvml::success ? static_cast<double>(nvml::integer_of(field.value, field.type)) * scale : 0.0);
 }
 
 void NvmlFields::narrow(const Clock& clock, Nanoseconds& before, Nanoseconds& after) const {

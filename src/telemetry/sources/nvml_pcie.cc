@@ -35,8 +35,8 @@ struct Row {
 
 // The counters wrap within a tenth of a second, and reading them costs the better part of a millisecond. Where GPM can
 // tell how often they wrapped, they are read sparingly: as of every second of its refreshes, which a sample shows half
-// a period later. Elsewhere, and where more is asked, as often as the wrap demands; rows behind a longer gap, as while a
-// program starts CUDA and the driver holds calls up, then wait for GPM's word.
+// a period later. Elsewhere, and where more is asked, as often as the wrap demands; rows behind a longer gap, as while
+// a program starts CUDA and the driver holds calls up, then wait for GPM's word.
 class PcieSource : public NvmlSource {
  public:
   explicit PcieSource(const NvmlGpu& gpu)
@@ -158,8 +158,8 @@ class PcieSource : public NvmlSource {
     kept_.clear();
   }
 
-  // What went until a row may be unsure where it is sure until a later one, as when a sample could not be taken in time.
-  // Too many are not waited for.
+  // What went until a row may be unsure where it is sure until a later one, as when a sample could not be taken in
+  // time. Too many are not waited for.
   std::size_t first_that_is_known() {
     std::size_t best = 0;
     int known_of_best = 0;

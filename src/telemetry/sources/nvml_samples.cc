@@ -12,7 +12,8 @@ constexpr Nanoseconds most_often = std::chrono::milliseconds(500);
 constexpr Nanoseconds stamp_error = std::chrono::milliseconds(20);  // a sample may be stamped so much after now
 
 // The shortest time in which a driver was seen or is said to renew them.
-constexpr Nanoseconds utilization_refresh = std::chrono::milliseconds(166), power_refresh = std::chrono::milliseconds(20);
+constexpr Nanoseconds utilization_refresh = std::chrono::milliseconds(166),
+                      power_refresh = std::chrono::milliseconds(20);
 
 struct Ring {
   nvml::SamplingType type{};
@@ -100,9 +101,9 @@ std::unique_ptr<Source> utilization_samples_source(const NvmlGpu& gpu) {
 
 std::unique_ptr<Source> power_samples_source(const NvmlGpu& gpu) {
   auto source = std::make_unique<SamplesSource>(gpu, "power", power_refresh);
-  source->add(nvml::samples_power, 0.001,
-              gpu.real_counter("gpu_power_watts", "watts", CounterKind::window,
-                               "power drawn, as the sensor averages it"));
+  source->add(
+      nvml::samples_power, 0.001,
+      gpu.real_counter("gpu_power_watts", "watts", CounterKind::window, "power drawn, as the sensor averages it"));
   return source;
 }
 

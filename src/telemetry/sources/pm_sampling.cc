@@ -82,7 +82,9 @@ class PmSamplingSource : public NvmlSource {
   }
 
   // What it costs depends on the interval that was asked for, not on when samples are taken.
-  Pace pace(Nanoseconds) const override { return {.wanted = decode_period, .longest = decode_period, .is_extra = true}; }
+  Pace pace(Nanoseconds) const override {
+    return {.wanted = decode_period, .longest = decode_period, .is_extra = true};
+  }
 
   void read(std::size_t, Rows& rows) override {
     const Nanoseconds now = rows.clock().now();

@@ -129,7 +129,8 @@ TEST(FakeMachine, LinksShareTheTotalToTheByte) {
 }
 
 TEST(FakeMachine, GpmPairsCloserThanTheRefreshAreNoGood) {
-  const Machine m = machine(R"({"gpus": [{"gpm_samples": {"lag_ms": 0}, "load": [{"sm_activity": 0.4, "pcie_tx_bytes_per_s": 1048576}]}]})");
+  const Machine m = machine(
+      R"({"gpus": [{"gpm_samples": {"lag_ms": 0}, "load": [{"sm_activity": 0.4, "pcie_tx_bytes_per_s": 1048576}]}]})");
   const Gpu& gpu = m.gpus()[0];
   EXPECT_DOUBLE_EQ(gpu.gpm_metric(gpm_sm_util, 1s, 2s).value(), 40);
   EXPECT_DOUBLE_EQ(gpu.gpm_metric(gpm_sm_util, 1030ms, 1190ms).value(), 40);
