@@ -94,13 +94,18 @@ class PcieSource : public NvmlSource {
     else
       read_counters(clock);
     const Nanoseconds deadline = clock.now() + 3 * GpmTraffic::refresh;
-    for (give(rows); gpm_ && !kept_.empty() && clock.now() < deadline; give(rows)) {
-      look_behind_refresh(clock);
-    }
+    for (give(rows); gpm_ && !kept_.empty() && clock.now() < deadline; give(rows)) look_behind_refresh(clock);
     give_all(rows);
   }
 
  private:
+  // What had gone one way when it was last known, and what the counter showed then.
+  struct Total {
+    GpmTraffic::Span when{};
+    std::int64_t raw = 0, bytes = 0;
+  };
+  using Totals = std::array<std::optional<Total>, 2>;  // sent, received
+
   bool can_be_sparing(Nanoseconds asked) const {
     // Of two refreshes GPM's bounds are no wider than what this takes at full speed.
     constexpr Nanoseconds shortest_wrap_time = std::chrono::milliseconds(60);
@@ -136,17 +141,23 @@ class PcieSource : public NvmlSource {
     kept_.push_back(row);
   }
 
-  bool is_behind_gap(const Row& row) const {
-    return wraps_ && last_ && row.has_values() && row.when.last - last_->when.first >= wrap_time_;
-  }
-
-  // All rows of which is known what can be.
+  // All rows of which is known what can be. What went until a row may be unsure where it is sure until a later one, as
+  // when a sample could not be taken in time: then only the later one is given.
   void give(Rows& rows) {
-    while (!kept_.empty()) {
-      const std::size_t first = first_that_is_known();
-      if (first == kept_.size()) break;
-      add(kept_[first], rows);
-      kept_.erase(kept_.begin(), kept_.begin() + static_cast<std::ptrdiff_t>(first) + 1);
+    Totals sure = totals_;
+    for (std::size_t i = 0; i < kept_.size();) {
+      const Row& row = kept_[i];
+      if (gpm_ && is_behind_gap(row) && !gpm_->covers(row.when.last)) break;
+      follow(row, sure);
+      const bool waited_long = row.when.last - kept_[0].when.first >= longest_unsure;
+      if (gpm_ && !is_known_at(row, sure) && !waited_long) {
+        is_unsure_ = true;
+        ++i;
+        continue;
+      }
+      add(row, sure, rows);
+      kept_.erase(kept_.begin(), kept_.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+      i = 0;
     }
     if (!gpm_ || !gpm_->is_silent()) return;
     gpm_.reset();
@@ -154,55 +165,58 @@ class PcieSource : public NvmlSource {
     give_all(rows);
   }
   void give_all(Rows& rows) {
-    for (const Row& row : kept_) add(row, rows);
+    Totals sure = totals_;
+    for (const Row& row : kept_) {
+      follow(row, sure);
+      add(row, sure, rows);
+    }
     kept_.clear();
   }
 
-  // What went until a row may be unsure where it is sure until a later one, as when a sample could not be taken in
-  // time. Too many are not waited for.
-  std::size_t first_that_is_known() {
-    std::size_t best = 0;
-    int known_of_best = 0;
-    for (std::size_t i = 0; i < kept_.size(); ++i) {
-      const Row& row = kept_[i];
-      if (!is_behind_gap(row) || !gpm_) return i;
-      if (!gpm_->covers(row.when.last)) break;
-      const Increases increases = increases_until(row);
-      const int known = (increases[0] ? 1 : 0) + (increases[1] ? 1 : 0);
-      if (known == 2) return i;
-      if (known > known_of_best) best = i;
-      known_of_best = std::max(known, known_of_best);
-      is_unsure_ = true;
-      if (row.when.last - kept_[0].when.first >= longest_unsure) return best;
+  bool is_behind_gap(const Row& row) const {
+    return wraps_ && row.has_values() && totals_[0] && row.when.last - totals_[0]->when.first >= wrap_time_;
+  }
+
+  // Brings totals up to the row where it is sure what has gone since the last row that was given, or since they were.
+  void follow(const Row& row, Totals& sure) const {
+    if (!wraps_ || !row.has_values()) return;
+    for (std::size_t i = 0; i < sure.size(); ++i)
+      if (!sure[i])
+        sure[i] = {.when = row.when, .raw = row.readings[i].integer, .bytes = row.readings[i].integer};
+      else if (const auto total = totals_[i] ? total_at(row, i, *totals_[i]) : std::nullopt)
+        sure[i] = total;
+      else if (const auto next = total_at(row, i, *sure[i]))
+        sure[i] = next;
+  }
+  bool is_known_at(const Row& row, const Totals& sure) const {
+    return !wraps_ || !row.has_values() || (sure[0]->when.last == row.when.last && sure[1]->when.last == row.when.last);
+  }
+
+  // Absent where GPM cannot tell how often the counter wrapped.
+  std::optional<Total> total_at(const Row& row, std::size_t i, const Total& since) const {
+    const std::int64_t raw = row.readings[i].integer, residue = (raw - since.raw + modulus) % modulus;
+    std::optional<std::int64_t> increase = residue;
+    if (row.when.last - since.when.first >= wrap_time_) {
+      const auto counted = gpm_ ? gpm_->counted(since.when, row.when) : std::nullopt;
+      increase = counted ? only_number_in((*counted)[i], residue, modulus) : std::nullopt;
     }
-    return kept_.size();
+    if (!increase) return std::nullopt;
+    return Total{.when = row.when, .raw = raw, .bytes = since.bytes + *increase};
   }
 
-  // Since the row given last, behind a gap; absent where GPM cannot tell.
-  using Increases = std::array<std::optional<std::int64_t>, 2>;
-  Increases increases_until(const Row& row) const {
-    Increases increases;
-    const auto counted = gpm_ ? gpm_->counted(last_->when, row.when) : std::nullopt;
-    for (std::size_t i = 0; counted && i < increases.size(); ++i)
-      increases[i] = only_number_in((*counted)[i], residue(row, i), modulus);
-    return increases;
-  }
-  std::int64_t residue(const Row& row, std::size_t i) const {
-    return (row.readings[i].integer - last_->readings[i].integer + modulus) % modulus;
-  }
-
-  void add(const Row& row, Rows& rows) {
-    std::uint64_t are_exact = 0;
+  void add(const Row& row, Totals& sure, Rows& rows) {
     const std::span<Reading> out = rows.row();
     std::copy(row.readings.begin(), row.readings.end(), out.begin());
+    std::uint64_t are_exact = 0;
     if (wraps_ && row.has_values()) {
-      const Increases increases = is_behind_gap(row) ? increases_until(row) : Increases{};
       for (std::size_t i = 0; i < out.size(); ++i) {
-        if (increases[i]) are_exact |= 1ULL << i;
-        totals_[i] += last_ ? increases[i].value_or(residue(row, i)) : row.readings[i].integer;
-        out[i] = Reading::of(totals_[i]);
+        if (sure[i]->when.last == row.when.last)
+          are_exact |= 1ULL << i;
+        else
+          sure[i] = {.when = row.when, .raw = row.readings[i].integer, .bytes = sure[i]->bytes};
+        out[i] = Reading::of(sure[i]->bytes);
       }
-      last_ = row;
+      totals_ = sure;
     }
     rows.add(row.when.first, row.when.last, are_exact);
   }
@@ -230,9 +244,8 @@ class PcieSource : public NvmlSource {
   bool is_sparing_ = false, sample_is_due_ = false;
   bool is_unsure_ = false;  // GPM's bounds did not tell what had gone
   std::int64_t rounds_ = 0;
-  std::vector<Row> kept_;    // not given yet
-  std::optional<Row> last_;  // given, that had both values
-  std::array<std::int64_t, 2> totals_{};
+  std::vector<Row> kept_;  // not given yet
+  Totals totals_{};
   bool wraps_ = true, was_beyond_ = false;
 };
 
