@@ -110,7 +110,7 @@ void add_sampling(Families& families, const std::vector<SamplerFigures>& sampler
   add("period_seconds", MetricType::gauge, "seconds", "time between readings of a source, now",
       [](const auto& f) { return to_seconds(f.period); });
   add("wanted_period_seconds", MetricType::gauge, "seconds", "what the period would be without a CPU budget",
-      [](const auto& f) { return to_seconds(f.wanted); });
+      [](const auto& f) { return f.wanted ? std::optional(to_seconds(*f.wanted)) : std::nullopt; });
   add("readings", MetricType::counter, "readings", "times that a source was read",
       [&](const auto& f) { return count(f.ticks); });
   add("missed", MetricType::counter, "", "readings that were due while something held the thread up",

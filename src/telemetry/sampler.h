@@ -27,7 +27,7 @@ constexpr Nanoseconds shortest_period{1'000'000};
 struct SamplerFigures {
   std::string source{};
   Nanoseconds period{0};     // between readings, now
-  Nanoseconds wanted{0};     // what the period would be without a CPU budget
+  std::optional<Nanoseconds> wanted{};  // what the period would be without a CPU budget; files do not say
   std::int64_t ticks = 0;    // deadlines at which everything was read
   std::int64_t missed = 0;   // deadlines that passed while something held the thread up; never made up for
   std::int64_t dropped = 0;  // readings lost because the consumer was behind

@@ -161,9 +161,9 @@ std::string sampling(const RecordingSummary& summary) {
   for (const std::string& kind : kinds) {
     const SamplerFigures& f = of_kind.at(kind);
     out += sampler_row(kind, f);
-    if (f.period > f.wanted)
+    if (f.wanted && f.period > *f.wanted)
       notes += wrap_text(
-          fmt::format("{}: every {} was wanted, --cpu-budget did not allow it", kind, format_duration(f.wanted)), "  ",
+          fmt::format("{}: every {} was wanted, --cpu-budget did not allow it", kind, format_duration(*f.wanted)), "  ",
           "    ");
   }
   return out + fmt::format("  in all {:.2f} % of a core, writing included\n", 100 * cpu) + notes;
@@ -260,7 +260,7 @@ json to_json(const MarkCounts& marks) {
 json to_json(const SamplerFigures& f) {
   return {{"source", f.source},
           {"period_s", to_seconds(f.period)},
-          {"wanted_period_s", to_seconds(f.wanted)},
+          {"wanted_period_s", seconds_or_null(f.wanted)},
           {"readings", f.ticks},
           {"missed", f.missed},
           {"dropped", f.dropped},
