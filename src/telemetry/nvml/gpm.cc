@@ -2,6 +2,7 @@
 #include "telemetry/nvml/gpm.h"
 
 #include <chrono>
+#include <condition_variable>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -9,30 +10,47 @@
 namespace batchscope::nvml {
 namespace {
 
+// Who makes a call has the turn, the others wait for it.
+class Turn {
+ public:
+  template <class Call>
+  Return wait_and(std::chrono::nanoseconds longest, const Call& call) {
+    std::unique_lock lock(mutex_);
+    if (!given_back_.wait_for(lock, longest, [&] { return !is_taken_; })) return timeout;
+    is_taken_ = true;
+    lock.unlock();
+    const Return result = call();
+    lock.lock();
+    is_taken_ = false;
+    given_back_.notify_one();
+    return result;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable given_back_;
+  bool is_taken_ = false;
+};
+
 // Of calls on one GPU, so that one that hangs holds up no other; null: of those on none. They are never destroyed:
 // sampling threads may outlive main().
-std::timed_mutex& turn_of(Device device) {
+Turn& turn_of(Device device) {
   static auto* const mutex = new std::mutex;
-  static auto* const turns = new std::map<Device, std::timed_mutex>;
+  static auto* const turns = new std::map<Device, Turn>;
   const std::lock_guard guard(*mutex);
   return (*turns)[device];
-}
-
-template <class Call>
-Return in_turn(Device device, std::chrono::nanoseconds wait, const Call& call) {
-  const std::unique_lock lock(turn_of(device), wait);
-  return lock ? call() : timeout;
 }
 
 }  // namespace
 
 GpmSnapshot::GpmSnapshot(const Library& library) : library_(&library) {
-  taken_ = in_turn(nullptr, longest_wait, [&] { return library->nvmlGpmSampleAlloc(&sample_); });
+  taken_ = turn_of(nullptr).wait_and(longest_wait, [&] { return library->nvmlGpmSampleAlloc(&sample_); });
 }
 
 // What cannot be given back in time is left to the library.
 GpmSnapshot::~GpmSnapshot() {
-  if (sample_ != nullptr) in_turn(nullptr, longest_wait, [&] { return (*library_)->nvmlGpmSampleFree(sample_); });
+  if (sample_ != nullptr)
+    turn_of(nullptr).wait_and(longest_wait, [&] { return (*library_)->nvmlGpmSampleFree(sample_); });
 }
 
 GpmSnapshot::GpmSnapshot(GpmSnapshot&& other) noexcept
@@ -47,7 +65,7 @@ GpmSnapshot& GpmSnapshot::operator=(GpmSnapshot&& other) noexcept {
 
 Return GpmSnapshot::take(Device device, std::chrono::nanoseconds wait) {
   if (sample_ == nullptr) return taken_;
-  return taken_ = in_turn(device, wait, [&] { return (*library_)->nvmlGpmSampleGet(device, sample_); });
+  return taken_ = turn_of(device).wait_and(wait, [&] { return (*library_)->nvmlGpmSampleGet(device, sample_); });
 }
 
 Return GpmSnapshot::metrics_since(const GpmSnapshot& earlier, GpmMetrics& metrics,
@@ -56,7 +74,7 @@ Return GpmSnapshot::metrics_since(const GpmSnapshot& earlier, GpmMetrics& metric
   if (taken_ != success) return taken_;
   metrics.first = earlier.sample_;
   metrics.second = sample_;
-  return in_turn(nullptr, wait, [&] { return (*library_)->nvmlGpmMetricsGet(&metrics); });
+  return turn_of(nullptr).wait_and(wait, [&] { return (*library_)->nvmlGpmMetricsGet(&metrics); });
 }
 
 }  // namespace batchscope::nvml
