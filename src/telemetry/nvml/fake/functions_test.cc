@@ -37,9 +37,11 @@ class FakeNvml : public ::testing::Test {
     return device;
   }
   FieldValue field(std::uint32_t number, std::uint32_t scope = 0) {
-    FieldValue value{.field = number, .scope = scope};
-    EXPECT_EQ(nvml_->nvmlDeviceGetFieldValues(gpu(), 1, &value), success);
-    return value;
+    std::array<FieldValue, 2> values{FieldValue{.field = number, .scope = scope}, FieldValue{.result = unknown}};
+    EXPECT_EQ(nvml_->nvmlDeviceGetFieldValues(gpu(), 1, values.data()), success);
+    const bool is_sum = scope == all_links && number >= field_nvlink_data_tx_kib && number <= field_nvlink_raw_rx_kib;
+    EXPECT_EQ(values[1].result, is_sum ? values[0].result : unknown);  // as NVML does
+    return values[0];
   }
   Return power(std::uint32_t index = 0) {
     std::uint32_t milliwatts = 0;
