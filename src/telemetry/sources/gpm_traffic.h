@@ -65,7 +65,8 @@ class GpmTraffic {
   bool is_renewed(const nvml::GpmSnapshot& earlier, const nvml::GpmSnapshot& later);             // in between
   Range total_at(std::size_t direction, Nanoseconds instant) const;
 
-  // How late samples show what they do (12 to 14 ms on an H200), and how well all these instants are known.
+  // How late samples show what they do (12 to 14 ms on an H200; were it anything from 0 to 25, no total would be
+  // wrong), and how well all these instants are known.
   static constexpr Nanoseconds lag = std::chrono::milliseconds(13), tolerance = std::chrono::milliseconds(5);
   static constexpr std::size_t looks_kept = 16;
 
