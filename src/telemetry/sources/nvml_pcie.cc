@@ -29,7 +29,6 @@ double link_bytes_per_s(const NvmlGpu& gpu) {
 struct Row {
   GpmTraffic::Span when{};
   std::array<Reading, 2> readings{};
-  Nanoseconds length() const { return when.last - when.first; }
   bool has_values() const { return readings[0].absent == nullptr && readings[1].absent == nullptr; }
 };
 
@@ -52,7 +51,7 @@ class PcieSource : public NvmlSource {
 
   Pace pace(Nanoseconds asked) const override {
     if (!wraps_) return Pace::relaxed(asked);
-    if (can_be_sparing(asked)) return {.wanted = GpmTraffic::refresh, .longest = GpmTraffic::refresh};
+    if (can_be_sparing(asked) && !is_alert_) return {.wanted = GpmTraffic::refresh, .longest = GpmTraffic::refresh};
     // Where the budget is short, less is left for a late reading.
     return {.wanted = std::min(asked, wrap_time_ / 2), .longest = wrap_time_ * 3 / 4};
   }
@@ -61,7 +60,7 @@ class PcieSource : public NvmlSource {
     is_sparing_ = can_be_sparing(asked);
   }
   std::optional<Nanoseconds> anchor() const override {
-    return is_sparing_ ? std::optional(gpm_->instant()) : std::nullopt;
+    return is_sparing_ && !is_alert_ ? std::optional(gpm_->instant()) : std::nullopt;
   }
   Nanoseconds discovery_period() const override { return std::chrono::seconds(1); }
   bool discover(const Clock& clock) override {
@@ -75,14 +74,15 @@ class PcieSource : public NvmlSource {
 
   void read(std::size_t, Rows& rows) override {
     Clock& clock = rows.clock();
-    if (!is_sparing_) {
+    if (clock.now() >= alert_until_) is_alert_ = false;
+    if (!is_sparing_ || is_alert_) {
       read_counters(clock);
       if (gpm_) gpm_->look(clock);
     } else if (std::exchange(sample_is_due_, false)) {
       gpm_->look(clock);
     } else {
       read_at_refresh(clock);
-      sample_is_due_ = true;
+      sample_is_due_ = !is_alert_;
     }
     give(rows);
   }
@@ -112,18 +112,11 @@ class PcieSource : public NvmlSource {
     return wraps_ && gpm_ && wrap_time_ >= shortest_wrap_time && asked >= GpmTraffic::refresh;
   }
 
-  // Deadlines lie at such instants; out of turn, or when the driver held the call up, the next is waited for.
+  // Deadlines lie at such instants; out of turn the next is waited for.
   void read_at_refresh(Clock& clock) {
-    constexpr Nanoseconds lateness = std::chrono::milliseconds(3);
-    const auto since_instant = [&](Nanoseconds now) { return (now - gpm_->instant()) % GpmTraffic::refresh; };
-    for (int tries = 0; tries < 3; ++tries) {
-      const Nanoseconds now = clock.now();
-      if (since_instant(now) > lateness) clock.sleep_until(now - since_instant(now) + GpmTraffic::refresh);
-      read_counters(clock);
-      const Row& row = kept_.back();
-      if (!row.has_values() || (since_instant(row.when.first) <= lateness && row.length() <= lateness)) break;
-      if (tries < 2) kept_.pop_back();
-    }
+    const Nanoseconds now = clock.now(), since_instant = (now - gpm_->instant()) % GpmTraffic::refresh;
+    if (since_instant > lateness) clock.sleep_until(now - since_instant + GpmTraffic::refresh);
+    read_counters(clock);
     if (++rounds_ % rounds_to_follow == 0 || is_unsure_) is_unsure_ = !gpm_->follow_refreshes(clock);
   }
 
@@ -133,12 +126,20 @@ class PcieSource : public NvmlSource {
     gpm_->look(clock);
   }
 
+  // Where the driver holds calls up, as while a program starts CUDA, instants are missed and much may follow: for a
+  // while the counters are read as if there were no GPM.
   void read_counters(const Clock& clock) {
+    const Nanoseconds begin = clock.now();
     Row row;
     fields_.read(clock, row.when.first, row.when.last);
     for (std::size_t i = 0; i < row.readings.size(); ++i) row.readings[i] = fields_.reading(i);
     was_beyond_ = was_beyond_ || (wraps_ && is_beyond());
     kept_.push_back(row);
+    const Nanoseconds end = clock.now();
+    if (end - begin <= held_up) return;
+    is_alert_ = true;
+    alert_until_ = end + alert_time;
+    sample_is_due_ = false;
   }
 
   // All rows of which is known what can be. What went until a row may be unsure where it is sure until a later one, as
@@ -235,6 +236,8 @@ class PcieSource : public NvmlSource {
     groups_ = {{.id = id, .counters = std::move(counters)}};
   }
 
+  static constexpr Nanoseconds lateness = std::chrono::milliseconds(3), held_up = std::chrono::milliseconds(10),
+                               alert_time = std::chrono::seconds(2);
   static constexpr Nanoseconds longest_unsure = std::chrono::milliseconds(390);
   static constexpr std::int64_t rounds_to_follow = 50;
 
@@ -242,6 +245,8 @@ class PcieSource : public NvmlSource {
   Nanoseconds wrap_time_;
   std::optional<GpmTraffic> gpm_;
   bool is_sparing_ = false, sample_is_due_ = false;
+  bool is_alert_ = false;  // though sparing, for a while
+  Nanoseconds alert_until_{0};
   bool is_unsure_ = false;  // GPM's bounds did not tell what had gone
   std::int64_t rounds_ = 0;
   std::vector<Row> kept_;  // not given yet

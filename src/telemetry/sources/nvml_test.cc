@@ -180,6 +180,29 @@ TEST(NvmlSources, PcieBytesOfAnyBurstsAreExactThoughReadSparingly) {
   }
 }
 
+// As a program starts CUDA, pins memory and copies at once.
+TEST(NvmlSources, PcieBytesAreExactThoughTheDriverHoldsCallsUp) {
+  int complete = 0;
+  for (std::uint32_t seed = 1; seed <= 40; ++seed) {
+    const Bursts bursts(seed);
+    const double first = 3 + 0.013 * seed, second = first + 0.43;
+    auto recording = recording_of(fmt::format(
+        R"({{"gpus": [{{"load": [{{"seconds": {:.3f}}}, {}]}}], "faults": [
+          {{"kind": "hang", "from_s": {:.3f}, "until_s": {:.3f}}}, {{"kind": "hang", "from_s": {:.3f}, "until_s": {:.3f}}}]}})",
+        second + 0.17, bursts.load(), first, first + 0.25, second, second + 0.16));
+    recording.run_until(seconds(12));
+    recording.read_all();
+    const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
+    const auto until = [&](Nanoseconds end) { return bursts.rx_until(end - from_seconds(second + 0.17)); };
+    const double truth = until(rx->end) - until(rx->begin);
+    EXPECT_LT(*rx->total(), truth + 57e9 * 0.002) << seed;
+    if (!rx->total_is_complete()) continue;
+    ++complete;
+    EXPECT_NEAR(*rx->total(), truth, 57e9 * 0.002) << seed;
+  }
+  EXPECT_GE(complete, 38);  // where a burst follows a stop at once, all of it may be unknown
+}
+
 // Where GPM is earlier or later than it was seen to be, something may be unknown, but nothing is wrong.
 TEST(NvmlSources, PcieBytesAreNotWrongWhereGpmIsLaterThanBelieved) {
   for (const char* lag_ms : {"0", "25"})
