@@ -331,8 +331,9 @@ class SlurmTest(unittest.TestCase):
     def test_a_job_starts_whatever_happens(self):
         self.run_script("prolog.sh", BATCHSCOPE="/nowhere/batchscope")
         self.run_script("prolog.sh", BATCHSCOPE_OPTIONS="--nonsense")
+        log = self.folder / "log/42.n1.log"
+        wait_for(lambda: "--nonsense" in log.read_text(), "the log does not say what is wrong")
         self.run_script("epilog.sh")
-        self.assertIn("--nonsense", (self.folder / "log/42.n1.log").read_text())
 
     def test_another_process_of_that_number_is_left_alone(self):
         other = subprocess.Popen(["sleep", "60"])
