@@ -46,6 +46,19 @@ Nanoseconds first_delay(std::size_t index) {
 
 }  // namespace
 
+class SourceSampler::Call {
+ public:
+  explicit Call(SourceSampler& sampler) : since_ns_(sampler.in_call_since_ns_) {
+    since_ns_.store(sampler.clock_.now().count(), std::memory_order_relaxed);
+  }
+  ~Call() { since_ns_.store(0, std::memory_order_relaxed); }
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+ private:
+  std::atomic<std::int64_t>& since_ns_;
+};
+
 class SourceSampler::GroupRows : public Rows {
  public:
   GroupRows(SourceSampler& sampler, const CounterGroup& group, Kept& kept)
@@ -82,7 +95,7 @@ class SourceSampler::GroupRows : public Rows {
 SourceSampler::SourceSampler(std::unique_ptr<Source> source, Nanoseconds asked, Clock& clock)
     : source_(std::move(source)), name_(source_->name()), clock_(clock), asked_(asked), start_(clock.now()) {
   ask_pace();
-  period_ = own_pace_.wanted;
+  period_ = pace_.wanted;
   CHECK_THAT(period_ > Nanoseconds(0), "a sampling period is positive, that of {} is {} ns", name_, period_.count());
   began_ns_ = start_.count();
   period_ns_ = wanted_period_ns_ = period_.count();
@@ -91,12 +104,12 @@ SourceSampler::SourceSampler(std::unique_ptr<Source> source, Nanoseconds asked, 
 }
 
 void SourceSampler::begin(Nanoseconds delay) {
-  in_call_since_ns_.store(clock_.now().count(), std::memory_order_relaxed);
-  source_->prepare(clock_, asked_);
-  in_call_since_ns_.store(0, std::memory_order_relaxed);
+  {
+    const Call call(*this);
+    source_->prepare(clock_, asked_);
+  }
   ask_pace();
-  period_ = own_pace_.wanted;
-  period_ns_ = wanted_period_ns_ = period_.count();
+  follow_period();
   start_ = clock_.now() + delay;
   next_ = 0;
   keep_to_anchor();
@@ -106,8 +119,7 @@ void SourceSampler::begin(Nanoseconds delay) {
 
 void SourceSampler::ask_pace() {
   const Pace pace = source_->pace(asked_);
-  if (pace == own_pace_) return;
-  own_pace_ = pace;
+  if (pace == pace_) return;
   const std::lock_guard guard(groups_mutex_);
   pace_ = pace;
   set_period(pace.wanted);
@@ -127,9 +139,10 @@ void SourceSampler::keep_to_anchor() {
 
 void SourceSampler::discover(Nanoseconds now) {
   discovered_ = now;
-  in_call_since_ns_.store(now.count(), std::memory_order_relaxed);
-  const bool changed = source_->discover(clock_);
-  in_call_since_ns_.store(0, std::memory_order_relaxed);
+  const bool changed = [this] {
+    const Call call(*this);
+    return source_->discover(clock_);
+  }();
   if (!changed) return;
   std::size_t most = 0;
   const std::lock_guard guard(groups_mutex_);
@@ -161,9 +174,10 @@ void SourceSampler::read(bool is_last) {
   for (std::size_t g = 0; g < groups.size(); ++g) {
     GroupRows rows(*this, groups[g], kept_[g]);
     const Nanoseconds before = clock_.now();
-    in_call_since_ns_.store(before.count(), std::memory_order_relaxed);
-    is_last ? source_->read_last(g, rows) : source_->read(g, rows);
-    in_call_since_ns_.store(0, std::memory_order_relaxed);
+    {
+      const Call call(*this);
+      is_last ? source_->read_last(g, rows) : source_->read(g, rows);
+    }
     calls_.add(clock_.now() - before);
   }
   cpu_ns_.store(thread_cpu_time().count(), std::memory_order_relaxed);

@@ -26,11 +26,11 @@ constexpr Nanoseconds shortest_period{1'000'000};
 // What a sampling thread says of itself.
 struct SamplerFigures {
   std::string source{};
-  Nanoseconds period{0};     // between readings, now
+  Nanoseconds period{0};                // between readings, now
   std::optional<Nanoseconds> wanted{};  // what the period would be without a CPU budget; files do not say
-  std::int64_t ticks = 0;    // deadlines at which everything was read
-  std::int64_t missed = 0;   // deadlines that passed while something held the thread up; never made up for
-  std::int64_t dropped = 0;  // readings lost because the consumer was behind
+  std::int64_t ticks = 0;               // deadlines at which everything was read
+  std::int64_t missed = 0;              // deadlines that passed while something held the thread up; never made up for
+  std::int64_t dropped = 0;             // readings lost because the consumer was behind
   std::optional<Nanoseconds> period_error_p50{}, period_error_p99{}, period_error_max{};  // woken after the deadline
   std::optional<Nanoseconds> call_p50{}, call_p99{}, call_max{};                          // of reading one group
   std::optional<double> cpu_share{};                                                      // of one core
@@ -72,6 +72,8 @@ class SourceSampler {
   std::optional<Nanoseconds> stuck_since() const;
 
  private:
+  // While it lives, a call into the source has not returned.
+  class Call;
   // The rows of one group on their way into the ring.
   class GroupRows;
   // What was last kept of a group that refreshes slowly.
@@ -104,9 +106,8 @@ class SourceSampler {
   std::atomic<std::int64_t> ticks_{0}, missed_{0}, dropped_{0}, cpu_ns_{0}, period_ns_{0}, wanted_period_ns_{0},
       in_call_since_ns_{0}, began_ns_{0};
   std::atomic<bool> has_rows_{false};
-  Pace own_pace_;                    // the sampling thread's
   mutable std::mutex groups_mutex_;  // only when devices come or go, paces change or are asked for
-  Pace pace_;
+  Pace pace_;                        // set by the sampling thread alone
   std::vector<CounterGroup> all_groups_;
   std::vector<std::int64_t> ended_groups_;
 };

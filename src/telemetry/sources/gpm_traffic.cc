@@ -61,7 +61,6 @@ bool GpmTraffic::is_renewed(const nvml::GpmSnapshot& earlier, const nvml::GpmSna
 
 bool GpmTraffic::find_refreshes(Clock& clock) {
   constexpr Nanoseconds step = milliseconds(4);
-  looks_.clear();
   bool has_last = false;
   const Nanoseconds deadline = clock.now() + 3 * refresh;
   for (Nanoseconds before = clock.now(); before < deadline; clock.sleep_until(before + step)) {

@@ -1,5 +1,4 @@
 // GPM's metrics (sources/nvml.h).
-#include <array>
 #include <span>
 #include <utility>
 
@@ -47,7 +46,8 @@ class GpmSource : public NvmlSource {
       : NvmlSource(gpu, std::move(kind)),
         metrics_(metrics),
         period_(period),
-        samples_{nvml::GpmSnapshot(*gpu.library), nvml::GpmSnapshot(*gpu.library)} {
+        previous_(*gpu.library),
+        current_(*gpu.library) {
     std::vector<Counter> counters;
     for (const Metric& metric : metrics_) {
       counters.push_back(gpu_.real_counter(metric.name, metric.unit, CounterKind::window, metric.help));
@@ -62,14 +62,14 @@ class GpmSource : public NvmlSource {
   void read(std::size_t, Rows& rows) override {
     const Nanoseconds before = rows.clock().now();
     if (has_previous_ && before - previous_when_ < shortest_pair) return;
-    const nvml::Return taken = current_->take(gpu_.device());
+    const nvml::Return taken = current_.take(gpu_.device());
     const Nanoseconds after = rows.clock().now();
     if (taken != nvml::success) {
       has_previous_ = false;
       add(rows, before, after, taken);
       return;
     }
-    if (has_previous_) add(rows, before, after, current_->metrics_since(*previous_, *request_));
+    if (has_previous_) add(rows, before, after, current_.metrics_since(previous_, *request_));
     std::swap(previous_, current_);
     previous_when_ = before;
     has_previous_ = true;
@@ -88,8 +88,7 @@ class GpmSource : public NvmlSource {
   std::span<const Metric> metrics_;
   Nanoseconds period_;
   std::unique_ptr<nvml::GpmMetrics> request_ = std::make_unique<nvml::GpmMetrics>();
-  std::array<nvml::GpmSnapshot, 2> samples_;
-  nvml::GpmSnapshot *previous_ = &samples_[0], *current_ = &samples_[1];
+  nvml::GpmSnapshot previous_, current_;
   Nanoseconds previous_when_{0};
   bool has_previous_ = false;
 };

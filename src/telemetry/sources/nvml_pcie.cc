@@ -39,12 +39,12 @@ struct Row {
 class PcieSource : public NvmlSource {
  public:
   explicit PcieSource(const NvmlGpu& gpu)
-      : NvmlSource(gpu, "pcie"),
-        fields_(gpu, {{nvml::field_pcie_tx_bytes}, {nvml::field_pcie_rx_bytes}}),
-        wrap_time_(from_seconds(static_cast<double>(modulus) / link_bytes_per_s(gpu))) {
+      : NvmlSource(gpu, "pcie"), fields_(gpu, {{nvml::field_pcie_tx_bytes}, {nvml::field_pcie_rx_bytes}}) {
+    const double speed = link_bytes_per_s(gpu);
+    wrap_time_ = from_seconds(static_cast<double>(modulus) / speed);
     fields_.read();
     wraps_ = !is_beyond();
-    if (wraps_ && has_gpm(gpu)) gpm_.emplace(gpu, link_bytes_per_s(gpu));
+    if (wraps_ && has_gpm(gpu)) gpm_.emplace(gpu, speed);
     kept_.reserve(64);
     announce(1);
   }
@@ -60,7 +60,7 @@ class PcieSource : public NvmlSource {
     is_sparing_ = can_be_sparing(asked);
   }
   std::optional<Nanoseconds> anchor() const override {
-    return is_sparing_ && !is_alert_ ? std::optional(gpm_->instant()) : std::nullopt;
+    return is_sparing_now() ? std::optional(gpm_->instant()) : std::nullopt;
   }
   Nanoseconds discovery_period() const override { return std::chrono::seconds(1); }
   bool discover(const Clock& clock) override {
@@ -75,7 +75,7 @@ class PcieSource : public NvmlSource {
   void read(std::size_t, Rows& rows) override {
     Clock& clock = rows.clock();
     if (clock.now() >= alert_until_) is_alert_ = false;
-    if (!is_sparing_ || is_alert_) {
+    if (!is_sparing_now()) {
       read_counters(clock);
       if (gpm_) gpm_->look(clock);
     } else if (std::exchange(sample_is_due_, false)) {
@@ -112,6 +112,8 @@ class PcieSource : public NvmlSource {
     return wraps_ && gpm_ && wrap_time_ >= shortest_wrap_time && asked >= GpmTraffic::refresh;
   }
 
+  bool is_sparing_now() const { return is_sparing_ && !is_alert_; }
+
   // Deadlines lie at such instants; out of turn the next is waited for.
   void read_at_refresh(Clock& clock) {
     const Nanoseconds now = clock.now(), since_instant = (now - gpm_->instant()) % GpmTraffic::refresh;
@@ -139,7 +141,6 @@ class PcieSource : public NvmlSource {
     if (end - begin <= held_up) return;
     is_alert_ = true;
     alert_until_ = end + alert_time;
-    sample_is_due_ = false;
   }
 
   // All rows of which is known what can be. What went until a row may be unsure where it is sure until a later one, as
@@ -242,7 +243,7 @@ class PcieSource : public NvmlSource {
   static constexpr std::int64_t rounds_to_follow = 50;
 
   NvmlFields fields_;
-  Nanoseconds wrap_time_;
+  Nanoseconds wrap_time_{0};
   std::optional<GpmTraffic> gpm_;
   bool is_sparing_ = false, sample_is_due_ = false;
   bool is_alert_ = false;  // though sparing, for a while

@@ -92,6 +92,11 @@ TEST(NvmlSources, GpmTellsWhetherAGapHidesAWrap) {
     const CounterSummary busy = rx_over_a_gap(R"({"pcie_rx_bytes_per_s": 50e9})", milliseconds(150), asked);
     EXPECT_TRUE(busy.total_is_complete());
     EXPECT_NEAR(*busy.total(), 50e9 * to_seconds(busy.end - busy.begin), 1e6);
+    // Bytes that went before and after are none of the gap's.
+    const CounterSummary beside = rx_over_a_gap(
+        R"({"seconds": 4.7, "pcie_rx_bytes_per_s": 50e9}, {"seconds": 0.6}, {"pcie_rx_bytes_per_s": 50e9})",
+        milliseconds(150), asked);
+    EXPECT_TRUE(beside.total_is_complete());
     // Of 200 GB it says too little about which of several wraps it was.
     const CounterSummary long_and_busy = rx_over_a_gap(R"({"pcie_rx_bytes_per_s": 50e9})", seconds(4), asked);
     EXPECT_FALSE(long_and_busy.total_is_complete());

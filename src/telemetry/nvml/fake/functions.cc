@@ -47,11 +47,11 @@ Device handle_of(int gpu, int instance) {
   return &handles[static_cast<std::size_t>(gpu * (most_instances + 1) + instance + 1)];
 }
 
-// Calls that concern no GPU. `answer`: Return(const Machine&, Nanoseconds now).
 bool is_nvlink_sum(const FieldValue& field) {
   return field.scope == all_links && field.field >= field_nvlink_data_tx_kib && field.field <= field_nvlink_raw_rx_kib;
 }
 
+// Calls that concern no GPU. `answer`: Return(const Machine&, Nanoseconds now).
 template <class Answer>
 Return on_machine(const char* function, const Answer& answer) {
   return server().call(function, -1, answer);

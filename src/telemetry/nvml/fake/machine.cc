@@ -213,12 +213,12 @@ std::optional<double> Gpu::gpm_metric(std::uint32_t id, Nanoseconds first, Nanos
   const auto [rate, unit] = *metric;
   const Nanoseconds begin = last_refresh(spec_.gpm_samples, first), end = last_refresh(spec_.gpm_samples, second);
   if (begin >= end) return 0;
-  // Who takes samples makes traffic, too.
+  const double value = mean(rate, begin, end) * unit;
   const bool is_pcie = rate == Rate::pcie_tx || rate == Rate::pcie_rx;
-  if (is_pcie && mean(rate, begin, end) == 0) return 0.2;
+  if (is_pcie && value == 0) return 0.2;  // who takes samples makes traffic, too
   const bool too_close = second - first < spec_.gpm_samples.refresh;
   const double ratio = is_pcie ? spec_.gpm_pcie_ratio : 1;
-  return mean(rate, begin, end) * ratio * unit * (too_close ? to_seconds(end - begin) / to_seconds(second - first) : 1);
+  return value * ratio * (too_close ? to_seconds(end - begin) / to_seconds(second - first) : 1);
 }
 
 Machine::Machine(Scenario scenario) : scenario_(std::move(scenario)) {
