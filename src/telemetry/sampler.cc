@@ -113,7 +113,6 @@ void SourceSampler::begin(Nanoseconds delay) {
   start_ = clock_.now() + delay;
   next_ = 0;
   keep_to_anchor();
-  if (deadline() < clock_.now()) ++next_;
   began_ns_ = clock_.now().count();
 }
 
@@ -133,8 +132,10 @@ Pace SourceSampler::pace() const {
 void SourceSampler::keep_to_anchor() {
   const auto anchor = source_->anchor();
   if (!anchor) return;
-  next_ = (deadline() - *anchor + period_ / 2) / period_;
+  const Nanoseconds drift = period_ / 5;  // at most; instants that moved by more make no deadline come early
+  next_ = (deadline() - *anchor + period_ - drift) / period_;
   start_ = *anchor;
+  if (deadline() + drift < clock_.now()) ++next_;
 }
 
 void SourceSampler::discover(Nanoseconds now) {

@@ -1,11 +1,19 @@
 // What went over a GPU's PCIe link as GPM has it: without a wrap, but only as of its refreshes, and not quite the bytes
 // that the cumulative counters count. It tells how often those wrapped between two readings.
+//
+// GPM is renewed every tenth of a second and then shows what had gone until some time before. When a program starts
+// CUDA, both may change: refreshes come 60 ms later, say, and show what had gone until 40 ms before them instead of 13
+// (seen on an H200, driver 580.159). So refreshes are looked for, and how late they are is learned from what the
+// counters show while they are read often.
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/clock.h"
@@ -18,64 +26,103 @@ struct Range {
   double low = 0, high = 0;
 };
 
-// The one number in `range` that is `residue` modulo `modulus`; absent: there are several, or none.
-std::optional<std::int64_t> only_number_in(Range range, std::int64_t residue, std::int64_t modulus);
+// How many numbers in `range` are `residue` modulo `modulus`, and the first of them.
+struct Numbers {
+  std::int64_t first = 0;
+  int count = 0;  // 2: or more
+};
+Numbers numbers_in(Range range, std::int64_t residue, std::int64_t modulus);
 
 class GpmTraffic {
  public:
-  // `link_bytes_per_s`: what the link can carry in one direction.
-  GpmTraffic(const NvmlGpu& gpu, double link_bytes_per_s);
-
-  static constexpr Nanoseconds refresh = std::chrono::milliseconds(100);
-
-  // Finds out at which instants GPM is renewed, for up to three refreshes. False: it never was.
-  bool find_refreshes(Clock& clock);
-  // Moves them by two milliseconds where they have drifted; returns behind the next one. False: it was not where it was
-  // believed to be.
-  bool follow_refreshes(Clock& clock);
-
-  // An instant as of which GPM gives its totals; whole refreshes from it there are others.
-  Nanoseconds instant() const { return seen_ - lag; }
-  // How long after such an instant a sample shows it, at most.
-  static constexpr Nanoseconds longest_lag = std::chrono::milliseconds(20);
-
-  // Takes a sample, unless the last one is as new.
-  void look(const Clock& clock);
-  bool is_silent() const { return failures_ >= 3; }  // samples cannot be taken any more
-  // A sample shows all that went until then.
-  bool covers(Nanoseconds instant) const;
-
-  // What the cumulative counters have counted (sent, received) between `begin` and `end`, instants each known to lie in
-  // a span: in any case at least, and at most. Absent: no samples enclose them.
+  // An instant that is known to lie in a span.
   struct Span {
     Nanoseconds first{0}, last{0};
   };
-  std::optional<std::array<Range, 2>> counted(Span begin, Span end) const;
+  // What the counters (sent, received) showed.
+  struct Row {
+    Span when{};
+    std::array<std::int64_t, 2> raw{};
+    bool is_chained = false;  // so soon after the row before that no wrap can hide in between
+  };
+
+  // `link_bytes_per_s`: what the link can carry in one direction. The counters wrap at `modulus`.
+  GpmTraffic(const NvmlGpu& gpu, double link_bytes_per_s, std::int64_t modulus);
+
+  static constexpr Nanoseconds refresh = std::chrono::milliseconds(100);
+
+  // Finds out at which instants GPM is renewed, for up to three refreshes, and takes a sample behind one of them; in
+  // the meantime `meanwhile` is called every few milliseconds. False: it never was.
+  bool find_refreshes(Clock& clock, const std::function<void()>& meanwhile = nullptr);
+  // Looks whether the next one is where it should be, and returns behind it. Where it has drifted by a little, it is
+  // followed. False: it is elsewhere, as after a program has started CUDA; then they are to be found again.
+  bool check_refreshes(Clock& clock);
+
+  // An instant as of which GPM gives its totals, if its lag is known; whole refreshes from it there are others.
+  Nanoseconds instant() const { return seen_ - (lag(first_lag()) + lag(last_lag())) / 2; }
+
+  // Until a sample will show what had gone by `instant`, if the lag is known, and it is sure of which refresh it will
+  // be: 20 ms, or more where that lies ahead.
+  void wait_until_shown(Nanoseconds instant, Clock& clock) const;
+  // Takes a sample, unless that is not sure or the last one is as new: true.
+  bool look(const Clock& clock);
+  bool is_silent() const { return failures_ >= 3; }  // samples cannot be taken any more
+  // All that went until then has been shown, however late GPM is.
+  Nanoseconds shown_until() const;
+  // As far as is known how late it is.
+  bool covers(Nanoseconds instant) const;
+
+  // By how much a counter has risen, modulo its modulus `residue`. Absent: samples do not tell.
+  std::optional<std::int64_t> increase(std::size_t direction, Span begin, Span end, std::int64_t residue) const;
+
+  static constexpr std::size_t most_rows = 16;
+  // Whether as much went in each tenth of a second from `since` to `until`, and around, both ways.
+  bool is_steady(Nanoseconds since, Nanoseconds until) const;
+
+  // Rules out lags with which these rows do not go together. False: with none they do; then all are possible again.
+  bool learn_lag(std::span<const Row> rows);
+  void forget_lag() { lags_.set(); }
+  // Well enough for totals at full speed.
+  bool knows_lag() const { return lag(last_lag()) - lag(first_lag()) <= std::chrono::milliseconds(16); }
 
  private:
   using Bytes = std::array<double, 2>;  // sent, received
 
-  // GPM's totals as of an instant, since the first look.
+  // A refresh: when it was, and GPM's totals since the first look. Where refreshes were found elsewhere since then, it
+  // was somewhere between two instants, and beside later looks the totals may be off by `error`.
   struct Look {
-    Nanoseconds instant{0}, taken{0};
-    Bytes total{};
+    Nanoseconds earliest{0}, latest{0}, taken{0};
+    Bytes rate{};  // until then
+    Bytes total{}, error{};
   };
+
+  static constexpr std::size_t lag_count = 27;
+  static constexpr Nanoseconds lag(std::size_t i) { return std::chrono::milliseconds(8 + 4 * i); }
+  std::size_t first_lag() const { return lags_._Find_first(); }
+  std::size_t last_lag() const;
 
   std::optional<Bytes> rates(const nvml::GpmSnapshot& earlier, const nvml::GpmSnapshot& later);  // per second
   bool is_renewed(const nvml::GpmSnapshot& earlier, const nvml::GpmSnapshot& later);             // in between
-  Range total_at(std::size_t direction, Nanoseconds instant) const;
+  void doubt_looks();
+  // A sample, taken at `taken`, of the refresh at `seen`.
+  bool add_look(nvml::GpmSnapshot& sample, Nanoseconds taken, Nanoseconds seen);
+  // What had gone until then, and what the counters have counted in between: at least, and at most.
+  std::array<Range, 2> totals_at(Span when, Nanoseconds lag) const;
+  std::array<Range, 2> counted(const std::array<Range, 2>& until_begin, const std::array<Range, 2>& until_end,
+                               Nanoseconds time) const;
+  bool go_together(std::span<const Row> rows, Nanoseconds lag) const;
 
-  // How late samples show what they do (12 to 14 ms on an H200; were it anything from 0 to 25, no total would be
-  // wrong), and how well all these instants are known.
-  static constexpr Nanoseconds lag = std::chrono::milliseconds(13), tolerance = std::chrono::milliseconds(5);
+  static constexpr Nanoseconds tolerance = std::chrono::milliseconds(5);  // how well instants are known
   static constexpr std::size_t looks_kept = 16;
 
   NvmlGpu gpu_;
   double link_bytes_per_s_;
+  std::int64_t modulus_;
+  std::bitset<lag_count> lags_;            // those that are possible
   int failures_ = 0;                       // of looks, one after the other
   Nanoseconds seen_{0};                    // when a refresh was first seen
   nvml::GpmSnapshot last_, last_but_one_;  // those of the newest looks
-  nvml::GpmSnapshot taken_, shortly_before_, behind_;
+  nvml::GpmSnapshot taken_, before_, behind_;
   std::unique_ptr<nvml::GpmMetrics> request_ = std::make_unique<nvml::GpmMetrics>();
   std::vector<Look> looks_;  // the oldest first
 };

@@ -44,8 +44,10 @@ class PcieSource : public NvmlSource {
     wrap_time_ = from_seconds(static_cast<double>(modulus) / speed);
     fields_.read();
     wraps_ = !is_beyond();
-    if (wraps_ && has_gpm(gpu)) gpm_.emplace(gpu, speed);
+    if (wraps_ && has_gpm(gpu)) gpm_.emplace(gpu, speed, modulus);
     kept_.reserve(64);
+    known_.reserve(64);
+    trail_.reserve(GpmTraffic::most_rows);
     announce(1);
   }
 
@@ -74,16 +76,19 @@ class PcieSource : public NvmlSource {
 
   void read(std::size_t, Rows& rows) override {
     Clock& clock = rows.clock();
+    const bool is_fast = !is_sparing_now();
     if (clock.now() >= alert_until_) is_alert_ = false;
-    if (!is_sparing_now()) {
+    if (is_fast) {
       read_counters(clock);
-      if (gpm_) gpm_->look(clock);
+      if (gpm_) look(clock);
     } else if (std::exchange(sample_is_due_, false)) {
-      gpm_->look(clock);
+      gpm_->wait_until_shown(trail_.empty() ? clock.now() : trail_.back().when.last, clock);
+      look(clock);
     } else {
       read_at_refresh(clock);
       sample_is_due_ = !is_alert_;
     }
+    if (is_sparing_ && refreshes_are_lost_) find_refreshes(clock);
     give(rows);
   }
   void read_last(std::size_t, Rows& rows) override {
@@ -93,6 +98,7 @@ class PcieSource : public NvmlSource {
       read_at_refresh(clock);
     else
       read_counters(clock);
+    if (is_sparing_ && refreshes_are_lost_) find_refreshes(clock);
     const Nanoseconds deadline = clock.now() + 3 * GpmTraffic::refresh;
     for (give(rows); gpm_ && !kept_.empty() && clock.now() < deadline; give(rows)) look_behind_refresh(clock);
     give_all(rows);
@@ -105,6 +111,11 @@ class PcieSource : public NvmlSource {
     std::int64_t raw = 0, bytes = 0;
   };
   using Totals = std::array<std::optional<Total>, 2>;  // sent, received
+  // What had gone both ways, but for what nobody knows.
+  struct Known {
+    GpmTraffic::Span when{};
+    std::array<std::int64_t, 2> bytes{};
+  };
 
   bool can_be_sparing(Nanoseconds asked) const {
     // Of two refreshes GPM's bounds are no wider than what this takes at full speed.
@@ -119,17 +130,78 @@ class PcieSource : public NvmlSource {
     const Nanoseconds now = clock.now(), since_instant = (now - gpm_->instant()) % GpmTraffic::refresh;
     if (since_instant > lateness) clock.sleep_until(now - since_instant + GpmTraffic::refresh);
     read_counters(clock);
-    if (++rounds_ % rounds_to_follow == 0 || is_unsure_) is_unsure_ = !gpm_->follow_refreshes(clock);
+    if (!refreshes_are_lost_ && check_is_due(clock.now())) {
+      checked_ = clock.now();
+      refreshes_are_lost_ = !gpm_->check_refreshes(clock);
+    }
   }
 
+  // When a program starts CUDA, refreshes may move: what it copies first shows that one has.
+  bool check_is_due(Nanoseconds now) {
+    constexpr Nanoseconds shortest = std::chrono::seconds(1), longest = std::chrono::seconds(10);
+    if (!is_busy()) is_checked_while_busy_ = false;
+    const bool begins = is_busy() && !is_checked_while_busy_;
+    if (!is_unsure_ && now - checked_ < (begins ? shortest : longest)) return false;
+    is_checked_while_busy_ = is_busy();
+    is_unsure_ = false;
+    return true;
+  }
+  // Much has gone since the last row but one, as far as the counters show.
+  bool is_busy() const {
+    if (trail_.size() < 2) return false;
+    const auto &last = trail_.back().raw, &before = trail_[trail_.size() - 2].raw;
+    for (std::size_t i = 0; i < last.size(); ++i)
+      if ((last[i] - before[i] + modulus) % modulus > modulus / 8) return true;
+    return false;
+  }
+
+  // Until they are found, the counters are read as if there were no GPM.
+  void find_refreshes(Clock& clock) {
+    refreshes_are_lost_ = false;
+    const bool are_found = gpm_->find_refreshes(clock, [&] {
+      if (clock.now() - trail_.back().when.last >= wrap_time_ / 2) read_counters(clock);
+    });
+    refreshes_are_lost_ = refreshes_are_lost_ || !are_found;
+  }
+
+  void look(Clock& clock) {
+    const Nanoseconds begin = clock.now();
+    const bool is_new = gpm_->look(clock);
+    note_call(begin, clock.now());
+    if (is_new && !gpm_->learn_lag(trail_)) refreshes_are_lost_ = true;
+  }
   // The next sample that shows all that went until now.
   void look_behind_refresh(Clock& clock) {
-    clock.sleep_until(clock.now() + GpmTraffic::longest_lag);
-    gpm_->look(clock);
+    clock.sleep_until(clock.now() + GpmTraffic::refresh / 4);
+    gpm_->wait_until_shown(trail_.empty() ? clock.now() : trail_.back().when.last, clock);
+    look(clock);
   }
 
-  // Where the driver holds calls up, as while a program starts CUDA, instants are missed and much may follow: for a
-  // while the counters are read as if there were no GPM.
+  // For a while the counters are read as if there were no GPM.
+  void be_alert(Nanoseconds until) {
+    is_alert_ = true;
+    alert_until_ = std::max(alert_until_, until);
+  }
+
+  // Where the driver holds calls up, as while a program starts CUDA, instants are missed, refreshes move, and much may
+  // follow.
+  void note_call(Nanoseconds begin, Nanoseconds end) {
+    if (end - begin <= held_up || !gpm_) return;
+    be_alert(end + std::chrono::seconds(2));
+    refreshes_are_lost_ = true;
+    gpm_->forget_lag();
+  }
+
+  // When little has gone for a while, a program may start that changes GPM's lag.
+  void note_traffic(Nanoseconds now) {
+    if (is_busy()) {
+      busy_until_ = now;
+      if (!gpm_->knows_lag() && !is_at_pace()) be_alert(now + std::chrono::milliseconds(500));
+    } else if (now - busy_until_ > std::chrono::seconds(1)) {
+      gpm_->forget_lag();
+    }
+  }
+
   void read_counters(const Clock& clock) {
     const Nanoseconds begin = clock.now();
     Row row;
@@ -137,29 +209,43 @@ class PcieSource : public NvmlSource {
     for (std::size_t i = 0; i < row.readings.size(); ++i) row.readings[i] = fields_.reading(i);
     was_beyond_ = was_beyond_ || (wraps_ && is_beyond());
     kept_.push_back(row);
-    const Nanoseconds end = clock.now();
-    if (end - begin <= held_up) return;
-    is_alert_ = true;
-    alert_until_ = end + alert_time;
+    note_call(begin, clock.now());
+    if (!gpm_ || !row.has_values()) return;
+    if (trail_.size() == GpmTraffic::most_rows) trail_.erase(trail_.begin());
+    trail_.push_back({.when = row.when,
+                      .raw = {row.readings[0].integer, row.readings[1].integer},
+                      .is_chained = !trail_.empty() && row.when.last - trail_.back().when.first < wrap_time_});
+    note_traffic(clock.now());
   }
 
   // All rows of which is known what can be. What went until a row may be unsure where it is sure until a later one, as
-  // when a sample could not be taken in time: then only the later one is given.
+  // when a sample could not be taken in time: then only the later one is given. Where that takes long, what went until
+  // the first is unknown.
   void give(Rows& rows) {
     Totals sure = totals_;
+    const auto give_until = [&](std::size_t i) {
+      add(kept_[i], sure, rows);
+      kept_.erase(kept_.begin(), kept_.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+    };
     for (std::size_t i = 0; i < kept_.size();) {
       const Row& row = kept_[i];
       if (gpm_ && is_behind_gap(row) && !gpm_->covers(row.when.last)) break;
       follow(row, sure);
-      const bool waited_long = row.when.last - kept_[0].when.first >= longest_unsure;
-      if (gpm_ && !is_known_at(row, sure) && !waited_long) {
-        is_unsure_ = true;
-        ++i;
+      if (!gpm_ || is_known_at(row, sure)) {
+        give_until(i);
+        i = 0;
         continue;
       }
-      add(row, sure, rows);
-      kept_.erase(kept_.begin(), kept_.begin() + static_cast<std::ptrdiff_t>(i) + 1);
-      i = 0;
+      is_unsure_ = true;
+      be_alert(row.when.last + std::chrono::milliseconds(500));
+      if (row.when.last - kept_[0].when.first >= longest_unsure) {
+        sure = totals_;
+        follow(kept_[0], sure);
+        give_until(0);
+        i = 0;
+        continue;
+      }
+      ++i;
     }
     if (!gpm_ || !gpm_->is_silent()) return;
     gpm_.reset();
@@ -199,11 +285,37 @@ class PcieSource : public NvmlSource {
     const std::int64_t raw = row.readings[i].integer, residue = (raw - since.raw + modulus) % modulus;
     std::optional<std::int64_t> increase = residue;
     if (row.when.last - since.when.first >= wrap_time_) {
-      const auto counted = gpm_ ? gpm_->counted(since.when, row.when) : std::nullopt;
-      increase = counted ? only_number_in((*counted)[i], residue, modulus) : std::nullopt;
+      increase = gpm_ ? gpm_->increase(i, since.when, row.when, residue) : std::nullopt;
+      if (gpm_ && !increase) increase = increase_at_pace(row, i, since, residue);
     }
     if (!increase) return std::nullopt;
     return Total{.when = row.when, .raw = raw, .bytes = since.bytes + *increase};
+  }
+
+  // Where as much goes all the time, the number near to what went before; it does not matter then how late GPM is.
+  std::optional<std::int64_t> increase_at_pace(const Row& row, std::size_t i, const Total& since,
+                                               std::int64_t residue) const {
+    if (known_.empty() || since.when.last != known_.back().when.last) return std::nullopt;
+    const Known& begin = known_.front();
+    const bool is_long_behind = row.when.last - since.when.first > 4 * GpmTraffic::refresh;
+    if (is_long_behind || !are_known_long() || !gpm_->is_steady(begin.when.first, row.when.last)) return std::nullopt;
+    const double rate = static_cast<double>(since.bytes - begin.bytes[i]) / to_seconds(since.when.last - begin.when.last);
+    const double expected = rate * to_seconds(row.when.last - since.when.last), most_error = modulus / 8.0;
+    const Numbers near =
+        numbers_in({.low = expected - most_error, .high = expected + most_error}, residue, modulus);
+    return near.count == 1 ? std::optional(near.first) : std::nullopt;
+  }
+  bool is_at_pace() const {
+    return are_known_long() && gpm_->is_steady(known_.front().when.first, gpm_->shown_until());
+  }
+  bool are_known_long() const {
+    return !known_.empty() && known_.back().when.first - known_.front().when.last >= known_time;
+  }
+  // The rows of not much more than the known time; none where an increase in between is unknown.
+  void note_known(const Row& row, bool is_exact) {
+    if (!is_exact) known_.clear();
+    while (known_.size() > 1 && row.when.first - known_[1].when.last >= known_time) known_.erase(known_.begin());
+    known_.push_back({.when = row.when, .bytes = {totals_[0]->bytes, totals_[1]->bytes}});
   }
 
   void add(const Row& row, Totals& sure, Rows& rows) {
@@ -219,6 +331,7 @@ class PcieSource : public NvmlSource {
         out[i] = Reading::of(sure[i]->bytes);
       }
       totals_ = sure;
+      note_known(row, are_exact == 3);
     }
     rows.add(row.when.first, row.when.last, are_exact);
   }
@@ -238,9 +351,8 @@ class PcieSource : public NvmlSource {
   }
 
   static constexpr Nanoseconds lateness = std::chrono::milliseconds(3), held_up = std::chrono::milliseconds(10),
-                               alert_time = std::chrono::seconds(2);
-  static constexpr Nanoseconds longest_unsure = std::chrono::milliseconds(390);
-  static constexpr std::int64_t rounds_to_follow = 50;
+                               longest_unsure = std::chrono::milliseconds(900),
+                               known_time = std::chrono::milliseconds(700);
 
   NvmlFields fields_;
   Nanoseconds wrap_time_{0};
@@ -248,9 +360,14 @@ class PcieSource : public NvmlSource {
   bool is_sparing_ = false, sample_is_due_ = false;
   bool is_alert_ = false;  // though sparing, for a while
   Nanoseconds alert_until_{0};
+  // Of the instants at which GPM is renewed.
+  bool refreshes_are_lost_ = false, is_checked_while_busy_ = false;
+  Nanoseconds checked_{0};
   bool is_unsure_ = false;  // GPM's bounds did not tell what had gone
-  std::int64_t rounds_ = 0;
+  std::vector<GpmTraffic::Row> trail_;  // the newest rows
+  Nanoseconds busy_until_{0};
   std::vector<Row> kept_;  // not given yet
+  std::vector<Known> known_;
   Totals totals_{};
   bool wraps_ = true, was_beyond_ = false;
 };

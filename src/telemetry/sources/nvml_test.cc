@@ -117,15 +117,16 @@ TEST(NvmlSources, RowsThatWereKeptBackAreGivenAtTheEndToo) {
   }
 }
 
-RC_GTEST_PROP(GpmTraffic, ANumberIsFoundByItsResidueOrNot, ()) {
-  const auto number = *rc::gen::inRange<std::int64_t>(0, 1000), below = *rc::gen::inRange<std::int64_t>(0, 120),
-             above = *rc::gen::inRange<std::int64_t>(0, 120);
-  const Range range{.low = static_cast<double>(number - below), .high = static_cast<double>(number + above)};
-  const auto found = only_number_in(range, number % 100, 100);
-  const bool is_only = number + 100 > range.high && (number < 100 || number - 100 < range.low);
-  RC_ASSERT(found.has_value() == is_only);
-  RC_ASSERT(!found || *found == number);
-  RC_ASSERT(!only_number_in({.low = range.high + 1, .high = range.high}, number % 100, 100));
+RC_GTEST_PROP(GpmTraffic, NumbersAreFoundByTheirResidue, ()) {
+  const auto low = *rc::gen::inRange<std::int64_t>(-50, 1000), length = *rc::gen::inRange<std::int64_t>(-20, 250),
+             residue = *rc::gen::inRange<std::int64_t>(0, 100);
+  const Numbers found =
+      numbers_in({.low = static_cast<double>(low), .high = static_cast<double>(low + length)}, residue, 100);
+  std::vector<std::int64_t> numbers;
+  for (std::int64_t number = residue; number <= low + length; number += 100)
+    if (number >= low) numbers.push_back(number);
+  RC_ASSERT(found.count == std::min<int>(2, static_cast<int>(numbers.size())));
+  RC_ASSERT(numbers.empty() || found.first == numbers[0]);
 }
 
 // Loads of random length and speed, and what went until a time.
@@ -167,22 +168,58 @@ struct Bursts {
 };
 
 // Five readings a second, up to 11 GB between two of them: GPM tells how often 4.3 GB went by, whatever the bursts,
-// though it counts a little less and later.
+// though it counts a little less, and shows it as of some time before.
 TEST(NvmlSources, PcieBytesOfAnyBurstsAreExactThoughReadSparingly) {
-  for (std::uint32_t seed = 1; seed <= 30; ++seed) {
-    const Bursts bursts(seed);
-    const std::string gpm = seed % 3 == 0   ? R"("gpm_pcie_ratio": 0.975, )"
-                            : seed % 3 == 1 ? R"("gpm_samples": {"lag_ms": 11}, )"
-                                            : R"("gpm_samples": {"lag_ms": 15, "refresh_ms": 100.01}, )";
-    auto recording = recording_of("{\"gpus\": [{" + gpm + "\"load\": [" + bursts.load() + "]}]}");
-    recording.run_until(seconds(19));
-    recording.read_all();
-    const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
-    EXPECT_TRUE(rx->total_is_complete()) << seed;
-    EXPECT_NEAR(*rx->total(), bursts.rx_until(rx->end) - bursts.rx_until(rx->begin), 57e9 * 0.002) << seed;
-    EXPECT_LT(rx->count, 19 * 6) << seed;
-    EXPECT_GT(rx->count, 17 * 5) << seed;
-  }
+  int count = 0, complete = 0;
+  std::int64_t rows = 0;
+  for (const int lag_ms : {11, 39, 71, 98, 112})
+    for (std::uint32_t seed = 1; seed <= 12; ++seed) {
+      const Bursts bursts(seed);
+      auto recording = recording_of(fmt::format(
+          R"({{"gpus": [{{"gpm_pcie_ratio": {}, "gpm_samples": {{"lag_ms": {}, "refresh_ms": {}}}, "load": [{{"seconds": 2}}, {}]}}]}})",
+          seed % 3 == 0 ? 0.975 : 1, lag_ms, seed % 3 == 1 ? 100.01 : 100, bursts.load()));
+      recording.run_until(seconds(20));
+      recording.read_all();
+      const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
+      const double truth = bursts.rx_until(rx->end - seconds(2)) - bursts.rx_until(rx->begin - seconds(2));
+      EXPECT_LT(*rx->total(), truth + 57e9 * 0.002) << lag_ms << " " << seed;
+      ++count;
+      rows += rx->count;
+      if (!rx->total_is_complete()) continue;
+      ++complete;
+      EXPECT_NEAR(*rx->total(), truth, 57e9 * 0.002) << lag_ms << " " << seed;
+    }
+  EXPECT_GE(complete, count * 9 / 10);
+  EXPECT_LT(rows / count, 20 * 9);  // 29 a second until it is known how late GPM is
+}
+
+// Where as much goes all the time it does not matter how late GPM is, and cannot be learned; where that only seems so,
+// nothing is wrong.
+TEST(NvmlSources, PcieBytesOfASteadyLoadAreReadSparinglyAndOfAPeriodicOneNotTakenForIt) {
+  for (const int lag_ms : {13, 71})
+    for (const double on : {5.0, 37.0, 50.0, 60.0, 100.0, 150.0, 300.0})
+      for (const double off : {1e-3, 1.0, 10.0, 40.0, 50.0, 63.0, 100.0, 150.0}) {
+        auto recording = recording_of(fmt::format(
+            R"({{"gpus": [{{"gpm_samples": {{"lag_ms": {}}}, "repeat": true, "load": [
+              {{"seconds": {}, "pcie_rx_bytes_per_s": 46e9, "pcie_tx_bytes_per_s": 50e9}}, {{"seconds": {}}}]}}]}})",
+            lag_ms, on * 1e-3, off * 1e-3));
+        recording.run_until(seconds(12));
+        recording.read_all();
+        const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
+        const auto until = [&](Nanoseconds end) {
+          const double time = to_seconds(end) * 1e3, rounds = std::floor(time / (on + off));
+          return 46e6 * (rounds * on + std::min(on, time - rounds * (on + off)));
+        };
+        const double truth = until(rx->end) - until(rx->begin);
+        EXPECT_LT(*rx->total(), truth + 57e9 * 0.002) << lag_ms << " " << on << " " << off;
+        if (rx->total_is_complete()) {
+          EXPECT_NEAR(*rx->total(), truth, 57e9 * 0.002) << lag_ms << " " << on << " " << off;
+        }
+        if (off < 1) {
+          EXPECT_TRUE(rx->total_is_complete());
+          EXPECT_LT(rx->count, 120);
+        }
+      }
 }
 
 // As a program starts CUDA, pins memory and copies at once.
@@ -208,23 +245,29 @@ TEST(NvmlSources, PcieBytesAreExactThoughTheDriverHoldsCallsUp) {
   EXPECT_GE(complete, 38);  // where a burst follows a stop at once, all of it may be unknown
 }
 
-// Where GPM is earlier or later than it was seen to be, something may be unknown, but nothing is wrong.
-TEST(NvmlSources, PcieBytesAreNotWrongWhereGpmIsLaterThanBelieved) {
-  for (const char* lag_ms : {"0", "25"})
+// When a program starts CUDA, GPM's refreshes move, though no call may have been held up: what it copies at once is
+// exact all the same.
+TEST(NvmlSources, PcieBytesAreExactThoughGpmsRefreshesJump) {
+  int complete = 0, count = 0;
+  for (const int by_ms : {13, 37, 60, 87})
     for (std::uint32_t seed = 1; seed <= 20; ++seed) {
       const Bursts bursts(seed);
-      auto recording = recording_of(
-          fmt::format(R"({{"gpus": [{{"gpm_samples": {{"lag_ms": {}}}, "load": [{}]}}]}})", lag_ms, bursts.load()));
-      recording.run_until(seconds(19));
+      const double start = 3 + 0.017 * seed;
+      auto recording = recording_of(fmt::format(
+          R"({{"gpus": [{{"gpm_jumps": [{{"at_s": {:.3f}, "by_ms": {}}}], "load": [{{"seconds": {:.3f}}}, {}]}}]}})", start,
+          by_ms, start + 0.2, bursts.load()));
+      recording.run_until(seconds(12));
       recording.read_all();
       const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
-      const double truth = bursts.rx_until(rx->end) - bursts.rx_until(rx->begin);
-      EXPECT_LT(*rx->total(), truth + 57e9 * 0.002) << lag_ms << " " << seed;
-      EXPECT_GT(*rx->total(), truth * 0.9) << lag_ms << " " << seed;
-      if (rx->total_is_complete()) {
-        EXPECT_NEAR(*rx->total(), truth, 57e9 * 0.002) << lag_ms << " " << seed;
-      }
+      const auto until = [&](Nanoseconds end) { return bursts.rx_until(end - from_seconds(start + 0.2)); };
+      const double truth = until(rx->end) - until(rx->begin);
+      ++count;
+      EXPECT_LT(*rx->total(), truth + 57e9 * 0.002) << by_ms << " " << seed;
+      if (!rx->total_is_complete()) continue;
+      ++complete;
+      EXPECT_NEAR(*rx->total(), truth, 57e9 * 0.002) << by_ms << " " << seed;
     }
+  EXPECT_GE(complete, count * 9 / 10);  // of a burst right behind the jump too little may be known
 }
 
 // A refresh that is not quite a tenth of a second wanders: it is followed.
@@ -236,6 +279,7 @@ TEST(NvmlSources, RefreshesOfGpmAreFollowed) {
     const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
     EXPECT_TRUE(rx->total_is_complete()) << refresh;
     EXPECT_NEAR(*rx->total(), 55e9 * to_seconds(rx->end - rx->begin), 1e6) << refresh;
+    EXPECT_LT(rx->count, 20 * 60 * 6) << refresh;
   }
 }
 
@@ -249,7 +293,7 @@ TEST(NvmlSources, WithoutGpmPcieBytesAreReadAsOftenAsTheWrapDemands) {
     recording.run_until(seconds(i));
   }
   const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
-  EXPECT_NEAR(static_cast<double>(before), 45, 3);
+  EXPECT_LT(before, 80);
   EXPECT_GT(rx->count - before, 150);
   ASSERT_EQ(rx->gaps.size(), 1U);  // until it was clear that GPM would not answer
   EXPECT_LT(rx->gaps[0].time, milliseconds(1700));

@@ -184,6 +184,18 @@ std::optional<std::vector<Gpu::RingEntry>> Gpu::ring(SamplingType type, Nanoseco
   return entries;
 }
 
+Nanoseconds Gpu::last_gpm_refresh(Nanoseconds time) const {
+  const auto [refresh, window, lag, ring] = spec_.gpm_samples;
+  Nanoseconds shown = time - lag;
+  for (auto jump = spec_.gpm_jumps.rbegin(); jump != spec_.gpm_jumps.rend(); ++jump) {
+    if (shown < jump->at) continue;
+    const Nanoseconds last = (shown - jump->by) / refresh * refresh + jump->by;
+    if (last >= jump->at) return last;
+    shown = jump->at - Nanoseconds(1);
+  }
+  return std::max(shown, Nanoseconds(0)) / refresh * refresh;
+}
+
 std::optional<double> Gpu::gpm_metric(std::uint32_t id, Nanoseconds first, Nanoseconds second) const {
   const auto metric = [&]() -> std::optional<std::pair<Rate, double>> {
     constexpr double in_percent = 100.0 / millionths, in_mib = 1.0 / (1 << 20);
@@ -211,7 +223,7 @@ std::optional<double> Gpu::gpm_metric(std::uint32_t id, Nanoseconds first, Nanos
   }();
   if (!metric) return std::nullopt;
   const auto [rate, unit] = *metric;
-  const Nanoseconds begin = last_refresh(spec_.gpm_samples, first), end = last_refresh(spec_.gpm_samples, second);
+  const Nanoseconds begin = last_gpm_refresh(first), end = last_gpm_refresh(second);
   if (begin >= end) return 0;
   const double value = mean(rate, begin, end) * unit;
   const bool is_pcie = rate == Rate::pcie_tx || rate == Rate::pcie_rx;

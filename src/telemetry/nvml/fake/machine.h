@@ -82,6 +82,7 @@ class Gpu {
   std::uint64_t total(Rate rate, Nanoseconds time) const;
   double mean(Rate rate, Nanoseconds begin, Nanoseconds end) const;
   double refreshed(Rate rate, const Refresh& refresh, Nanoseconds instant) const;
+  Nanoseconds last_gpm_refresh(Nanoseconds time) const;
 
   GpuSpec spec_;
   int index_;

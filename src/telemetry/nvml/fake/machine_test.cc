@@ -140,6 +140,17 @@ TEST(FakeMachine, GpmPairsCloserThanTheRefreshAreNoGood) {
   EXPECT_EQ(gpu.gpm_metric(9999, 1s, 2s), std::nullopt);
 }
 
+TEST(FakeMachine, GpmsRefreshesJump) {
+  const Machine m = machine(R"({"gpus": [{"gpm_samples": {"lag_ms": 0}, "gpm_jumps": [{"at_s": 2, "by_ms": 40}],
+    "load": [{"seconds": 2.15, "pcie_tx_bytes_per_s": 1048576}]}]})");
+  const Gpu& gpu = m.gpus()[0];
+  const auto mib = [&](Nanoseconds second) { return gpu.gpm_metric(gpm_pcie_tx_mib_per_s, 1s, second).value(); };
+  EXPECT_DOUBLE_EQ(mib(2039ms), 1);
+  EXPECT_DOUBLE_EQ(mib(2239ms), 1);           // as of 2.14 s
+  EXPECT_DOUBLE_EQ(mib(2240ms), 1.15 / 1.24);
+  EXPECT_EQ(gpu.gpm_metric(gpm_sm_util, 1910ms, 2039ms), gpu.gpm_metric(gpm_sm_util, 1910ms, 1990ms));  // stale
+}
+
 TEST(FakeMachine, ResetsBeginTotalsAnew) {
   const Machine m = machine(R"({"gpus": [{"load": [{"pcie_tx_bytes_per_s": 100, "nvlink_tx_bytes_per_s": 10}]}],
     "faults": [{"kind": "reset", "from_s": 5, "counters": ["pcie"]}]})");

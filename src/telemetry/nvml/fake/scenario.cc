@@ -52,7 +52,7 @@ Refresh parse_refresh(const JsonObject& gpu, std::string_view key, double refres
   return refresh;
 }
 
-constexpr std::array<std::string_view, 30> gpu_keys{"name",
+constexpr std::array<std::string_view, 31> gpu_keys{"name",
                                                     "uuid",
                                                     "bus_id",
                                                     "pci_device_id",
@@ -72,6 +72,7 @@ constexpr std::array<std::string_view, 30> gpu_keys{"name",
                                                     "nvlink_raw_ratio",
                                                     "gpm",
                                                     "gpm_pcie_ratio",
+                                                    "gpm_jumps",
                                                     "mig",
                                                     "mig_instances",
                                                     "virtualization",
@@ -119,6 +120,12 @@ GpuSpec parse_gpu(const JsonObject& object, int index) {
   gpu.nvlink_raw_millionths = quantity(object, "nvlink_raw_ratio", 1, 10, millionths, 1.2);
   gpu.gpm = object.boolean("gpm", true);
   gpu.gpm_pcie_ratio = static_cast<double>(quantity(object, "gpm_pcie_ratio", 0, 2, millionths, 1)) / millionths;
+  each_object(object, "gpm_jumps", 1000, [&](const JsonObject& jump) {
+    know_keys(jump, std::array<std::string_view, 2>{"at_s", "by_ms"});
+    gpu.gpm_jumps.push_back({.at = seconds(jump, "at_s", 0, 0), .by = milliseconds(jump, "by_ms", 0, 0)});
+  });
+  std::stable_sort(gpu.gpm_jumps.begin(), gpu.gpm_jumps.end(),
+                   [](const RefreshJump& a, const RefreshJump& b) { return a.at < b.at; });
   gpu.mig_mode = word<MigMode>(object, "mig", mig_modes, MigMode::off);
   gpu.mig_instances = small(object, "mig_instances", 0, 7, 0);
   if (gpu.mig_instances > 0 && gpu.mig_mode != MigMode::on) object.refuse("mig_instances", "\"mig\": \"on\" with it");

@@ -22,6 +22,11 @@ struct Refresh {
   std::int64_t ring = 0;
 };
 
+// From `at` on, refreshes lie `by` later than at multiples.
+struct RefreshJump {
+  Nanoseconds at{}, by{};
+};
+
 enum class NvlinkCounters {
   none,
   total,     // fields 138 to 141
@@ -42,6 +47,7 @@ struct GpuSpec {
   std::int64_t nvlink_raw_millionths = 0;  // raw bytes for a million of data
   bool gpm = true;
   double gpm_pcie_ratio = 1;  // bytes that GPM counts of those of the counters
+  std::vector<RefreshJump> gpm_jumps{};  // of `gpm_samples`, by `at`
   MigMode mig_mode = MigMode::off;
   std::uint32_t mig_instances = 0;
   VirtualizationMode virtualization = not_virtual;
