@@ -217,8 +217,40 @@ std::optional<std::int64_t> GpmTraffic::increase(std::size_t direction, Span beg
   return only;
 }
 
-bool GpmTraffic::is_steady(Nanoseconds since, Nanoseconds until) const {
-  constexpr double share = 0.04, least_bytes_per_s = 0.2e9;
+std::optional<double> GpmTraffic::total_near(std::size_t direction, Nanoseconds instant, Nanoseconds lag) const {
+  const auto when = [&](const Look& look) { return look.earliest + (look.latest - look.earliest) / 2 - lag; };
+  for (std::size_t k = 1; k < looks_.size(); ++k) {
+    const Look &before = looks_[k - 1], &after = looks_[k];
+    if (when(before) > instant) return std::nullopt;
+    if (when(after) < instant) continue;
+    const double part = to_seconds(instant - when(before)) / to_seconds(when(after) - when(before));
+    return before.total[direction] + part * (after.total[direction] - before.total[direction]);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::int64_t> GpmTraffic::increase_in_proportion(std::size_t direction, Nanoseconds known_since,
+                                                               std::int64_t known, Nanoseconds begin, Nanoseconds end,
+                                                               std::int64_t residue) const {
+  constexpr double most_change = 0.25;
+  if (!is_steady(known_since, end, most_change)) return std::nullopt;
+  const double most_error = static_cast<double>(modulus_) / 5;
+  std::optional<std::int64_t> only;
+  for (std::size_t i = first_lag(); i < lag_count; i = lags_._Find_next(i)) {
+    const auto until_known = total_near(direction, known_since, lag(i)), until_begin = total_near(direction, begin, lag(i)),
+               until_end = total_near(direction, end, lag(i));
+    if (!until_known || !until_begin || !until_end) return std::nullopt;
+    const double base = *until_begin - *until_known, gain = base > 0 ? static_cast<double>(known) / base : 1;
+    const double expected = gain * (*until_end - *until_begin);
+    const Numbers near = numbers_in({.low = expected - most_error, .high = expected + most_error}, residue, modulus_);
+    if (near.count != 1 || (only && *only != near.first)) return std::nullopt;
+    only = near.first;
+  }
+  return only;
+}
+
+bool GpmTraffic::is_steady(Nanoseconds since, Nanoseconds until, double share) const {
+  constexpr double least_bytes_per_s = 0.2e9;
   if (looks_.empty() || looks_.front().latest - lag(0) > since) return false;
   if (shown_until() < until) return false;
   Bytes least{INFINITY, INFINITY}, most{};

@@ -76,8 +76,15 @@ class GpmTraffic {
   std::optional<std::int64_t> increase(std::size_t direction, Span begin, Span end, std::int64_t residue) const;
 
   static constexpr std::size_t most_rows = 16;
-  // Whether as much went in each tenth of a second from `since` to `until`, and around, both ways.
-  bool is_steady(Nanoseconds since, Nanoseconds until) const;
+  // The same where about as much goes all the time and it does not matter how late GPM is: as many bytes for one of
+  // GPM's as were counted from `known_since` to `begin`, `known`.
+  std::optional<std::int64_t> increase_in_proportion(std::size_t direction, Nanoseconds known_since,
+                                                     std::int64_t known, Nanoseconds begin, Nanoseconds end,
+                                                     std::int64_t residue) const;
+
+  // Whether nearly as much went in each tenth of a second from `since` to `until`, and around, both ways: the least is
+  // not less than the most by more than a share of it.
+  bool is_steady(Nanoseconds since, Nanoseconds until, double share) const;
 
   // Rules out lags with which these rows do not go together. False: with none they do; then all are possible again.
   bool learn_lag(std::span<const Row> rows);
@@ -104,6 +111,8 @@ class GpmTraffic {
   std::optional<Bytes> rates(const nvml::GpmSnapshot& earlier, const nvml::GpmSnapshot& later);  // per second
   bool is_renewed(const nvml::GpmSnapshot& earlier, const nvml::GpmSnapshot& later);             // in between
   void doubt_looks();
+  // Had as much gone in each moment between two looks. Absent: it is not between any.
+  std::optional<double> total_near(std::size_t direction, Nanoseconds instant, Nanoseconds lag) const;
   // A sample, taken at `taken`, of the refresh at `seen`.
   bool add_look(nvml::GpmSnapshot& sample, Nanoseconds taken, Nanoseconds seen);
   // What had gone until then, and what the counters have counted in between: at least, and at most.

@@ -46,7 +46,7 @@ class PcieSource : public NvmlSource {
     wraps_ = !is_beyond();
     if (wraps_ && has_gpm(gpu)) gpm_.emplace(gpu, speed, modulus);
     kept_.reserve(64);
-    known_.reserve(64);
+    known_.reserve(32);
     trail_.reserve(GpmTraffic::most_rows);
     announce(1);
   }
@@ -60,6 +60,7 @@ class PcieSource : public NvmlSource {
   void prepare(Clock& clock, Nanoseconds asked) override {
     if (gpm_ && !gpm_->find_refreshes(clock)) gpm_.reset();
     is_sparing_ = can_be_sparing(asked);
+    be_alert(clock.now() + std::chrono::milliseconds(500));  // a load may be there already
   }
   std::optional<Nanoseconds> anchor() const override {
     return is_sparing_now() ? std::optional(gpm_->instant()) : std::nullopt;
@@ -85,7 +86,9 @@ class PcieSource : public NvmlSource {
       gpm_->wait_until_shown(trail_.empty() ? clock.now() : trail_.back().when.last, clock);
       look(clock);
     } else {
-      read_at_refresh(clock);
+      if (since_instant(clock.now()) > lateness) be_alert(clock.now() + std::chrono::milliseconds(500));
+      read_counters(clock);
+      check_refreshes(clock);
       sample_is_due_ = !is_alert_;
     }
     if (is_sparing_ && refreshes_are_lost_) find_refreshes(clock);
@@ -94,10 +97,10 @@ class PcieSource : public NvmlSource {
   void read_last(std::size_t, Rows& rows) override {
     Clock& clock = rows.clock();
     if (std::exchange(sample_is_due_, false)) look_behind_refresh(clock);
-    if (is_sparing_)
-      read_at_refresh(clock);
-    else
-      read_counters(clock);
+    if (is_sparing_ && gpm_->knows_lag())
+      clock.sleep_until(clock.now() - since_instant(clock.now()) + GpmTraffic::refresh);
+    read_counters(clock);
+    if (is_sparing_) check_refreshes(clock);
     if (is_sparing_ && refreshes_are_lost_) find_refreshes(clock);
     const Nanoseconds deadline = clock.now() + 3 * GpmTraffic::refresh;
     for (give(rows); gpm_ && !kept_.empty() && clock.now() < deadline; give(rows)) look_behind_refresh(clock);
@@ -125,15 +128,13 @@ class PcieSource : public NvmlSource {
 
   bool is_sparing_now() const { return is_sparing_ && !is_alert_; }
 
-  // Deadlines lie at such instants; out of turn the next is waited for.
-  void read_at_refresh(Clock& clock) {
-    const Nanoseconds now = clock.now(), since_instant = (now - gpm_->instant()) % GpmTraffic::refresh;
-    if (since_instant > lateness) clock.sleep_until(now - since_instant + GpmTraffic::refresh);
-    read_counters(clock);
-    if (!refreshes_are_lost_ && check_is_due(clock.now())) {
-      checked_ = clock.now();
-      refreshes_are_lost_ = !gpm_->check_refreshes(clock);
-    }
+  // Since the last one as of which GPM gives its totals; deadlines lie at such instants.
+  Nanoseconds since_instant(Nanoseconds now) const { return (now - gpm_->instant()) % GpmTraffic::refresh; }
+
+  void check_refreshes(Clock& clock) {
+    if (refreshes_are_lost_ || !check_is_due(clock.now())) return;
+    checked_ = clock.now();
+    refreshes_are_lost_ = !gpm_->check_refreshes(clock);
   }
 
   // When a program starts CUDA, refreshes may move: what it copies first shows that one has.
@@ -194,9 +195,10 @@ class PcieSource : public NvmlSource {
 
   // When little has gone for a while, a program may start that changes GPM's lag.
   void note_traffic(Nanoseconds now) {
+    if (!is_steady()) unsteady_until_ = now;
     if (is_busy()) {
       busy_until_ = now;
-      if (!gpm_->knows_lag() && !is_at_pace()) be_alert(now + std::chrono::milliseconds(500));
+      if (!gpm_->knows_lag() && now - unsteady_until_ < steady_enough_) be_alert(now + std::chrono::milliseconds(500));
     } else if (now - busy_until_ > std::chrono::seconds(1)) {
       gpm_->forget_lag();
     }
@@ -239,6 +241,7 @@ class PcieSource : public NvmlSource {
       is_unsure_ = true;
       be_alert(row.when.last + std::chrono::milliseconds(500));
       if (row.when.last - kept_[0].when.first >= longest_unsure) {
+        steady_enough_ = std::min<Nanoseconds>(4 * steady_enough_, std::chrono::minutes(1));
         sure = totals_;
         follow(kept_[0], sure);
         give_until(0);
@@ -286,34 +289,30 @@ class PcieSource : public NvmlSource {
     std::optional<std::int64_t> increase = residue;
     if (row.when.last - since.when.first >= wrap_time_) {
       increase = gpm_ ? gpm_->increase(i, since.when, row.when, residue) : std::nullopt;
-      if (gpm_ && !increase) increase = increase_at_pace(row, i, since, residue);
+      if (gpm_ && !increase) increase = increase_in_proportion(row, i, since, residue);
     }
     if (!increase) return std::nullopt;
     return Total{.when = row.when, .raw = raw, .bytes = since.bytes + *increase};
   }
 
-  // Where as much goes all the time, the number near to what went before; it does not matter then how late GPM is.
-  std::optional<std::int64_t> increase_at_pace(const Row& row, std::size_t i, const Total& since,
-                                               std::int64_t residue) const {
-    if (known_.empty() || since.when.last != known_.back().when.last) return std::nullopt;
-    const Known& begin = known_.front();
+  std::optional<std::int64_t> increase_in_proportion(const Row& row, std::size_t i, const Total& since,
+                                                     std::int64_t residue) const {
     const bool is_long_behind = row.when.last - since.when.first > 4 * GpmTraffic::refresh;
-    if (is_long_behind || !are_known_long() || !gpm_->is_steady(begin.when.first, row.when.last)) return std::nullopt;
-    const double rate = static_cast<double>(since.bytes - begin.bytes[i]) / to_seconds(since.when.last - begin.when.last);
-    const double expected = rate * to_seconds(row.when.last - since.when.last), most_error = modulus / 8.0;
-    const Numbers near =
-        numbers_in({.low = expected - most_error, .high = expected + most_error}, residue, modulus);
-    return near.count == 1 ? std::optional(near.first) : std::nullopt;
+    if (is_long_behind || !are_known_long()) return std::nullopt;
+    const Known& begin = known_.front();
+    return gpm_->increase_in_proportion(i, begin.when.last, since.bytes - begin.bytes[i], since.when.last,
+                                        row.when.last, residue);
   }
-  bool is_at_pace() const {
-    return are_known_long() && gpm_->is_steady(known_.front().when.first, gpm_->shown_until());
+  bool is_steady() const {
+    return are_known_long() && gpm_->is_steady(known_.front().when.first, gpm_->shown_until(), 0.08);
   }
   bool are_known_long() const {
     return !known_.empty() && known_.back().when.first - known_.front().when.last >= known_time;
   }
-  // The rows of not much more than the known time; none where an increase in between is unknown.
+  // Some rows of not much more than the known time; none where an increase in between is unknown.
   void note_known(const Row& row, bool is_exact) {
     if (!is_exact) known_.clear();
+    if (!known_.empty() && row.when.last - known_.back().when.first < known_time / 24) return;
     while (known_.size() > 1 && row.when.first - known_[1].when.last >= known_time) known_.erase(known_.begin());
     known_.push_back({.when = row.when, .bytes = {totals_[0]->bytes, totals_[1]->bytes}});
   }
@@ -365,7 +364,8 @@ class PcieSource : public NvmlSource {
   Nanoseconds checked_{0};
   bool is_unsure_ = false;  // GPM's bounds did not tell what had gone
   std::vector<GpmTraffic::Row> trail_;  // the newest rows
-  Nanoseconds busy_until_{0};
+  Nanoseconds busy_until_{0}, unsteady_until_{0};
+  Nanoseconds steady_enough_ = std::chrono::seconds(1);  // longer for loads that seem steadier than they are
   std::vector<Row> kept_;  // not given yet
   std::vector<Known> known_;
   Totals totals_{};

@@ -7,6 +7,7 @@
 #include <rapidcheck/gtest.h>
 
 #include <cmath>
+#include <numeric>
 #include <random>
 
 #include "store/test_folder.h"
@@ -65,7 +66,7 @@ TEST(NvmlSources, AStopThatCouldHideAWrapLeavesTheIncreaseOut) {
   const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
   EXPECT_FALSE(rx->total_is_complete());
   ASSERT_EQ(rx->gaps.size(), 1U);
-  EXPECT_EQ(rx->gaps[0].times, 1);
+  EXPECT_LE(rx->gaps[0].times, 2);  // what was not shown when it began, and itself
   EXPECT_LT(rx->gaps[0].time, seconds(10) + milliseconds(800));
   EXPECT_NEAR(*rx->total(), 55e9 * to_seconds(rx->end - rx->begin - rx->gaps[0].time), 1e8);
   // What does not wrap is complete all the same.
@@ -136,6 +137,7 @@ struct Bursts {
   };
   std::vector<Burst> bursts{};
 
+  Bursts() = default;
   explicit Bursts(std::uint32_t seed) {
     std::mt19937 random(seed);
     const auto any = [&](double most) { return most * static_cast<double>(random()) / 4294967296.0; };
@@ -150,10 +152,15 @@ struct Bursts {
       time += bursts.back().seconds;
     }
   }
+  void add(double seconds, double rx, double tx) { bursts.push_back({.seconds = seconds, .rx = rx, .tx = tx}); }
+  double seconds() const {
+    return std::accumulate(bursts.begin(), bursts.end(), 0.0,
+                           [](double sum, const Burst& burst) { return sum + burst.seconds; });
+  }
   std::string load() const {
     std::string text;
     for (const Burst& burst : bursts)
-      text += fmt::format(R"({}{{"seconds": {:.3f}, "pcie_rx_bytes_per_s": {:.0f}, "pcie_tx_bytes_per_s": {:.0f}}})",
+      text += fmt::format(R"({}{{"seconds": {:.6f}, "pcie_rx_bytes_per_s": {:.0f}, "pcie_tx_bytes_per_s": {:.0f}}})",
                           text.empty() ? "" : ", ", burst.seconds, burst.rx, burst.tx);
     return text;
   }
@@ -220,6 +227,41 @@ TEST(NvmlSources, PcieBytesOfASteadyLoadAreReadSparinglyAndOfAPeriodicOneNotTake
           EXPECT_LT(rx->count, 120);
         }
       }
+}
+
+// Copies without much of a pause, faster and slower, though never for long: they seem steady, and are not.
+TEST(NvmlSources, PcieBytesOfUnsteadyLoadsAreExact) {
+  int count = 0, complete = 0;
+  for (const int lag_ms : {13, 71})
+    for (const double longest_pause_ms : {1.0, 5.0, 30.0})
+      for (const double slowest : {48e9, 35e9, 5e9}) {
+        std::mt19937 random(static_cast<std::uint32_t>(++count));
+        const auto any = [&](double least, double most) {
+          return std::round(least + (most - least) * static_cast<double>(random()) / 4294967296.0);
+        };
+        Bursts copies;
+        double time = 0, faster_at = 0, rx = 0;
+        while (time < 20) {
+          if (time >= faster_at) {
+            rx = any(slowest, 52e9);
+            faster_at = time + 1e-3 * any(100, 1500);
+          }
+          copies.add(1e-6 * any(5000, 15000), rx, 50e9);
+          copies.add(1e-6 * any(1, 1000 * longest_pause_ms), 0, 0);
+          time = copies.seconds();
+        }
+        auto recording = recording_of(fmt::format(
+            R"({{"gpus": [{{"gpm_samples": {{"lag_ms": {}}}, "load": [{}]}}]}})", lag_ms, copies.load()));
+        recording.run_until(seconds(19));
+        recording.read_all();
+        const CounterSummary* found = recording.find("gpu_pcie_rx_bytes_total");
+        const double truth = copies.rx_until(found->end) - copies.rx_until(found->begin);
+        EXPECT_LT(*found->total(), truth + 57e9 * 0.002) << count;
+        if (!found->total_is_complete()) continue;
+        ++complete;
+        EXPECT_NEAR(*found->total(), truth, 57e9 * 0.002) << count;
+      }
+  EXPECT_GE(complete, count * 8 / 10);
 }
 
 // As a program starts CUDA, pins memory and copies at once.
@@ -293,7 +335,7 @@ TEST(NvmlSources, WithoutGpmPcieBytesAreReadAsOftenAsTheWrapDemands) {
     recording.run_until(seconds(i));
   }
   const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
-  EXPECT_LT(before, 80);
+  EXPECT_LT(before, 110);
   EXPECT_GT(rx->count - before, 150);
   ASSERT_EQ(rx->gaps.size(), 1U);  // until it was clear that GPM would not answer
   EXPECT_LT(rx->gaps[0].time, milliseconds(1700));
