@@ -188,8 +188,8 @@ std::array<Range, 2> GpmTraffic::totals_at(Span when, Nanoseconds lag) const {
   return ranges;
 }
 
-std::array<Range, 2> GpmTraffic::counted(const std::array<Range, 2>& until_begin,
-                                         const std::array<Range, 2>& until_end, Nanoseconds time) const {
+std::array<Range, 2> GpmTraffic::counted(const std::array<Range, 2>& until_begin, const std::array<Range, 2>& until_end,
+                                         Nanoseconds time) const {
   std::array<Range, 2> by_gpm, counted;
   for (std::size_t i = 0; i < by_gpm.size(); ++i)
     by_gpm[i] = {.low = std::max(0.0, until_end[i].low - until_begin[i].high),
@@ -237,8 +237,8 @@ std::optional<std::int64_t> GpmTraffic::increase_in_proportion(std::size_t direc
   const double most_error = static_cast<double>(modulus_) / 5;
   std::optional<std::int64_t> only;
   for (std::size_t i = first_lag(); i < lag_count; i = lags_._Find_next(i)) {
-    const auto until_known = total_near(direction, known_since, lag(i)), until_begin = total_near(direction, begin, lag(i)),
-               until_end = total_near(direction, end, lag(i));
+    const auto until_known = total_near(direction, known_since, lag(i)),
+               until_begin = total_near(direction, begin, lag(i)), until_end = total_near(direction, end, lag(i));
     if (!until_known || !until_begin || !until_end) return std::nullopt;
     const double base = *until_begin - *until_known, gain = base > 0 ? static_cast<double>(known) / base : 1;
     const double expected = gain * (*until_end - *until_begin);

@@ -58,7 +58,7 @@ class GpmTraffic {
   // followed. False: it is elsewhere, as after a program has started CUDA; then they are to be found again.
   bool check_refreshes(Clock& clock);
 
-  // An instant as of which GPM gives its totals, if its lag is known; whole refreshes from it there are others.
+  // An instant as of which GPM gives its totals, as far as its lag is known; whole refreshes from it there are others.
   Nanoseconds instant() const { return seen_ - (lag(first_lag()) + lag(last_lag())) / 2; }
 
   // Until a sample will show what had gone by `instant`, if the lag is known, and it is sure of which refresh it will
@@ -75,17 +75,16 @@ class GpmTraffic {
   // By how much a counter has risen, modulo its modulus `residue`. Absent: samples do not tell.
   std::optional<std::int64_t> increase(std::size_t direction, Span begin, Span end, std::int64_t residue) const;
 
-  static constexpr std::size_t most_rows = 16;
-  // The same where about as much goes all the time and it does not matter how late GPM is: as many bytes for one of
-  // GPM's as were counted from `known_since` to `begin`, `known`.
-  std::optional<std::int64_t> increase_in_proportion(std::size_t direction, Nanoseconds known_since,
-                                                     std::int64_t known, Nanoseconds begin, Nanoseconds end,
-                                                     std::int64_t residue) const;
+  // The same where about as much goes all the time, so that it does not matter how late GPM is: as many bytes for one
+  // of GPM's as from `known_since` to `begin`, when the counter rose by `known`.
+  std::optional<std::int64_t> increase_in_proportion(std::size_t direction, Nanoseconds known_since, std::int64_t known,
+                                                     Nanoseconds begin, Nanoseconds end, std::int64_t residue) const;
 
   // Whether nearly as much went in each tenth of a second from `since` to `until`, and around, both ways: the least is
   // not less than the most by more than a share of it.
   bool is_steady(Nanoseconds since, Nanoseconds until, double share) const;
 
+  static constexpr std::size_t most_rows = 16;
   // Rules out lags with which these rows do not go together. False: with none they do; then all are possible again.
   bool learn_lag(std::span<const Row> rows);
   void forget_lag() { lags_.set(); }

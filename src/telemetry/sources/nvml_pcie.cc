@@ -34,8 +34,9 @@ struct Row {
 
 // The counters wrap within a tenth of a second, and reading them costs the better part of a millisecond. Where GPM can
 // tell how often they wrapped, they are read sparingly: as of every second of its refreshes, which a sample shows half
-// a period later. Elsewhere, and where more is asked, as often as the wrap demands; rows behind a longer gap, as while
-// a program starts CUDA and the driver holds calls up, then wait for GPM's word.
+// a period later. GPM can where little goes, where it is known how late it is, and where the load is steady. Until one
+// of these is so, and where more is asked, the counters are read as often as the wrap demands; rows behind a longer
+// gap, as while a program starts CUDA and the driver holds calls up, then wait for GPM's word.
 class PcieSource : public NvmlSource {
  public:
   explicit PcieSource(const NvmlGpu& gpu)
@@ -58,7 +59,7 @@ class PcieSource : public NvmlSource {
     return {.wanted = std::min(asked, wrap_time_ / 2), .longest = wrap_time_ * 3 / 4};
   }
   void prepare(Clock& clock, Nanoseconds asked) override {
-    if (gpm_ && !gpm_->find_refreshes(clock)) gpm_.reset();
+    if (gpm_ && !gpm_->find_refreshes(clock)) do_without_gpm();
     is_sparing_ = can_be_sparing(asked);
     be_alert(clock.now() + std::chrono::milliseconds(500));  // a load may be there already
   }
@@ -69,7 +70,8 @@ class PcieSource : public NvmlSource {
   bool discover(const Clock& clock) override {
     const bool first = NvmlSource::discover(clock);
     if (!wraps_ || !was_beyond_) return first;
-    wraps_ = is_sparing_ = false;
+    wraps_ = false;
+    do_without_gpm();
     kept_.clear();
     announce(2);
     return true;
@@ -83,7 +85,7 @@ class PcieSource : public NvmlSource {
       read_counters(clock);
       if (gpm_) look(clock);
     } else if (std::exchange(sample_is_due_, false)) {
-      gpm_->wait_until_shown(trail_.empty() ? clock.now() : trail_.back().when.last, clock);
+      gpm_->wait_until_shown(last_read_, clock);
       look(clock);
     } else {
       if (since_instant(clock.now()) > lateness) be_alert(clock.now() + std::chrono::milliseconds(500));
@@ -91,7 +93,7 @@ class PcieSource : public NvmlSource {
       check_refreshes(clock);
       sample_is_due_ = !is_alert_;
     }
-    if (is_sparing_ && refreshes_are_lost_) find_refreshes(clock);
+    if (gpm_ && refreshes_are_lost_) find_refreshes(clock);
     give(rows);
   }
   void read_last(std::size_t, Rows& rows) override {
@@ -101,7 +103,7 @@ class PcieSource : public NvmlSource {
       clock.sleep_until(clock.now() - since_instant(clock.now()) + GpmTraffic::refresh);
     read_counters(clock);
     if (is_sparing_) check_refreshes(clock);
-    if (is_sparing_ && refreshes_are_lost_) find_refreshes(clock);
+    if (gpm_ && refreshes_are_lost_) find_refreshes(clock);
     const Nanoseconds deadline = clock.now() + 3 * GpmTraffic::refresh;
     for (give(rows); gpm_ && !kept_.empty() && clock.now() < deadline; give(rows)) look_behind_refresh(clock);
     give_all(rows);
@@ -124,6 +126,11 @@ class PcieSource : public NvmlSource {
     // Of two refreshes GPM's bounds are no wider than what this takes at full speed.
     constexpr Nanoseconds shortest_wrap_time = std::chrono::milliseconds(60);
     return wraps_ && gpm_ && wrap_time_ >= shortest_wrap_time && asked >= GpmTraffic::refresh;
+  }
+
+  void do_without_gpm() {
+    gpm_.reset();
+    is_sparing_ = sample_is_due_ = false;
   }
 
   bool is_sparing_now() const { return is_sparing_ && !is_alert_; }
@@ -150,9 +157,11 @@ class PcieSource : public NvmlSource {
   // Much has gone since the last row but one, as far as the counters show.
   bool is_busy() const {
     if (trail_.size() < 2) return false;
-    const auto &last = trail_.back().raw, &before = trail_[trail_.size() - 2].raw;
-    for (std::size_t i = 0; i < last.size(); ++i)
-      if ((last[i] - before[i] + modulus) % modulus > modulus / 8) return true;
+    constexpr double least_bytes_per_s = 2.5e9;
+    const GpmTraffic::Row &last = trail_.back(), &before = trail_[trail_.size() - 2];
+    const double least = least_bytes_per_s * to_seconds(last.when.last - before.when.last);
+    for (std::size_t i = 0; i < last.raw.size(); ++i)
+      if (static_cast<double>((last.raw[i] - before.raw[i] + modulus) % modulus) > least) return true;
     return false;
   }
 
@@ -160,7 +169,7 @@ class PcieSource : public NvmlSource {
   void find_refreshes(Clock& clock) {
     refreshes_are_lost_ = false;
     const bool are_found = gpm_->find_refreshes(clock, [&] {
-      if (clock.now() - trail_.back().when.last >= wrap_time_ / 2) read_counters(clock);
+      if (clock.now() - last_read_ >= wrap_time_ / 2) read_counters(clock);
     });
     refreshes_are_lost_ = refreshes_are_lost_ || !are_found;
   }
@@ -174,7 +183,7 @@ class PcieSource : public NvmlSource {
   // The next sample that shows all that went until now.
   void look_behind_refresh(Clock& clock) {
     clock.sleep_until(clock.now() + GpmTraffic::refresh / 4);
-    gpm_->wait_until_shown(trail_.empty() ? clock.now() : trail_.back().when.last, clock);
+    gpm_->wait_until_shown(last_read_, clock);
     look(clock);
   }
 
@@ -211,6 +220,7 @@ class PcieSource : public NvmlSource {
     for (std::size_t i = 0; i < row.readings.size(); ++i) row.readings[i] = fields_.reading(i);
     was_beyond_ = was_beyond_ || (wraps_ && is_beyond());
     kept_.push_back(row);
+    last_read_ = row.when.last;
     note_call(begin, clock.now());
     if (!gpm_ || !row.has_values()) return;
     if (trail_.size() == GpmTraffic::most_rows) trail_.erase(trail_.begin());
@@ -251,8 +261,7 @@ class PcieSource : public NvmlSource {
       ++i;
     }
     if (!gpm_ || !gpm_->is_silent()) return;
-    gpm_.reset();
-    is_sparing_ = false;
+    do_without_gpm();
     give_all(rows);
   }
   void give_all(Rows& rows) {
@@ -358,15 +367,15 @@ class PcieSource : public NvmlSource {
   std::optional<GpmTraffic> gpm_;
   bool is_sparing_ = false, sample_is_due_ = false;
   bool is_alert_ = false;  // though sparing, for a while
-  Nanoseconds alert_until_{0};
+  Nanoseconds alert_until_{0}, last_read_{0};
   // Of the instants at which GPM is renewed.
   bool refreshes_are_lost_ = false, is_checked_while_busy_ = false;
   Nanoseconds checked_{0};
-  bool is_unsure_ = false;  // GPM's bounds did not tell what had gone
+  bool is_unsure_ = false;              // GPM's bounds did not tell what had gone
   std::vector<GpmTraffic::Row> trail_;  // the newest rows
   Nanoseconds busy_until_{0}, unsteady_until_{0};
   Nanoseconds steady_enough_ = std::chrono::seconds(1);  // longer for loads that seem steadier than they are
-  std::vector<Row> kept_;  // not given yet
+  std::vector<Row> kept_;                                // not given yet
   std::vector<Known> known_;
   Totals totals_{};
   bool wraps_ = true, was_beyond_ = false;

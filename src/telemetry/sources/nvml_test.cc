@@ -250,8 +250,8 @@ TEST(NvmlSources, PcieBytesOfUnsteadyLoadsAreExact) {
           copies.add(1e-6 * any(1, 1000 * longest_pause_ms), 0, 0);
           time = copies.seconds();
         }
-        auto recording = recording_of(fmt::format(
-            R"({{"gpus": [{{"gpm_samples": {{"lag_ms": {}}}, "load": [{}]}}]}})", lag_ms, copies.load()));
+        auto recording = recording_of(
+            fmt::format(R"({{"gpus": [{{"gpm_samples": {{"lag_ms": {}}}, "load": [{}]}}]}})", lag_ms, copies.load()));
         recording.run_until(seconds(19));
         recording.read_all();
         const CounterSummary* found = recording.find("gpu_pcie_rx_bytes_total");
@@ -296,8 +296,8 @@ TEST(NvmlSources, PcieBytesAreExactThoughGpmsRefreshesJump) {
       const Bursts bursts(seed);
       const double start = 3 + 0.017 * seed;
       auto recording = recording_of(fmt::format(
-          R"({{"gpus": [{{"gpm_jumps": [{{"at_s": {:.3f}, "by_ms": {}}}], "load": [{{"seconds": {:.3f}}}, {}]}}]}})", start,
-          by_ms, start + 0.2, bursts.load()));
+          R"({{"gpus": [{{"gpm_jumps": [{{"at_s": {:.3f}, "by_ms": {}}}], "load": [{{"seconds": {:.3f}}}, {}]}}]}})",
+          start, by_ms, start + 0.2, bursts.load()));
       recording.run_until(seconds(12));
       recording.read_all();
       const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");

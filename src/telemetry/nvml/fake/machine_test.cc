@@ -146,7 +146,7 @@ TEST(FakeMachine, GpmsRefreshesJump) {
   const Gpu& gpu = m.gpus()[0];
   const auto mib = [&](Nanoseconds second) { return gpu.gpm_metric(gpm_pcie_tx_mib_per_s, 1s, second).value(); };
   EXPECT_DOUBLE_EQ(mib(2039ms), 1);
-  EXPECT_DOUBLE_EQ(mib(2239ms), 1);           // as of 2.14 s
+  EXPECT_DOUBLE_EQ(mib(2239ms), 1);  // as of 2.14 s
   EXPECT_DOUBLE_EQ(mib(2240ms), 1.15 / 1.24);
   EXPECT_EQ(gpu.gpm_metric(gpm_sm_util, 1910ms, 2039ms), gpu.gpm_metric(gpm_sm_util, 1910ms, 1990ms));  // stale
 }

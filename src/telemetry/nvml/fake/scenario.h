@@ -46,7 +46,7 @@ struct GpuSpec {
   NvlinkCounters nvlink_counters = NvlinkCounters::none;
   std::int64_t nvlink_raw_millionths = 0;  // raw bytes for a million of data
   bool gpm = true;
-  double gpm_pcie_ratio = 1;  // bytes that GPM counts of those of the counters
+  double gpm_pcie_ratio = 1;             // bytes that GPM counts of those of the counters
   std::vector<RefreshJump> gpm_jumps{};  // of `gpm_samples`, by `at`
   MigMode mig_mode = MigMode::off;
   std::uint32_t mig_instances = 0;
