@@ -313,7 +313,7 @@ class PcieSource : public NvmlSource {
                                         row.when.last, residue);
   }
   bool is_steady() const {
-    return are_known_long() && gpm_->is_steady(known_.front().when.first, gpm_->shown_until(), 0.08);
+    return are_known_long() && gpm_->is_steady(known_.front().when.first, gpm_->shown_until(), 0.12);
   }
   bool are_known_long() const {
     return !known_.empty() && known_.back().when.first - known_.front().when.last >= known_time;
