@@ -78,6 +78,7 @@ bool GpmTraffic::find_refreshes(Clock& clock, const std::function<void()>& meanw
     last = now;
     if (meanwhile) meanwhile();
   }
+  if (!has_before) ++failures_;
   return false;
 }
 

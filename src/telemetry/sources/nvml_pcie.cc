@@ -313,7 +313,8 @@ class PcieSource : public NvmlSource {
                                         row.when.last, residue);
   }
   bool is_steady() const {
-    return are_known_long() && gpm_->is_steady(known_.front().when.first, gpm_->shown_until(), 0.12);
+    constexpr double most_change = 0.12;  // a copy of 256 MiB more or less in a tenth of a second is half of it
+    return are_known_long() && gpm_->is_steady(known_.front().when.first, gpm_->shown_until(), most_change);
   }
   bool are_known_long() const {
     return !known_.empty() && known_.back().when.first - known_.front().when.last >= known_time;
@@ -339,7 +340,7 @@ class PcieSource : public NvmlSource {
         out[i] = Reading::of(sure[i]->bytes);
       }
       totals_ = sure;
-      note_known(row, are_exact == 3);
+      note_known(row, are_exact == 0b11);
     }
     rows.add(row.when.first, row.when.last, are_exact);
   }
