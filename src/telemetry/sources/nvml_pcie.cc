@@ -5,6 +5,7 @@
 
 #include "telemetry/sources/gpm_traffic.h"
 #include "telemetry/sources/nvml.h"
+#include "telemetry/sources/pcie_totals.h"
 
 namespace batchscope {
 namespace {
@@ -25,13 +26,6 @@ double link_bytes_per_s(const NvmlGpu& gpu) {
   return lane * lanes;
 }
 
-// The counters' values and when they were read.
-struct Row {
-  GpmTraffic::Span when{};
-  std::array<Reading, 2> readings{};
-  bool has_values() const { return readings[0].absent == nullptr && readings[1].absent == nullptr; }
-};
-
 // The counters wrap within a tenth of a second, and reading them costs the better part of a millisecond. Where GPM can
 // tell how often they wrapped, they are read sparingly: as of every second of its refreshes, which a sample shows half
 // a period later. GPM can where little goes, where it is known how late it is, and where the load is steady. Until one
@@ -40,14 +34,15 @@ struct Row {
 class PcieSource : public NvmlSource {
  public:
   explicit PcieSource(const NvmlGpu& gpu)
-      : NvmlSource(gpu, "pcie"), fields_(gpu, {{nvml::field_pcie_tx_bytes}, {nvml::field_pcie_rx_bytes}}) {
-    const double speed = link_bytes_per_s(gpu);
-    wrap_time_ = from_seconds(static_cast<double>(modulus) / speed);
+      : NvmlSource(gpu, "pcie"),
+        fields_(gpu, {{nvml::field_pcie_tx_bytes}, {nvml::field_pcie_rx_bytes}}),
+        link_bytes_per_s_(link_bytes_per_s(gpu)),
+        wrap_time_(from_seconds(static_cast<double>(modulus) / link_bytes_per_s_)),
+        totals_(modulus, wrap_time_) {
     fields_.read();
     wraps_ = !is_beyond();
-    if (wraps_ && has_gpm(gpu)) gpm_.emplace(gpu, speed, modulus);
-    kept_.reserve(64);
-    known_.reserve(32);
+    if (!wraps_) totals_.stop_unwrapping();
+    if (wraps_ && has_gpm(gpu)) gpm_.emplace(gpu, link_bytes_per_s_, modulus);
     trail_.reserve(GpmTraffic::most_rows);
     announce(1);
   }
@@ -72,7 +67,7 @@ class PcieSource : public NvmlSource {
     if (!wraps_ || !was_beyond_) return first;
     wraps_ = false;
     do_without_gpm();
-    kept_.clear();
+    totals_.stop_unwrapping();
     announce(2);
     return true;
   }
@@ -105,23 +100,11 @@ class PcieSource : public NvmlSource {
     if (is_sparing_) check_refreshes(clock);
     if (gpm_ && refreshes_are_lost_) find_refreshes(clock);
     const Nanoseconds deadline = clock.now() + 3 * GpmTraffic::refresh;
-    for (give(rows); gpm_ && !kept_.empty() && clock.now() < deadline; give(rows)) look_behind_refresh(clock);
-    give_all(rows);
+    for (give(rows); gpm_ && !totals_.are_all_given() && clock.now() < deadline; give(rows)) look_behind_refresh(clock);
+    totals_.give_all(gpm_ ? &*gpm_ : nullptr, rows);
   }
 
  private:
-  // What had gone one way when it was last known, and what the counter showed then.
-  struct Total {
-    GpmTraffic::Span when{};
-    std::int64_t raw = 0, bytes = 0;
-  };
-  using Totals = std::array<std::optional<Total>, 2>;  // sent, received
-  // What had gone both ways, but for what nobody knows.
-  struct Known {
-    GpmTraffic::Span when{};
-    std::array<std::int64_t, 2> bytes{};
-  };
-
   bool can_be_sparing(Nanoseconds asked) const {
     // Of two refreshes GPM's bounds are no wider than what this takes at full speed.
     constexpr Nanoseconds shortest_wrap_time = std::chrono::milliseconds(60);
@@ -204,7 +187,7 @@ class PcieSource : public NvmlSource {
 
   // When little has gone for a while, a program may start that changes GPM's lag.
   void note_traffic(Nanoseconds now) {
-    if (!is_steady()) unsteady_until_ = now;
+    if (!totals_.is_steady(*gpm_)) unsteady_until_ = now;
     if (is_busy()) {
       busy_until_ = now;
       if (!gpm_->knows_lag() && now - unsteady_until_ < steady_enough_) be_alert(now + std::chrono::milliseconds(500));
@@ -215,11 +198,11 @@ class PcieSource : public NvmlSource {
 
   void read_counters(const Clock& clock) {
     const Nanoseconds begin = clock.now();
-    Row row;
+    PcieRow row;
     fields_.read(clock, row.when.first, row.when.last);
     for (std::size_t i = 0; i < row.readings.size(); ++i) row.readings[i] = fields_.reading(i);
     was_beyond_ = was_beyond_ || (wraps_ && is_beyond());
-    kept_.push_back(row);
+    totals_.keep(row);
     last_read_ = row.when.last;
     note_call(begin, clock.now());
     if (!gpm_ || !row.has_values()) return;
@@ -230,119 +213,17 @@ class PcieSource : public NvmlSource {
     note_traffic(clock.now());
   }
 
-  // All rows of which is known what can be. What went until a row may be unsure where it is sure until a later one, as
-  // when a sample could not be taken in time: then only the later one is given. Where that takes long, what went until
-  // the first is unknown.
   void give(Rows& rows) {
-    Totals sure = totals_;
-    const auto give_until = [&](std::size_t i) {
-      add(kept_[i], sure, rows);
-      kept_.erase(kept_.begin(), kept_.begin() + static_cast<std::ptrdiff_t>(i) + 1);
-    };
-    for (std::size_t i = 0; i < kept_.size();) {
-      const Row& row = kept_[i];
-      if (gpm_ && is_behind_gap(row) && !gpm_->covers(row.when.last)) break;
-      follow(row, sure);
-      if (!gpm_ || is_known_at(row, sure)) {
-        give_until(i);
-        i = 0;
-        continue;
-      }
+    if (!gpm_) return totals_.give_all(nullptr, rows);
+    const PcieTotals::Outcome outcome = totals_.give(*gpm_, rows);
+    if (outcome.unsure_at) {
       is_unsure_ = true;
-      be_alert(row.when.last + std::chrono::milliseconds(500));
-      if (row.when.last - kept_[0].when.first >= longest_unsure) {
-        steady_enough_ = std::min<Nanoseconds>(4 * steady_enough_, std::chrono::minutes(1));
-        sure = totals_;
-        follow(kept_[0], sure);
-        give_until(0);
-        i = 0;
-        continue;
-      }
-      ++i;
+      be_alert(*outcome.unsure_at + std::chrono::milliseconds(500));
     }
-    if (!gpm_ || !gpm_->is_silent()) return;
+    if (outcome.is_unknown) steady_enough_ = std::min<Nanoseconds>(4 * steady_enough_, std::chrono::minutes(1));
+    if (!gpm_->is_silent()) return;
     do_without_gpm();
-    give_all(rows);
-  }
-  void give_all(Rows& rows) {
-    Totals sure = totals_;
-    for (const Row& row : kept_) {
-      follow(row, sure);
-      add(row, sure, rows);
-    }
-    kept_.clear();
-  }
-
-  bool is_behind_gap(const Row& row) const {
-    return wraps_ && row.has_values() && totals_[0] && row.when.last - totals_[0]->when.first >= wrap_time_;
-  }
-
-  // Brings totals up to the row where it is sure what has gone since the last row that was given, or since they were.
-  void follow(const Row& row, Totals& sure) const {
-    if (!wraps_ || !row.has_values()) return;
-    for (std::size_t i = 0; i < sure.size(); ++i)
-      if (!sure[i])
-        sure[i] = {.when = row.when, .raw = row.readings[i].integer, .bytes = row.readings[i].integer};
-      else if (const auto total = totals_[i] ? total_at(row, i, *totals_[i]) : std::nullopt)
-        sure[i] = total;
-      else if (const auto next = total_at(row, i, *sure[i]))
-        sure[i] = next;
-  }
-  bool is_known_at(const Row& row, const Totals& sure) const {
-    return !wraps_ || !row.has_values() || (sure[0]->when.last == row.when.last && sure[1]->when.last == row.when.last);
-  }
-
-  // Absent where GPM cannot tell how often the counter wrapped.
-  std::optional<Total> total_at(const Row& row, std::size_t i, const Total& since) const {
-    const std::int64_t raw = row.readings[i].integer, residue = (raw - since.raw + modulus) % modulus;
-    std::optional<std::int64_t> increase = residue;
-    if (row.when.last - since.when.first >= wrap_time_) {
-      increase = gpm_ ? gpm_->increase(i, since.when, row.when, residue) : std::nullopt;
-      if (gpm_ && !increase) increase = increase_in_proportion(row, i, since, residue);
-    }
-    if (!increase) return std::nullopt;
-    return Total{.when = row.when, .raw = raw, .bytes = since.bytes + *increase};
-  }
-
-  std::optional<std::int64_t> increase_in_proportion(const Row& row, std::size_t i, const Total& since,
-                                                     std::int64_t residue) const {
-    const bool is_long_behind = row.when.last - since.when.first > 4 * GpmTraffic::refresh;
-    if (is_long_behind || !are_known_long()) return std::nullopt;
-    const Known& begin = known_.front();
-    return gpm_->increase_in_proportion(i, begin.when.last, since.bytes - begin.bytes[i], since.when.last,
-                                        row.when.last, residue);
-  }
-  bool is_steady() const {
-    constexpr double most_change = 0.12;  // a copy of 256 MiB more or less in a tenth of a second is half of it
-    return are_known_long() && gpm_->is_steady(known_.front().when.first, gpm_->shown_until(), most_change);
-  }
-  bool are_known_long() const {
-    return !known_.empty() && known_.back().when.first - known_.front().when.last >= known_time;
-  }
-  // Some rows of not much more than the known time; none where an increase in between is unknown.
-  void note_known(const Row& row, bool is_exact) {
-    if (!is_exact) known_.clear();
-    if (!known_.empty() && row.when.last - known_.back().when.first < known_time / 24) return;
-    while (known_.size() > 1 && row.when.first - known_[1].when.last >= known_time) known_.erase(known_.begin());
-    known_.push_back({.when = row.when, .bytes = {totals_[0]->bytes, totals_[1]->bytes}});
-  }
-
-  void add(const Row& row, Totals& sure, Rows& rows) {
-    const std::span<Reading> out = rows.row();
-    std::copy(row.readings.begin(), row.readings.end(), out.begin());
-    std::uint64_t are_exact = 0;
-    if (wraps_ && row.has_values()) {
-      for (std::size_t i = 0; i < out.size(); ++i) {
-        if (sure[i]->when.last == row.when.last)
-          are_exact |= 1ULL << i;
-        else
-          sure[i] = {.when = row.when, .raw = row.readings[i].integer, .bytes = sure[i]->bytes};
-        out[i] = Reading::of(sure[i]->bytes);
-      }
-      totals_ = sure;
-      note_known(row, are_exact == 0b11);
-    }
-    rows.add(row.when.first, row.when.last, are_exact);
+    totals_.give_all(nullptr, rows);
   }
 
   bool is_beyond() const { return std::max(fields_.reading(0).integer, fields_.reading(1).integer) >= modulus; }
@@ -359,12 +240,12 @@ class PcieSource : public NvmlSource {
     groups_ = {{.id = id, .counters = std::move(counters)}};
   }
 
-  static constexpr Nanoseconds lateness = std::chrono::milliseconds(3), held_up = std::chrono::milliseconds(10),
-                               longest_unsure = std::chrono::milliseconds(900),
-                               known_time = std::chrono::milliseconds(700);
+  static constexpr Nanoseconds lateness = std::chrono::milliseconds(3), held_up = std::chrono::milliseconds(10);
 
   NvmlFields fields_;
-  Nanoseconds wrap_time_{0};
+  double link_bytes_per_s_;
+  Nanoseconds wrap_time_;
+  PcieTotals totals_;
   std::optional<GpmTraffic> gpm_;
   bool is_sparing_ = false, sample_is_due_ = false;
   bool is_alert_ = false;  // though sparing, for a while
@@ -376,9 +257,6 @@ class PcieSource : public NvmlSource {
   std::vector<GpmTraffic::Row> trail_;  // the newest rows
   Nanoseconds busy_until_{0}, unsteady_until_{0};
   Nanoseconds steady_enough_ = std::chrono::seconds(1);  // longer for loads that seem steadier than they are
-  std::vector<Row> kept_;                                // not given yet
-  std::vector<Known> known_;
-  Totals totals_{};
   bool wraps_ = true, was_beyond_ = false;
 };
 
