@@ -28,9 +28,10 @@ double link_bytes_per_s(const NvmlGpu& gpu) {
 
 // The counters wrap within a tenth of a second, and reading them costs the better part of a millisecond. Where GPM can
 // tell how often they wrapped, they are read sparingly: as of every second of its refreshes, which a sample shows half
-// a period later. GPM can where little goes, where it is known how late it is, and where the load is steady. Until one
-// of these is so, and where more is asked, the counters are read as often as the wrap demands; rows behind a longer
-// gap, as while a program starts CUDA and the driver holds calls up, then wait for GPM's word.
+// a period later. GPM can where little goes, where it is known how late it is, and where the load is steady (then every
+// third is enough). Until one of these is so, and where more is asked, the counters are read as often as the wrap
+// demands; rows behind a longer gap, as while a program starts CUDA and the driver holds calls up, then wait for GPM's
+// word.
 class PcieSource : public NvmlSource {
  public:
   explicit PcieSource(const NvmlGpu& gpu)
@@ -82,7 +83,8 @@ class PcieSource : public NvmlSource {
     } else if (std::exchange(sample_is_due_, false)) {
       gpm_->wait_until_shown(last_read_, clock);
       look(clock);
-    } else {
+      next_row_may_wait_ = is_busy() && has_been_steady(clock.now());  // for the refresh after the next
+    } else if (!std::exchange(next_row_may_wait_, false)) {
       if (since_instant(clock.now()) > lateness) be_alert(clock.now() + std::chrono::milliseconds(500));
       read_counters(clock);
       check_refreshes(clock);
@@ -190,11 +192,13 @@ class PcieSource : public NvmlSource {
     if (!totals_.is_steady(*gpm_)) unsteady_until_ = now;
     if (is_busy()) {
       busy_until_ = now;
-      if (!gpm_->knows_lag() && now - unsteady_until_ < steady_enough_) be_alert(now + std::chrono::milliseconds(500));
+      if (!gpm_->knows_lag() && !has_been_steady(now)) be_alert(now + std::chrono::milliseconds(500));
     } else if (now - busy_until_ > std::chrono::seconds(1)) {
       gpm_->forget_lag();
     }
   }
+
+  bool has_been_steady(Nanoseconds now) const { return now - unsteady_until_ >= steady_enough_; }
 
   void read_counters(const Clock& clock) {
     const Nanoseconds begin = clock.now();
@@ -247,7 +251,7 @@ class PcieSource : public NvmlSource {
   Nanoseconds wrap_time_;
   PcieTotals totals_;
   std::optional<GpmTraffic> gpm_;
-  bool is_sparing_ = false, sample_is_due_ = false;
+  bool is_sparing_ = false, sample_is_due_ = false, next_row_may_wait_ = false;
   bool is_alert_ = false;  // though sparing, for a while
   Nanoseconds alert_until_{0}, last_read_{0};
   // Of the instants at which GPM is renewed.
@@ -256,7 +260,7 @@ class PcieSource : public NvmlSource {
   bool is_unsure_ = false;              // GPM's bounds did not tell what had gone
   std::vector<GpmTraffic::Row> trail_;  // the newest rows
   Nanoseconds busy_until_{0}, unsteady_until_{0};
-  Nanoseconds steady_enough_ = std::chrono::seconds(1);  // longer for loads that seem steadier than they are
+  Nanoseconds steady_enough_ = std::chrono::seconds(2);  // longer for loads that seem steadier than they are
   bool wraps_ = true, was_beyond_ = false;
 };
 

@@ -224,7 +224,7 @@ TEST(NvmlSources, PcieBytesOfASteadyLoadAreReadSparinglyAndOfAPeriodicOneNotTake
         }
         if (off < 1) {
           EXPECT_TRUE(rx->total_is_complete());
-          EXPECT_LT(rx->count, 120);
+          EXPECT_LT(rx->count, 140);  // in 12 s
         }
       }
 }
@@ -335,7 +335,7 @@ TEST(NvmlSources, WithoutGpmPcieBytesAreReadAsOftenAsTheWrapDemands) {
     recording.run_until(seconds(i));
   }
   const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
-  EXPECT_LT(before, 110);
+  EXPECT_LT(before, 130);
   EXPECT_GT(rx->count - before, 150);
   ASSERT_EQ(rx->gaps.size(), 1U);  // until it was clear that GPM would not answer
   EXPECT_LT(rx->gaps[0].time, milliseconds(1700));

@@ -96,7 +96,7 @@ std::optional<PcieTotals::Total> PcieTotals::total_at(const PcieRow& row, std::s
 
 std::optional<std::int64_t> PcieTotals::increase_in_proportion(const PcieRow& row, std::size_t i, const Total& since,
                                                                std::int64_t residue, const GpmTraffic& gpm) const {
-  const bool is_long_behind = row.when.last - since.when.first > 4 * GpmTraffic::refresh;
+  const bool is_long_behind = row.when.last - since.when.first > 5 * GpmTraffic::refresh;
   if (is_long_behind || !are_known_long()) return std::nullopt;
   const Known& begin = known_.front();
   return gpm.increase_in_proportion(i, begin.when.last, since.bytes - begin.bytes[i], since.when.last, row.when.last,
