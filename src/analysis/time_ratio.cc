@@ -84,10 +84,10 @@ std::vector<CellTimes> repeated(std::span<const CellTimes> cells) {
 template <class Get>
 std::optional<double> shared_variance(std::span<const CellTimes> cells, const Get& seconds_of) {
   std::vector<std::int64_t> repeats;
-  for (const auto& [repeat, value] : seconds_of(cells.front()))
+  for (const auto& entry : seconds_of(cells.front()))
     if (std::all_of(cells.begin(), cells.end(),
-                    [&](const CellTimes& cell) { return seconds_of(cell).contains(repeat); }))
-      repeats.push_back(repeat);
+                    [&](const CellTimes& cell) { return seconds_of(cell).contains(entry.first); }))
+      repeats.push_back(entry.first);
   if (cells.size() < 2 || repeats.size() < 2) return std::nullopt;
   const auto columns = static_cast<double>(repeats.size()), rows = static_cast<double>(cells.size());
   std::vector<double> shared(repeats.size(), 0);  // a repeat's mean deviation
