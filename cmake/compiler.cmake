@@ -18,7 +18,8 @@ option(BATCHSCOPE_WARNINGS_ARE_ERRORS "Stop at the first warning" ${known_compil
 # -fno-math-errno, -fno-trapping-math: nothing here reads errno or floating-point exceptions, and loops can be vectorised.
 add_compile_options(-fno-math-errno -fno-trapping-math)
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor>
-                    $<$<COMPILE_LANGUAGE:CXX>:-Woverloaded-virtual> -Werror=return-type $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> -Wno-missing-field-initializers)
+                    $<$<COMPILE_LANGUAGE:CXX>:-Woverloaded-virtual> -Werror=return-type
+                    $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> -Wno-missing-field-initializers)
 if(BATCHSCOPE_WARNINGS_ARE_ERRORS)
   add_compile_options(-Werror)
 endif()

@@ -34,16 +34,15 @@ double link_bytes_per_s(const NvmlGpu& gpu) {
 // word.
 class PcieSource : public NvmlSource {
  public:
-  explicit PcieSource(const NvmlGpu& gpu)
+  PcieSource(const NvmlGpu& gpu, double speed)
       : NvmlSource(gpu, "pcie"),
         fields_(gpu, {{nvml::field_pcie_tx_bytes}, {nvml::field_pcie_rx_bytes}}),
-        link_bytes_per_s_(link_bytes_per_s(gpu)),
-        wrap_time_(from_seconds(static_cast<double>(modulus) / link_bytes_per_s_)),
+        wrap_time_(from_seconds(static_cast<double>(modulus) / speed)),
         totals_(modulus, wrap_time_) {
     fields_.read();
     wraps_ = !is_beyond();
     if (!wraps_) totals_.stop_unwrapping();
-    if (wraps_ && has_gpm(gpu)) gpm_.emplace(gpu, link_bytes_per_s_, modulus);
+    if (wraps_ && has_gpm(gpu)) gpm_.emplace(gpu, speed, modulus);
     trail_.reserve(GpmTraffic::most_rows);
     announce(1);
   }
@@ -57,7 +56,7 @@ class PcieSource : public NvmlSource {
   void prepare(Clock& clock, Nanoseconds asked) override {
     if (gpm_ && !gpm_->find_refreshes(clock)) do_without_gpm();
     is_sparing_ = can_be_sparing(asked);
-    be_alert(clock.now() + std::chrono::milliseconds(500));  // a load may be there already
+    be_alert(clock.now() + short_alert);  // a load may be there already
   }
   std::optional<Nanoseconds> anchor() const override {
     return is_sparing_now() ? std::optional(gpm_->instant()) : std::nullopt;
@@ -81,11 +80,10 @@ class PcieSource : public NvmlSource {
       read_counters(clock);
       if (gpm_) look(clock);
     } else if (std::exchange(sample_is_due_, false)) {
-      gpm_->wait_until_shown(last_read_, clock);
-      look(clock);
+      look_when_shown(clock);
       next_row_may_wait_ = is_busy() && has_been_steady(clock.now());  // for the refresh after the next
     } else if (!std::exchange(next_row_may_wait_, false)) {
-      if (since_instant(clock.now()) > lateness) be_alert(clock.now() + std::chrono::milliseconds(500));
+      if (since_instant(clock.now()) > lateness) be_alert(clock.now() + short_alert);
       read_counters(clock);
       check_refreshes(clock);
       sample_is_due_ = !is_alert_;
@@ -168,6 +166,9 @@ class PcieSource : public NvmlSource {
   // The next sample that shows all that went until now.
   void look_behind_refresh(Clock& clock) {
     clock.sleep_until(clock.now() + GpmTraffic::refresh / 4);
+    look_when_shown(clock);
+  }
+  void look_when_shown(Clock& clock) {
     gpm_->wait_until_shown(last_read_, clock);
     look(clock);
   }
@@ -192,7 +193,7 @@ class PcieSource : public NvmlSource {
     if (!totals_.is_steady(*gpm_)) unsteady_until_ = now;
     if (is_busy()) {
       busy_until_ = now;
-      if (!gpm_->knows_lag() && !has_been_steady(now)) be_alert(now + std::chrono::milliseconds(500));
+      if (!gpm_->knows_lag() && !has_been_steady(now)) be_alert(now + short_alert);
     } else if (now - busy_until_ > std::chrono::seconds(1)) {
       gpm_->forget_lag();
     }
@@ -222,7 +223,7 @@ class PcieSource : public NvmlSource {
     const PcieTotals::Outcome outcome = totals_.give(*gpm_, rows);
     if (outcome.unsure_at) {
       is_unsure_ = true;
-      be_alert(*outcome.unsure_at + std::chrono::milliseconds(500));
+      be_alert(*outcome.unsure_at + short_alert);
     }
     if (outcome.is_unknown) steady_enough_ = std::min<Nanoseconds>(4 * steady_enough_, std::chrono::minutes(1));
     if (!gpm_->is_silent()) return;
@@ -244,10 +245,10 @@ class PcieSource : public NvmlSource {
     groups_ = {{.id = id, .counters = std::move(counters)}};
   }
 
-  static constexpr Nanoseconds lateness = std::chrono::milliseconds(3), held_up = std::chrono::milliseconds(10);
+  static constexpr Nanoseconds lateness = std::chrono::milliseconds(3), held_up = std::chrono::milliseconds(10),
+                               short_alert = std::chrono::milliseconds(500);
 
   NvmlFields fields_;
-  double link_bytes_per_s_;
   Nanoseconds wrap_time_;
   PcieTotals totals_;
   std::optional<GpmTraffic> gpm_;
@@ -266,6 +267,8 @@ class PcieSource : public NvmlSource {
 
 }  // namespace
 
-std::unique_ptr<Source> pcie_source(const NvmlGpu& gpu) { return std::make_unique<PcieSource>(gpu); }
+std::unique_ptr<Source> pcie_source(const NvmlGpu& gpu) {
+  return std::make_unique<PcieSource>(gpu, link_bytes_per_s(gpu));
+}
 
 }  // namespace batchscope

@@ -312,6 +312,25 @@ TEST(NvmlSources, PcieBytesAreExactThoughGpmsRefreshesJump) {
   EXPECT_GE(complete, count * 9 / 10);  // of a burst right behind the jump too little may be known
 }
 
+// Where GPM is earlier or later than it was seen to be, something may be unknown, but nothing is wrong.
+TEST(NvmlSources, PcieBytesAreNotWrongWhereGpmIsLaterThanBelieved) {
+  for (const char* lag_ms : {"0", "25"})
+    for (std::uint32_t seed = 1; seed <= 20; ++seed) {
+      const Bursts bursts(seed);
+      auto recording = recording_of(
+          fmt::format(R"({{"gpus": [{{"gpm_samples": {{"lag_ms": {}}}, "load": [{}]}}]}})", lag_ms, bursts.load()));
+      recording.run_until(seconds(19));
+      recording.read_all();
+      const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
+      const double truth = bursts.rx_until(rx->end) - bursts.rx_until(rx->begin);
+      EXPECT_LT(*rx->total(), truth + 57e9 * 0.002) << lag_ms << " " << seed;
+      EXPECT_GT(*rx->total(), truth * 0.9) << lag_ms << " " << seed;
+      if (rx->total_is_complete()) {
+        EXPECT_NEAR(*rx->total(), truth, 57e9 * 0.002) << lag_ms << " " << seed;
+      }
+    }
+}
+
 // A refresh that is not quite a tenth of a second wanders: it is followed.
 TEST(NvmlSources, RefreshesOfGpmAreFollowed) {
   for (const char* refresh : {"99.99", "100.015"}) {

@@ -68,13 +68,16 @@ bool PcieTotals::may_hide_a_wrap(const PcieRow& row) const {
 // Brings totals up to the row where it is sure what has gone since the last row that was given, or since they were.
 void PcieTotals::follow(const PcieRow& row, const GpmTraffic* gpm, Totals& sure) const {
   if (!wraps_ || !row.has_values()) return;
-  for (std::size_t i = 0; i < sure.size(); ++i)
-    if (!sure[i])
+  for (std::size_t i = 0; i < sure.size(); ++i) {
+    if (!sure[i]) {
       sure[i] = {.when = row.when, .raw = row.readings[i].integer, .bytes = row.readings[i].integer};
-    else if (const auto total = totals_[i] ? total_at(row, i, *totals_[i], gpm) : std::nullopt)
-      sure[i] = total;
-    else if (const auto next = total_at(row, i, *sure[i], gpm))
-      sure[i] = next;
+      continue;
+    }
+    const bool is_given = totals_[i] && sure[i]->when.last == totals_[i]->when.last;
+    auto total = totals_[i] ? total_at(row, i, *totals_[i], gpm) : std::nullopt;
+    if (!total && !is_given) total = total_at(row, i, *sure[i], gpm);
+    if (total) sure[i] = total;
+  }
 }
 
 bool PcieTotals::is_known_at(const PcieRow& row, const Totals& sure) const {

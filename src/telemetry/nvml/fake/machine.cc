@@ -185,15 +185,15 @@ std::optional<std::vector<Gpu::RingEntry>> Gpu::ring(SamplingType type, Nanoseco
 }
 
 Nanoseconds Gpu::last_gpm_refresh(Nanoseconds time) const {
-  const auto [refresh, window, lag, ring] = spec_.gpm_samples;
-  Nanoseconds shown = time - lag;
+  const Refresh& samples = spec_.gpm_samples;
+  Nanoseconds shown = time - samples.lag;
   for (auto jump = spec_.gpm_jumps.rbegin(); jump != spec_.gpm_jumps.rend(); ++jump) {
     if (shown < jump->at) continue;
-    const Nanoseconds last = (shown - jump->by) / refresh * refresh + jump->by;
+    const Nanoseconds last = (shown - jump->by) / samples.refresh * samples.refresh + jump->by;
     if (last >= jump->at) return last;
     shown = jump->at - Nanoseconds(1);
   }
-  return std::max(shown, Nanoseconds(0)) / refresh * refresh;
+  return last_refresh(samples, shown + samples.lag);
 }
 
 std::optional<double> Gpu::gpm_metric(std::uint32_t id, Nanoseconds first, Nanoseconds second) const {
