@@ -50,7 +50,7 @@ void write_study(const std::filesystem::path& path, const std::string& spec, std
   const SampleBlock block{.before = ticks, .after = ticks, .columns = {{.series = series, .integers = {5, 6, 9}}}};
   const GapRecord gap{.series = series, .begin = Nanoseconds(4), .end = Nanoseconds(5), .ticks = 1, .reason = "lost"};
   writer.append_samples(std::span(&block, 1), std::span(&gap, 1));
-  writer.set_samplers({{{.session = session, .source = "host", .period = Nanoseconds(1)}}});
+  writer.append_samples({}, {}, {{{.session = session, .source = "host", .period = Nanoseconds(1)}}});
 }
 
 MergeSummary merge(const TestFolder& folder, const std::vector<std::string>& names, const std::string& output = "c") {

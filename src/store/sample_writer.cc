@@ -82,34 +82,38 @@ void check_block(const SampleBlock& block) {
 
 }  // namespace
 
+SampleWriter::SampleWriter(SQLite::Database& database)
+    : database_(database),
+      add_ticks_(database, "INSERT INTO ticks (begin_ns, end_ns, count, data) VALUES (?, ?, ?, ?)"),
+      add_chunk_(database,
+                 "INSERT INTO chunks (series, ticks, begin_ns, end_ns, count, absent, sum, min, max, first, last) "
+                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+      add_data_(database, "INSERT INTO chunk_data (chunk, data) VALUES (?, ?)") {}
+
 void SampleWriter::insert(const SampleBlock& block, Pending& rows) {
-  SQLite::Statement add_ticks(database_, "INSERT INTO ticks (begin_ns, end_ns, count, data) VALUES (?, ?, ?, ?)");
-  SQLite::Statement add_chunk(database_,
-                              "INSERT INTO chunks (series, ticks, begin_ns, end_ns, count, absent, sum, min, max, "
-                              "first, last) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-  SQLite::Statement add_data(database_, "INSERT INTO chunk_data (chunk, data) VALUES (?, ?)");
   const auto bind_blob = [](SQLite::Statement& statement, int at, const std::string& bytes) {
     statement.bind(at, bytes.data(), static_cast<int>(bytes.size()));
   };
   const auto ticks = static_cast<std::int64_t>(block.before.size());
-  add_ticks.bind(1, static_cast<std::int64_t>(block.before.front().count()));
-  add_ticks.bind(2, static_cast<std::int64_t>(block.before.back().count()));
-  add_ticks.bind(3, ticks);
-  bind_blob(add_ticks, 4, encode_ticks(block.before, block.after));
-  add_ticks.exec();
+  add_ticks_.reset();
+  add_ticks_.bind(1, static_cast<std::int64_t>(block.before.front().count()));
+  add_ticks_.bind(2, static_cast<std::int64_t>(block.before.back().count()));
+  add_ticks_.bind(3, ticks);
+  bind_blob(add_ticks_, 4, encode_ticks(block.before, block.after));
+  add_ticks_.exec();
   rows.ticks.push_back(database_.getLastInsertRowid());
   for (const SampleColumn& column : block.columns) {
     const bool integers = column.reals.empty();
     const Figures figures =
         integers ? figures_of(column.integers, column.present) : figures_of(column.reals, column.present);
-    run(add_chunk, column.series, rows.ticks.back(), block.before.front(), block.before.back(), figures.count,
+    run(add_chunk_, column.series, rows.ticks.back(), block.before.front(), block.before.back(), figures.count,
         ticks - figures.count, figures.sum, figures.min, figures.max, figures.first, figures.last);
     rows.chunks.push_back(database_.getLastInsertRowid());
-    add_data.reset();
-    add_data.bind(1, rows.chunks.back());
-    bind_blob(add_data, 2,
+    add_data_.reset();
+    add_data_.bind(1, rows.chunks.back());
+    bind_blob(add_data_, 2,
               integers ? encode_integers(column.integers, column.present) : encode_reals(column.reals, column.present));
-    add_data.exec();
+    add_data_.exec();
   }
 }
 

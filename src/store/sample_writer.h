@@ -14,7 +14,7 @@ namespace batchscope::store {
 
 class SampleWriter {
  public:
-  explicit SampleWriter(SQLite::Database& database) : database_(database) {}
+  explicit SampleWriter(SQLite::Database& database);
 
   // To be called within a transaction, followed by committed() or by rolled_back().
   void append(const SampleBlock& block);
@@ -38,6 +38,7 @@ class SampleWriter {
   void seal(Pending& pending);
 
   SQLite::Database& database_;
+  SQLite::Statement add_ticks_, add_chunk_, add_data_;
   std::map<Key, Pending> pending_;
   std::map<Key, Pending> undo_;  // as they were before the transaction
 };

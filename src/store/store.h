@@ -108,8 +108,9 @@ class StoreWriter {
 
   std::int64_t add_series(const SeriesRecord& series);  // returns its id; the record's own is ignored
   // Adds ticks after those already there. A gap with the series and begin of an earlier one replaces it: it grew.
-  void append_samples(std::span<const SampleBlock> blocks, std::span<const GapRecord> gaps);
-  void set_samplers(std::span<const SamplerRecord> samplers);  // each replaces the session's earlier one of its source
+  // Each sampler's figures replace the session's earlier ones of its source.
+  void append_samples(std::span<const SampleBlock> blocks, std::span<const GapRecord> gaps,
+                      std::span<const SamplerRecord> samplers = {});
 
  private:
   struct Impl;

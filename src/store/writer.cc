@@ -314,21 +314,17 @@ std::int64_t StoreWriter::add_series(const SeriesRecord& series) {
   });
 }
 
-void StoreWriter::append_samples(std::span<const SampleBlock> blocks, std::span<const GapRecord> gaps) {
+void StoreWriter::append_samples(std::span<const SampleBlock> blocks, std::span<const GapRecord> gaps,
+                                 std::span<const SamplerRecord> samplers) {
   impl_->transaction([&] {
     for (const SampleBlock& block : blocks) impl_->samples.append(block);
-    SQLite::Statement add(impl_->database, "INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?, ?)");
-    for (const GapRecord& gap : gaps) run(add, gap.series, gap.begin, gap.end, gap.ticks, gap.reason);
-    return true;
-  });
-}
-
-void StoreWriter::set_samplers(std::span<const SamplerRecord> samplers) {
-  impl_->transaction([&] {
+    SQLite::Statement add_gap(impl_->database, "INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?, ?)");
+    for (const GapRecord& gap : gaps) run(add_gap, gap.series, gap.begin, gap.end, gap.ticks, gap.reason);
+    SQLite::Statement add_sampler(impl_->database,
+                                  "INSERT OR REPLACE INTO samplers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     for (const SamplerRecord& s : samplers)
-      impl_->insert("INSERT OR REPLACE INTO samplers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", s.session, s.source,
-                    s.period, s.ticks, s.missed, s.dropped, s.period_error_p50, s.period_error_p99, s.period_error_max,
-                    s.call_p50, s.call_p99, s.call_max, s.cpu_share);
+      run(add_sampler, s.session, s.source, s.period, s.ticks, s.missed, s.dropped, s.period_error_p50,
+          s.period_error_p99, s.period_error_max, s.call_p50, s.call_p99, s.call_max, s.cpu_share);
     return true;
   });
 }

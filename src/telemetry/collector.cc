@@ -136,14 +136,15 @@ void Collector::forget(const SourceSampler& sampler, std::int64_t group) {
   std::erase(order_, key);
 }
 
-void Collector::commit() {
+void Collector::commit(std::span<const SamplerRecord> samplers) {
   std::vector<SampleBlock> blocks;
   for (const Key& key : order_) {
     SampleBlock& block = groups_.at(key).block;
     if (!block.before.empty()) blocks.push_back(std::exchange(block, {}));
   }
   const auto gaps = std::exchange(gaps_, {});
-  if (store_ != nullptr && (!blocks.empty() || !gaps.empty())) store_->append_samples(blocks, gaps);
+  const bool has_news = !blocks.empty() || !gaps.empty() || !samplers.empty();
+  if (store_ != nullptr && has_news) store_->append_samples(blocks, gaps, samplers);
 }
 
 std::vector<CounterSummary> Collector::summaries() const {

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,9 +26,9 @@ class Collector {
   void drain(SourceSampler& sampler);
   // Notes that the source has not returned from a call since then: all its counters are absent until now.
   void note_stuck(SourceSampler& sampler, Nanoseconds since, Nanoseconds now);
-  // Writes what was taken since the last commit, in one transaction. Throws as the store does; what it could not write
-  // is dropped.
-  void commit();
+  // Writes what was taken since the last commit, and what the samplers say of themselves, in one transaction. Throws as
+  // the store does; what it could not write is dropped.
+  void commit(std::span<const SamplerRecord> samplers = {});
   // Drops the figures of a group of which nothing comes any more; what commit() was to write of it is lost.
   void forget(const SourceSampler& sampler, std::int64_t group);
   void stop_writing() { store_ = nullptr; }  // from here on only the figures are kept

@@ -21,6 +21,12 @@ double sum_of(std::span<const ReadingCost> costs, double most) {
 
 }  // namespace
 
+double budget_left(double budget, double spent_s, Nanoseconds elapsed) {
+  constexpr double reserve = 0.1, saved_again_within_s = 20;
+  const double overspent_s = std::max(0.0, spent_s - budget * to_seconds(elapsed));
+  return budget * (1 - reserve) - overspent_s / saved_again_within_s;
+}
+
 std::vector<Nanoseconds> periods_within(double budget, std::span<const ReadingCost> costs) {
   double low = 0, high = std::max(sum_of(costs, 1e9), budget);
   if (sum_of(costs, high) > budget)

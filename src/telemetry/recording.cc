@@ -79,7 +79,6 @@ void check_kinds(const std::vector<std::string>& kinds, std::string_view flag) {
 Recording::Recording(std::vector<std::unique_ptr<Source>> sources, const SamplerOptions& options, StoreWriter* store,
                      std::int64_t session)
     : begin_(monotonic_clock().now()),
-      store_(store),
       session_(session),
       collector_(store, session),
       sampler_(std::move(sources), options),
@@ -100,8 +99,8 @@ void Recording::run() {
       cpu_at_first_commit_ = cpu;
     } else {
       writing_cpu_share_ = to_seconds(cpu - cpu_at_first_commit_) / to_seconds(now - first_commit_);
-      sampler_.keep_to_budget(*writing_cpu_share_);
     }
+    sampler_.keep_to_budget(writing_cpu_share_.value_or(0));
     lock.lock();
   }
 }
@@ -109,15 +108,13 @@ void Recording::run() {
 // After a failed write the recording goes on for its summary; the file keeps what was committed.
 void Recording::commit_once() {
   try {
+    std::vector<SamplerRecord> samplers;
     for (auto& source : sampler_.sources()) {
       collector_.drain(*source);
       if (const auto since = source->stuck_since()) collector_.note_stuck(*source, *since, monotonic_clock().now());
+      samplers.push_back(record_of(source->figures(), session_));
     }
-    collector_.commit();
-    if (store_ == nullptr || write_error()) return;
-    std::vector<SamplerRecord> samplers;
-    for (auto& source : sampler_.sources()) samplers.push_back(record_of(source->figures(), session_));
-    store_->set_samplers(samplers);
+    collector_.commit(samplers);
   } catch (const Error& error) {
     collector_.stop_writing();
     const std::lock_guard guard(mutex_);

@@ -53,7 +53,6 @@ class Recording {
   void commit_once();
 
   Nanoseconds begin_, end_{0};
-  StoreWriter* store_;
   std::int64_t session_;
   Collector collector_;
   Sampler sampler_;

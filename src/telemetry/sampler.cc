@@ -13,9 +13,8 @@
 namespace batchscope {
 namespace {
 
-constexpr Nanoseconds longest_sleep = std::chrono::milliseconds(200);  // how soon stop() is noticed
-constexpr Nanoseconds longest_silence = std::chrono::seconds(1);       // of a group whose values do not change
-constexpr Nanoseconds longest_call = std::chrono::seconds(2);          // a call that takes longer is stuck
+constexpr Nanoseconds longest_silence = std::chrono::seconds(1);  // of a group whose values do not change
+constexpr Nanoseconds longest_call = std::chrono::seconds(2);     // a call that takes longer is stuck
 constexpr Nanoseconds longest_wait_for_rows = std::chrono::milliseconds(300);
 constexpr auto longest_wait_at_the_end = std::chrono::seconds(3);  // for a call to return
 
@@ -38,11 +37,12 @@ void add_one(std::atomic<std::int64_t>& value, std::int64_t by = 1) {
 }
 
 // Sources of equal periods, as of several GPUs, are not read at the same instants: in the driver they would wait for
-// each other. Multiples of the golden section lie far apart, however many there are.
-Nanoseconds first_delay(std::size_t index) {
-  constexpr double golden_section = 0.6180339887498949, longest_s = 0.03;
-  return from_seconds(longest_s * std::fmod(golden_section * static_cast<double>(index), 1.0));
+// each other. Each has a place in their periods; multiples of the golden section lie far apart, however many there are.
+double place_of(std::size_t index) {
+  constexpr double golden_section = 0.6180339887498949;
+  return std::fmod(golden_section * static_cast<double>(index + 1), 1.0);
 }
+constexpr Nanoseconds longest_first_delay = std::chrono::milliseconds(30);
 
 }  // namespace
 
@@ -103,7 +103,8 @@ SourceSampler::SourceSampler(std::unique_ptr<Source> source, Nanoseconds asked, 
   ring_ = std::make_unique<TickRing>(ring_bytes(source_->groups(), period_));
 }
 
-void SourceSampler::begin(Nanoseconds delay) {
+void SourceSampler::begin(Nanoseconds delay, double first_period) {
+  first_period_ = first_period;
   {
     const Call call(*this);
     source_->prepare(clock_, asked_);
@@ -189,8 +190,10 @@ void SourceSampler::read_last() { read(true); }
 void SourceSampler::tick() {
   lateness_.add(clock_.now() - deadline());
   read(false);
-  if (ticks_.load(std::memory_order_relaxed) == 0)
+  if (ticks_.load(std::memory_order_relaxed) == 0) {
     first_cpu_ns_.store(thread_cpu_time().count(), std::memory_order_relaxed);
+    start_ -= from_seconds((1 - first_period_) * to_seconds(period_));
+  }
   add_one(ticks_);
   if (clock_.now() - discovered_ >= source_->discovery_period()) discover(clock_.now());
 
@@ -264,51 +267,59 @@ SamplerFigures SourceSampler::figures() const {
 }
 
 Sampler::Sampler(std::vector<std::unique_ptr<Source>> sources, const SamplerOptions& options)
-    : clock_(options.clock != nullptr ? *options.clock : monotonic_clock()),
-      cpu_budget_(options.cpu_budget),
-      shared_(std::make_shared<Shared>()) {
+    : began_(monotonic_clock().now()), cpu_budget_(options.cpu_budget) {
   if (options.period < shortest_period)
     throw InputError("--period: {} ns is too short; the shortest is 1ms", options.period.count());
   for (auto& source : sources)
-    sources_.push_back(std::make_shared<SourceSampler>(std::move(source), options.period, clock_));
-  shared_->ended.resize(sources_.size());
-  for (std::size_t i = 0; i < sources_.size(); ++i)
-    threads_.emplace_back(
-        [source = sources_[i], &clock = clock_, shared = shared_, i] { run(*source, clock, *shared, i); });
+    sources_.push_back(std::make_shared<SourceSampler>(std::move(source), options.period, monotonic_clock()));
+  for (std::size_t i = 0; i < sources_.size(); ++i) {
+    const auto state = std::make_shared<ThreadState>();
+    threads_.push_back({.state = state, .thread = std::thread([source = sources_[i], state, place = place_of(i)] {
+                                          run(*source, *state, place);
+                                        })});
+  }
 }
 
 Sampler::~Sampler() { stop(); }
 
 void Sampler::stop() {
-  shared_->stop = true;
+  for (Thread& thread : threads_) {
+    const std::lock_guard guard(thread.state->mutex);
+    thread.state->stop = true;
+    thread.state->changed.notify_all();
+  }
   const auto deadline = std::chrono::steady_clock::now() + longest_wait_at_the_end;
-  for (std::size_t i = 0; i < threads_.size(); ++i) {
-    std::unique_lock lock(shared_->mutex);
-    const bool ended = shared_->ended_changed.wait_until(lock, deadline, [&] { return bool(shared_->ended[i]); });
+  for (Thread& thread : threads_) {
+    std::unique_lock lock(thread.state->mutex);
+    const bool ended = thread.state->changed.wait_until(lock, deadline, [&] { return thread.state->ended; });
     lock.unlock();
     if (ended)
-      threads_[i].join();
+      thread.thread.join();
     else
-      threads_[i].detach();
+      thread.thread.detach();
   }
   threads_.clear();
 }
 
 void Sampler::wait_for_rows() const {
   const auto is_waited_for = [](const auto& source) { return !source->has_rows() && !source->groups().empty(); };
-  const Nanoseconds deadline = clock_.now() + longest_wait_for_rows;
-  while (std::any_of(sources_.begin(), sources_.end(), is_waited_for) && clock_.now() < deadline)
-    clock_.sleep_until(clock_.now() + std::chrono::milliseconds(5));
+  Clock& clock = monotonic_clock();
+  const Nanoseconds deadline = clock.now() + longest_wait_for_rows;
+  while (std::any_of(sources_.begin(), sources_.end(), is_waited_for) && clock.now() < deadline)
+    clock.sleep_until(clock.now() + std::chrono::milliseconds(5));
 }
 
 void Sampler::keep_to_budget(double spent_elsewhere) {
   std::vector<ReadingCost> costs;
+  const Nanoseconds elapsed = monotonic_clock().now() - began_;
+  double spent_s = spent_elsewhere * to_seconds(elapsed);
   for (const auto& source : sources_) {
-    costs.push_back(source->cost().value_or(ReadingCost{.pace = source->pace()}));
-    if (source->pace().is_extra) costs.back().cpu = Nanoseconds(0);
+    const Pace pace = source->pace();
+    costs.push_back(pace.is_extra ? ReadingCost{.pace = pace} : source->cost().value_or(ReadingCost{.pace = pace}));
+    if (!pace.is_extra) spent_s += to_seconds(source->cpu_time());
   }
-  constexpr double reserve = 0.9;  // costs vary
-  const auto periods = periods_within(std::max(cpu_budget_ * reserve - spent_elsewhere, 0.0), costs);
+  const double budget = budget_left(cpu_budget_, spent_s, elapsed) - spent_elsewhere;
+  const auto periods = periods_within(std::max(budget, 0.0), costs);
   for (std::size_t i = 0; i < sources_.size(); ++i) {
     // Small changes are not worth another period.
     const double change = to_seconds(periods[i]) / to_seconds(sources_[i]->period());
@@ -316,18 +327,26 @@ void Sampler::keep_to_budget(double spent_elsewhere) {
   }
 }
 
-void Sampler::run(SourceSampler& source, Clock& clock, Shared& shared, std::size_t index) {
+// Waits for its deadlines and for nothing else: with tens of threads, waking each a few times a second for nothing
+// would cost more than some of them do.
+void Sampler::run(SourceSampler& source, ThreadState& state, double place) {
   prepare_thread();
-  source.begin(first_delay(index));
-  while (!shared.stop) {
-    while (!shared.stop && clock.now() < source.deadline())
-      clock.sleep_until(std::min(source.deadline(), clock.now() + longest_sleep));
-    if (!shared.stop) source.tick();
+  source.begin(from_seconds(place * to_seconds(longest_first_delay)), place);
+  std::unique_lock lock(state.mutex);
+  const auto stops_before = [&](Nanoseconds deadline) {
+    const std::chrono::steady_clock::time_point end(deadline);  // the monotonic clock's
+    return state.changed.wait_until(lock, end, [&] { return state.stop; });
+  };
+  while (!stops_before(source.deadline())) {
+    lock.unlock();
+    source.tick();
+    lock.lock();
   }
+  lock.unlock();
   source.read_last();
-  const std::lock_guard guard(shared.mutex);
-  shared.ended[index] = true;
-  shared.ended_changed.notify_all();
+  lock.lock();
+  state.ended = true;
+  state.changed.notify_all();
 }
 
 }  // namespace batchscope

@@ -42,9 +42,9 @@ class SourceSampler {
  public:
   SourceSampler(std::unique_ptr<Source> source, Nanoseconds asked, Clock& clock);
 
-  // Prepares the source; deadlines count from then on, the first after `delay`. To be called by the thread that will
-  // keep them.
-  void begin(Nanoseconds delay);
+  // Prepares the source; deadlines count from then on, the first after `delay`, the second after this share of a period
+  // more. To be called by the thread that will keep them.
+  void begin(Nanoseconds delay, double first_period = 1);
   // The next deadline; never sleeps longer than this.
   Nanoseconds deadline() const { return start_ + next_ * period_; }
   Pace pace() const;                                                                              // any thread
@@ -66,6 +66,7 @@ class SourceSampler {
   bool has_rows() const { return has_rows_.load(std::memory_order_relaxed); }  // or has had
   // What a reading costs; absent before the first few.
   std::optional<ReadingCost> cost() const;
+  Nanoseconds cpu_time() const { return Nanoseconds(cpu_ns_.load(std::memory_order_relaxed)); }  // until now
   // From the next deadline on.
   void set_period(Nanoseconds period) { wanted_period_ns_.store(period.count(), std::memory_order_relaxed); }
   // Since when a call into the source has not returned, where that is longer than it should be.
@@ -94,6 +95,7 @@ class SourceSampler {
   Clock& clock_;
   Nanoseconds asked_;
   Nanoseconds period_{0};
+  double first_period_ = 1;
   Nanoseconds start_;      // of the deadlines' count
   std::int64_t next_ = 0;  // number of the next deadline
   Nanoseconds discovered_{0};
@@ -115,7 +117,6 @@ class SourceSampler {
 struct SamplerOptions {
   Nanoseconds period = default_period;
   double cpu_budget = default_cpu_budget;  // of one core, for all sources and the thread that writes
-  Clock* clock = nullptr;                  // null: the host's monotonic clock
 };
 
 // The threads. Sampling begins with the object and ends with stop().
@@ -138,19 +139,21 @@ class Sampler {
 
  private:
   // What a thread shares with this object, which may end before it.
-  struct Shared {
-    std::atomic<bool> stop{false};
+  struct ThreadState {
     std::mutex mutex;
-    std::condition_variable ended_changed;
-    std::vector<bool> ended;  // by source
+    std::condition_variable changed;
+    bool stop = false, ended = false;
   };
-  static void run(SourceSampler& source, Clock& clock, Shared& shared, std::size_t index);
+  struct Thread {
+    std::shared_ptr<ThreadState> state;
+    std::thread thread;
+  };
+  static void run(SourceSampler& source, ThreadState& state, double place);
 
-  Clock& clock_;
+  Nanoseconds began_;
   double cpu_budget_;
   std::vector<std::shared_ptr<SourceSampler>> sources_;
-  std::shared_ptr<Shared> shared_;
-  std::vector<std::thread> threads_;
+  std::vector<Thread> threads_;
 };
 
 }  // namespace batchscope

@@ -15,6 +15,7 @@ namespace batchscope {
 namespace {
 
 using std::chrono::milliseconds;
+using std::chrono::seconds;
 using ::testing::ElementsAre;
 
 // One cumulative counter whose reading does what the test says.
@@ -112,6 +113,48 @@ TEST(SourceSampler, DeadlinesLieWhereTheSourceWantsThem) {
   run(3);
   EXPECT_THAT(deadlines, ElementsAre(130, 230, 330, 428, 528, 628, 638));
   EXPECT_EQ(sampler.figures().period_error_max, Nanoseconds(0));
+}
+
+TEST(SourceSampler, TheFirstPeriodGivesItItsPlaceAmongOthers) {
+  ManualClock clock;
+  auto sampler = sampler_of([] { return Reading::of(std::int64_t{1}); }, clock);
+  sampler.begin(milliseconds(3), 0.4);
+  std::vector<std::int64_t> deadlines;
+  for (int i = 0; i < 4; ++i) {
+    deadlines.push_back(sampler.deadline() / milliseconds(1));
+    clock.sleep_until(sampler.deadline());
+    sampler.tick();
+  }
+  EXPECT_THAT(deadlines, ElementsAre(3, 7, 17, 27));
+  EXPECT_EQ(sampler.figures().missed, 0);
+}
+
+TEST(CpuBudget, DearSourcesAreReadMoreRarelyThanWanted) {
+  const auto cost = [](int wanted_ms, int longest_ms, int cpu_us) {
+    return ReadingCost{.pace = {milliseconds(wanted_ms), milliseconds(longest_ms)},
+                       .cpu = std::chrono::microseconds(cpu_us)};
+  };
+  const std::vector costs = {cost(100, 5000, 100), cost(100, 5000, 3000), cost(100, 5000, 6000), cost(50, 75, 500)};
+  EXPECT_THAT(periods_within(1, costs),
+              ElementsAre(milliseconds(100), milliseconds(100), milliseconds(100), milliseconds(50)));
+  const auto periods = periods_within(0.03, costs);
+  double sum = 0;
+  for (std::size_t i = 0; i < costs.size(); ++i) sum += to_seconds(costs[i].cpu) / to_seconds(periods[i]);
+  EXPECT_NEAR(sum, 0.03, 1e-4);
+  EXPECT_EQ(periods[0], milliseconds(100));
+  EXPECT_NEAR(to_seconds(periods[2]) / to_seconds(periods[1]), 2, 1e-3);
+  EXPECT_THAT(periods_within(0, costs),
+              ElementsAre(milliseconds(5000), milliseconds(5000), milliseconds(5000), milliseconds(75)));
+}
+
+// The first readings cost more than others: later ones are so rare that all together keep to the budget.
+TEST(CpuBudget, WhatWasOverspentIsSavedAgain) {
+  EXPECT_DOUBLE_EQ(budget_left(0.03, 0.2, seconds(10)), 0.027);
+  double spent_s = 0.4;
+  for (int second = 1; second <= 60; ++second) spent_s += std::max(0.0, budget_left(0.03, spent_s, seconds(second)));
+  EXPECT_LE(spent_s / 60, 0.03);
+  EXPECT_GT(spent_s / 60, 0.025);
+  EXPECT_LT(budget_left(0.03, 1, seconds(1)), 0);
 }
 
 TEST(SourceSampler, LostReadingsAreCounted) {

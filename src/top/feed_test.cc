@@ -176,7 +176,7 @@ class Recorded : public testing::Test {
                                     {.name = "batch", .track = "rank 0", .begin = at(20), .end = at(30)}};
     store.add_phases(session_, phases);
     const SamplerRecord sampler{.session = session_, .source = "s", .missed = 3, .cpu_share = 0.01};
-    store.set_samplers({&sampler, 1});
+    store.append_samples({}, {}, {&sampler, 1});
   }
 
   static Nanoseconds at(double second) { return Nanoseconds(zero) + from_seconds(second); }

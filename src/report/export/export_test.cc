@@ -122,7 +122,7 @@ TEST_F(ExportTest, AllTablesHaveTheirColumnsInBothFormats) {
   block.columns[0].reals = {0.5};
   const GapRecord gap{.series = series, .begin = Nanoseconds(3), .end = Nanoseconds(4), .ticks = 1, .reason = hostile};
   writer_.append_samples({&block, 1}, {&gap, 1});
-  writer_.set_samplers({{{.session = session_, .source = "host", .period = Nanoseconds(9)}}});
+  writer_.append_samples({}, {}, {{{.session = session_, .source = "host", .period = Nanoseconds(9)}}});
   writer_.set_frontier(
       {.study = study_, .strategy = hostile, .tries = {{4, "ok", ""}}, .largest_ran = 0, .reason = hostile});
   const auto reader = writer_.reader();

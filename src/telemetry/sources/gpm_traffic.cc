@@ -10,7 +10,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr Nanoseconds longest_wait = milliseconds(5);  // for other threads' calls
+// For other threads' calls. A sample is of the moment at which it is taken, what two of them show may come later.
+constexpr Nanoseconds longest_wait = milliseconds(5), longest_wait_for_metrics = milliseconds(20);
 
 // The counters count headers that GPM does not: of what goes the same way some percent, and for each read that is
 // answered the other way a request. Copies were seen to have requests of 3 % of what they read; of 64 bytes at a time
@@ -45,7 +46,7 @@ GpmTraffic::GpmTraffic(const NvmlGpu& gpu, double link_bytes_per_s, std::int64_t
 }
 
 std::optional<GpmTraffic::Bytes> GpmTraffic::rates(const nvml::GpmSnapshot& earlier, const nvml::GpmSnapshot& later) {
-  if (later.metrics_since(earlier, *request_, longest_wait) != nvml::success) return std::nullopt;
+  if (later.metrics_since(earlier, *request_, longest_wait_for_metrics) != nvml::success) return std::nullopt;
   Bytes rates{};
   for (std::size_t i = 0; i < rates.size(); ++i) {
     const nvml::GpmMetric& rate = request_->metrics[i];
@@ -82,7 +83,7 @@ bool GpmTraffic::find_refreshes(Clock& clock, const std::function<void()>& meanw
   return false;
 }
 
-bool GpmTraffic::check_refreshes(Clock& clock) {
+std::optional<bool> GpmTraffic::check_refreshes(Clock& clock) {
   constexpr Nanoseconds step = milliseconds(2);
   const auto sample_at = [&](nvml::GpmSnapshot& sample, Nanoseconds instant) {
     clock.sleep_until(instant);
@@ -90,13 +91,14 @@ bool GpmTraffic::check_refreshes(Clock& clock) {
   };
   const Nanoseconds next = seen_ + ((clock.now() + 2 * step - seen_) / refresh + 1) * refresh;
   if (!sample_at(before_, next - 2 * step) || !sample_at(taken_, next - step) || !sample_at(behind_, next + step))
-    return false;
+    return std::nullopt;
   if (is_renewed(taken_, behind_)) return true;
   if (is_renewed(before_, taken_)) {
     seen_ -= step;
     return true;
   }
-  if (!sample_at(taken_, next + 2 * step) || !is_renewed(behind_, taken_)) return false;
+  if (!sample_at(taken_, next + 2 * step)) return std::nullopt;
+  if (!is_renewed(behind_, taken_)) return false;
   seen_ += step;
   return true;
 }
@@ -235,7 +237,7 @@ std::optional<std::int64_t> GpmTraffic::increase_in_proportion(std::size_t direc
                                                                std::int64_t residue) const {
   constexpr double most_change = 0.25;
   if (!is_steady(known_since, end, most_change)) return std::nullopt;
-  const double most_error = static_cast<double>(modulus_) / 5;
+  const double most_error = static_cast<double>(modulus_) / 3;
   std::optional<std::int64_t> only;
   for (std::size_t i = first_lag(); i < lag_count; i = lags_._Find_next(i)) {
     const auto until_known = total_near(direction, known_since, lag(i)),

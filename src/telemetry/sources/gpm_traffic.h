@@ -55,8 +55,9 @@ class GpmTraffic {
   // the meantime `meanwhile` is called every few milliseconds. False: it never was.
   bool find_refreshes(Clock& clock, const std::function<void()>& meanwhile = nullptr);
   // Looks whether the next one is where it should be, and returns behind it. Where it has drifted by a little, it is
-  // followed. False: it is elsewhere, as after a program has started CUDA; then they are to be found again.
-  bool check_refreshes(Clock& clock);
+  // followed. False: it is elsewhere, as after a program has started CUDA; then they are to be found again. Absent: it
+  // could not be seen, as when others' calls held up those that it takes.
+  std::optional<bool> check_refreshes(Clock& clock);
 
   // An instant as of which GPM gives its totals, as far as its lag is known; whole refreshes from it there are others.
   Nanoseconds instant() const { return seen_ - (lag(first_lag()) + lag(last_lag())) / 2; }

@@ -80,8 +80,8 @@ class PcieSource : public NvmlSource {
       read_counters(clock);
       if (gpm_) look(clock);
     } else if (std::exchange(sample_is_due_, false)) {
-      look_when_shown(clock);
-      next_row_may_wait_ = is_busy() && has_been_steady(clock.now());  // for the refresh after the next
+      const bool has_sample = look_when_shown(clock);
+      next_row_may_wait_ = has_sample && is_busy() && has_been_steady(clock.now());  // for the refresh after the next
     } else if (!std::exchange(next_row_may_wait_, false)) {
       if (since_instant(clock.now()) > lateness) be_alert(clock.now() + short_alert);
       read_counters(clock);
@@ -122,20 +122,21 @@ class PcieSource : public NvmlSource {
   Nanoseconds since_instant(Nanoseconds now) const { return (now - gpm_->instant()) % GpmTraffic::refresh; }
 
   void check_refreshes(Clock& clock) {
+    if (!is_busy()) is_checked_while_busy_ = false;
     if (refreshes_are_lost_ || !check_is_due(clock.now())) return;
+    const std::optional<bool> are_there = gpm_->check_refreshes(clock);
+    if (!are_there) return;  // with the next row, then
     checked_ = clock.now();
-    refreshes_are_lost_ = !gpm_->check_refreshes(clock);
+    is_checked_while_busy_ = is_busy();
+    is_unsure_ = false;
+    refreshes_are_lost_ = !*are_there;
   }
 
   // When a program starts CUDA, refreshes may move: what it copies first shows that one has.
-  bool check_is_due(Nanoseconds now) {
+  bool check_is_due(Nanoseconds now) const {
     constexpr Nanoseconds shortest = std::chrono::seconds(1), longest = std::chrono::seconds(10);
-    if (!is_busy()) is_checked_while_busy_ = false;
     const bool begins = is_busy() && !is_checked_while_busy_;
-    if (!is_unsure_ && now - checked_ < (begins ? shortest : longest)) return false;
-    is_checked_while_busy_ = is_busy();
-    is_unsure_ = false;
-    return true;
+    return is_unsure_ || now - checked_ >= (begins ? shortest : longest);
   }
   // Much has gone since the last row but one, as far as the counters show.
   bool is_busy() const {
@@ -157,20 +158,21 @@ class PcieSource : public NvmlSource {
     refreshes_are_lost_ = refreshes_are_lost_ || !are_found;
   }
 
-  void look(Clock& clock) {
+  bool look(Clock& clock) {
     const Nanoseconds begin = clock.now();
     const bool is_new = gpm_->look(clock);
     note_call(begin, clock.now());
     if (is_new && !gpm_->learn_lag(trail_)) refreshes_are_lost_ = true;
+    return is_new;
   }
   // The next sample that shows all that went until now.
   void look_behind_refresh(Clock& clock) {
     clock.sleep_until(clock.now() + GpmTraffic::refresh / 4);
     look_when_shown(clock);
   }
-  void look_when_shown(Clock& clock) {
+  bool look_when_shown(Clock& clock) {
     gpm_->wait_until_shown(last_read_, clock);
-    look(clock);
+    return look(clock);
   }
 
   // For a while the counters are read as if there were no GPM.

@@ -107,7 +107,7 @@ std::optional<std::int64_t> PcieTotals::increase_in_proportion(const PcieRow& ro
 }
 
 bool PcieTotals::is_steady(const GpmTraffic& gpm) const {
-  constexpr double most_change = 0.12;  // a copy of 256 MiB more or less in a tenth of a second is half of it
+  constexpr double most_change = 0.18;  // a copy of 256 MiB more or less in a tenth of a second is a third of it
   return are_known_long() && gpm.is_steady(known_.front().when.first, gpm.shown_until(), most_change);
 }
 
