@@ -1,56 +1,73 @@
-// GPM calls in turn (telemetry/nvml/gpm.h).
+// GPM calls kept apart (telemetry/nvml/gpm.h).
 #include "telemetry/nvml/gpm.h"
 
 #include <chrono>
 #include <condition_variable>
-#include <map>
 #include <mutex>
+#include <set>
 #include <utility>
 
 namespace batchscope::nvml {
 namespace {
 
-// Who makes a call has the turn, the others wait for it.
-class Turn {
+// Keeps calls apart that must not be made at once. It is never destroyed: sampling threads may outlive main().
+class Gate {
  public:
   template <class Call>
-  Return wait_and(std::chrono::nanoseconds longest, const Call& call) {
+  Return take_sample(Device device, std::chrono::nanoseconds longest, const Call& call) {
     std::unique_lock lock(mutex_);
-    if (!given_back_.wait_for(lock, longest, [&] { return !is_taken_; })) return timeout;
-    is_taken_ = true;
+    const auto may_begin = [&] {
+      const bool is_known = has_samples_.contains(device);
+      return !a_first_is_taken_ && !sampled_.contains(device) && (is_known || (sampled_.empty() && !other_is_made_));
+    };
+    if (!changed_.wait_for(lock, longest, may_begin)) return timeout;
+    const bool is_first = !has_samples_.contains(device);
+    a_first_is_taken_ = is_first;
+    sampled_.insert(device);
     lock.unlock();
     const Return result = call();
     lock.lock();
-    is_taken_ = false;
-    given_back_.notify_one();
+    sampled_.erase(device);
+    if (is_first) a_first_is_taken_ = false;
+    if (result == success) has_samples_.insert(device);
+    changed_.notify_all();
+    return result;
+  }
+
+  template <class Call>
+  Return make_other(std::chrono::nanoseconds longest, const Call& call) {
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait_for(lock, longest, [&] { return !a_first_is_taken_ && !other_is_made_; })) return timeout;
+    other_is_made_ = true;
+    lock.unlock();
+    const Return result = call();
+    lock.lock();
+    other_is_made_ = false;
+    changed_.notify_all();
     return result;
   }
 
  private:
   std::mutex mutex_;
-  std::condition_variable given_back_;
-  bool is_taken_ = false;
+  std::condition_variable changed_;
+  std::set<Device> has_samples_, sampled_;  // sampled: now
+  bool a_first_is_taken_ = false, other_is_made_ = false;
 };
 
-// Of calls on one GPU, so that one that hangs holds up no other; null: of those on none. They are never destroyed:
-// sampling threads may outlive main().
-Turn& turn_of(Device device) {
-  static auto* const mutex = new std::mutex;
-  static auto* const turns = new std::map<Device, Turn>;
-  const std::lock_guard guard(*mutex);
-  return (*turns)[device];
+Gate& gate() {
+  static Gate& gate = *new Gate;
+  return gate;
 }
 
 }  // namespace
 
 GpmSnapshot::GpmSnapshot(const Library& library) : library_(&library) {
-  taken_ = turn_of(nullptr).wait_and(longest_wait, [&] { return library->nvmlGpmSampleAlloc(&sample_); });
+  taken_ = gate().make_other(longest_wait, [&] { return library->nvmlGpmSampleAlloc(&sample_); });
 }
 
 // What cannot be given back in time is left to the library.
 GpmSnapshot::~GpmSnapshot() {
-  if (sample_ != nullptr)
-    turn_of(nullptr).wait_and(longest_wait, [&] { return (*library_)->nvmlGpmSampleFree(sample_); });
+  if (sample_ != nullptr) gate().make_other(longest_wait, [&] { return (*library_)->nvmlGpmSampleFree(sample_); });
 }
 
 GpmSnapshot::GpmSnapshot(GpmSnapshot&& other) noexcept
@@ -65,7 +82,7 @@ GpmSnapshot& GpmSnapshot::operator=(GpmSnapshot&& other) noexcept {
 
 Return GpmSnapshot::take(Device device, std::chrono::nanoseconds wait) {
   if (sample_ == nullptr) return taken_;
-  return taken_ = turn_of(device).wait_and(wait, [&] { return (*library_)->nvmlGpmSampleGet(device, sample_); });
+  return taken_ = gate().take_sample(device, wait, [&] { return (*library_)->nvmlGpmSampleGet(device, sample_); });
 }
 
 Return GpmSnapshot::metrics_since(const GpmSnapshot& earlier, GpmMetrics& metrics,
@@ -74,7 +91,7 @@ Return GpmSnapshot::metrics_since(const GpmSnapshot& earlier, GpmMetrics& metric
   if (taken_ != success) return taken_;
   metrics.first = earlier.sample_;
   metrics.second = sample_;
-  return turn_of(nullptr).wait_and(wait, [&] { return (*library_)->nvmlGpmMetricsGet(&metrics); });
+  return gate().make_other(wait, [&] { return (*library_)->nvmlGpmMetricsGet(&metrics); });
 }
 
 }  // namespace batchscope::nvml

@@ -67,7 +67,8 @@ class GpmTraffic {
   void wait_until_shown(Nanoseconds instant, Clock& clock) const;
   // Takes a sample, unless that is not sure or the last one is as new: true.
   bool look(const Clock& clock);
-  bool is_silent() const { return failures_ >= 3; }  // samples cannot be taken any more
+  bool is_failing() const { return failures_ >= 2; }  // the last samples could not be taken
+  bool is_silent() const { return failures_ >= 8; }   // and none will be any more
   // All that went until then has been shown, however late GPM is.
   Nanoseconds shown_until() const;
   // As far as is known how late it is.

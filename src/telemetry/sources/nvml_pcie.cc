@@ -76,6 +76,7 @@ class PcieSource : public NvmlSource {
     Clock& clock = rows.clock();
     const bool is_fast = !is_sparing_now();
     if (clock.now() >= alert_until_) is_alert_ = false;
+    if (is_fast && must_check_) lose_refreshes(clock.now());
     if (is_fast) {
       read_counters(clock);
       if (gpm_) look(clock);
@@ -113,7 +114,7 @@ class PcieSource : public NvmlSource {
 
   void do_without_gpm() {
     gpm_.reset();
-    is_sparing_ = sample_is_due_ = false;
+    is_sparing_ = sample_is_due_ = must_check_ = false;
   }
 
   bool is_sparing_now() const { return is_sparing_ && !is_alert_; }
@@ -125,10 +126,11 @@ class PcieSource : public NvmlSource {
     if (!is_busy()) is_checked_while_busy_ = false;
     if (refreshes_are_lost_ || !check_is_due(clock.now())) return;
     const std::optional<bool> are_there = gpm_->check_refreshes(clock);
+    if (must_check_ && !are_there.value_or(false)) return lose_refreshes(clock.now());
     if (!are_there) return;  // with the next row, then
     checked_ = clock.now();
     is_checked_while_busy_ = is_busy();
-    is_unsure_ = false;
+    is_unsure_ = must_check_ = false;
     refreshes_are_lost_ = !*are_there;
   }
 
@@ -136,7 +138,7 @@ class PcieSource : public NvmlSource {
   bool check_is_due(Nanoseconds now) const {
     constexpr Nanoseconds shortest = std::chrono::seconds(1), longest = std::chrono::seconds(10);
     const bool begins = is_busy() && !is_checked_while_busy_;
-    return is_unsure_ || now - checked_ >= (begins ? shortest : longest);
+    return is_unsure_ || must_check_ || now - checked_ >= (begins ? shortest : longest);
   }
   // Much has gone since the last row but one, as far as the counters show.
   bool is_busy() const {
@@ -162,6 +164,7 @@ class PcieSource : public NvmlSource {
     const Nanoseconds begin = clock.now();
     const bool is_new = gpm_->look(clock);
     note_call(begin, clock.now());
+    if (gpm_->is_failing()) be_alert(clock.now() + short_alert);
     if (is_new && !gpm_->learn_lag(trail_)) refreshes_are_lost_ = true;
     return is_new;
   }
@@ -185,7 +188,14 @@ class PcieSource : public NvmlSource {
   // follow.
   void note_call(Nanoseconds begin, Nanoseconds end) {
     if (end - begin <= held_up || !gpm_) return;
-    be_alert(end + std::chrono::seconds(2));
+    if (is_sparing_now() && has_been_steady(end))
+      must_check_ = true;  // others' dear calls can hold one up too
+    else
+      lose_refreshes(end);
+  }
+  void lose_refreshes(Nanoseconds now) {
+    must_check_ = false;
+    be_alert(now + std::chrono::seconds(2));
     refreshes_are_lost_ = true;
     gpm_->forget_lag();
   }
@@ -222,6 +232,7 @@ class PcieSource : public NvmlSource {
 
   void give(Rows& rows) {
     if (!gpm_) return totals_.give_all(nullptr, rows);
+    if (must_check_) return;
     const PcieTotals::Outcome outcome = totals_.give(*gpm_, rows);
     if (outcome.unsure_at) {
       is_unsure_ = true;
@@ -261,6 +272,7 @@ class PcieSource : public NvmlSource {
   bool refreshes_are_lost_ = false, is_checked_while_busy_ = false;
   Nanoseconds checked_{0};
   bool is_unsure_ = false;              // GPM's bounds did not tell what had gone
+  bool must_check_ = false;             // before anything is said on their word
   std::vector<GpmTraffic::Row> trail_;  // the newest rows
   Nanoseconds busy_until_{0}, unsteady_until_{0};
   Nanoseconds steady_enough_ = std::chrono::seconds(2);  // longer for loads that seem steadier than they are

@@ -282,7 +282,7 @@ TEST(NvmlSources, PcieBytesOfALoadThatWaversAreReadSparinglyAndExact) {
       std::string faults;
       for (double time = 1; time < 40; time += 0.05 + 0.2 * static_cast<double>(random()) / 4294967296.0)
         faults += fmt::format(R"({}{{"kind": "hang", "from_s": {:.4f}, "until_s": {:.4f}}})",
-                              faults.empty() ? "" : ", ", time, time + (random() % 2 == 0 ? 0.009 : 0.0035));
+                              faults.empty() ? "" : ", ", time, time + (random() % 2 == 0 ? 0.013 : 0.0035));
       auto recording =
           recording_of(fmt::format(R"({{"gpus": [{{"gpm_samples": {{"lag_ms": {}}}, "load": [{}]}}], "faults": [{}]}})",
                                    lag_ms, copies.load(), faults));

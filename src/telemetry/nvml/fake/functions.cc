@@ -30,6 +30,7 @@ using fake::Gpu;
 using fake::Machine;
 using fake::Rate;
 using fake::Server;
+using GpmCall = Server::GpmCall;
 
 constexpr std::uint32_t no_instance = 0xFFFFFFFF;
 
@@ -400,6 +401,8 @@ Return nvmlGpmSampleFree(GpmSample sample) {
 }
 
 Return nvmlGpmSampleGet(Device device, GpmSample sample) {
+  const GpmCall call(server(), GpmCall::Kind::sample, device == nullptr ? -1 : device->gpu);
+  if (!call.is_allowed()) return unknown;
   return on_gpu(__func__, device, [&](const Gpu& gpu, Nanoseconds now) {
     return gpu.spec().gpm ? give({gpu.index(), now}, sample) : not_supported;
   });
@@ -407,6 +410,8 @@ Return nvmlGpmSampleGet(Device device, GpmSample sample) {
 
 // Each metric costs a call.
 Return nvmlGpmMetricsGet(GpmMetrics* metrics) {
+  const GpmCall call(server(), GpmCall::Kind::metrics, -1);
+  if (!call.is_allowed()) return unknown;
   if (metrics->version != GpmMetrics{}.version) return argument_version_mismatch;
   const GpmSampleHandle first = *metrics->first, second = *metrics->second;
   if (first.gpu < 0 || first.gpu != second.gpu || metrics->count > metrics->metrics.size()) return invalid_argument;

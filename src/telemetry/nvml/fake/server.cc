@@ -137,6 +137,23 @@ void Server::rest(Lock& lock, Nanoseconds length) {
   changed_.wait_for(lock, std::min(length, longest));
 }
 
+Server::GpmCall::GpmCall(Server& server, Kind kind, int gpu) : server_(server), kind_(kind) {
+  const std::lock_guard lock(server_.mutex_);
+  GpmCalls& now = server_.gpm_calls_;
+  is_first_ = kind == Kind::sample && now.sampled.insert(gpu).second;
+  const bool is_beside_others = now.samples + now.metrics > 0;
+  is_allowed_ = now.firsts == 0 && !(is_first_ && is_beside_others) && !(kind == Kind::metrics && now.metrics > 0);
+  ++(kind == Kind::sample ? now.samples : now.metrics);
+  if (is_first_) ++now.firsts;
+}
+
+Server::GpmCall::~GpmCall() {
+  const std::lock_guard lock(server_.mutex_);
+  GpmCalls& now = server_.gpm_calls_;
+  --(kind_ == Kind::sample ? now.samples : now.metrics);
+  if (is_first_) --now.firsts;
+}
+
 Return Server::register_events(int gpu, std::uint64_t types, EventSet set) {
   const std::lock_guard lock(mutex_);
   set->registrations.push_back({gpu, types, now()});

@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,6 +55,23 @@ class Server {
     return entered == success ? answer(static_cast<const Machine&>(*machine_), now()) : entered;
   }
 
+  // While it lives, a call of GPM is made. Not allowed: one that NVML (580.159) was seen to crash in, beside those that
+  // are made already.
+  class GpmCall {
+   public:
+    enum class Kind { sample, metrics };
+    GpmCall(Server& server, Kind kind, int gpu);
+    ~GpmCall();
+    GpmCall(const GpmCall&) = delete;
+    GpmCall& operator=(const GpmCall&) = delete;
+    bool is_allowed() const { return is_allowed_; }
+
+   private:
+    Server& server_;
+    Kind kind_;
+    bool is_first_, is_allowed_;
+  };
+
   Return register_events(int gpu, std::uint64_t types, EventSet set);
   Return wait_event(EventSet set, Nanoseconds timeout, Event& event);
 
@@ -87,6 +105,11 @@ class Server {
   Nanoseconds simulated_now_{};
   Nanoseconds origin_{};       // of real time: CLOCK_MONOTONIC at the machine's time 0
   Nanoseconds wall_offset_{};  // wall clock less machine's time
+  struct GpmCalls {
+    int samples = 0, firsts = 0, metrics = 0;  // now; firsts: samples of GPUs that had none before
+    std::set<int> sampled{};                   // GPUs
+  };
+  GpmCalls gpm_calls_{};
   fake_nvml_sleep sleep_ = nullptr;
   void* sleep_context_ = nullptr;
 };
