@@ -1,8 +1,9 @@
 // GPM's samples (Hopper on), and what went between two of them. The driver's library keeps state of its own for these
-// calls, and was seen to crash in nvmlGpmMetricsGet (580.159) when several threads made that call at once, and when the
-// first samples of two GPUs were taken at once: in 528 of 531 programs, in none of 855 where each GPU's first sample
-// was taken while no other call was made. So that is how they are made here; later samples of one GPU wait for none of
-// another, which may hang. Who waits does not wait for ever: `timeout` where a call of another thread does not return.
+// calls. It was seen to crash in nvmlGpmMetricsGet (580.159) when several threads made that call at once, and when the
+// first samples of two GPUs were taken at once: 1001 of 1004 programs, none of 354 where each GPU's first sample was taken
+// while no other call was made (docs/results/profiler_2xh200.json). So that is how they are made here; later samples of
+// one GPU wait for none of another, which may hang. Nobody waits for ever: `timeout` where a call of another thread does
+// not return.
 #pragma once
 
 #include <chrono>
