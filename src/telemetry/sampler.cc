@@ -331,7 +331,7 @@ void Sampler::keep_to_budget(double spent_elsewhere) {
 // would cost more than some of them do.
 void Sampler::run(SourceSampler& source, ThreadState& state, double place) {
   prepare_thread();
-  source.begin(from_seconds(place * to_seconds(longest_first_delay)), place);
+  source.begin(from_seconds(place * to_seconds(longest_first_delay)), 0.5 + place);
   std::unique_lock lock(state.mutex);
   const auto stops_before = [&](Nanoseconds deadline) {
     const std::chrono::steady_clock::time_point end(deadline);  // the monotonic clock's

@@ -265,7 +265,8 @@ TEST(NvmlSources, PcieBytesOfUnsteadyLoadsAreExact) {
 }
 
 // Copies without a pause whose speed is that of the host's memory, which others use too (as two GPUs were seen to):
-// about as much goes all the time, now a tenth more, now a tenth less. Calls of others hold the driver up.
+// about as much goes all the time, now a tenth more, now a tenth less. Calls of others hold the driver up, and once
+// GPM's refreshes move.
 TEST(NvmlSources, PcieBytesOfALoadThatWaversAreReadSparinglyAndExact) {
   int count = 0, complete = 0;
   std::int64_t rows = 0;
@@ -284,8 +285,9 @@ TEST(NvmlSources, PcieBytesOfALoadThatWaversAreReadSparinglyAndExact) {
         faults += fmt::format(R"({}{{"kind": "hang", "from_s": {:.4f}, "until_s": {:.4f}}})",
                               faults.empty() ? "" : ", ", time, time + (random() % 2 == 0 ? 0.013 : 0.0035));
       auto recording =
-          recording_of(fmt::format(R"({{"gpus": [{{"gpm_samples": {{"lag_ms": {}}}, "load": [{}]}}], "faults": [{}]}})",
-                                   lag_ms, copies.load(), faults));
+          recording_of(fmt::format(R"({{"gpus": [{{"gpm_jumps": [{{"at_s": {}, "by_ms": {}}}],
+            "gpm_samples": {{"lag_ms": {}}}, "load": [{}]}}], "faults": [{}]}})",
+                                   12 + 0.13 * (count % 10), count * 29 % 100, lag_ms, copies.load(), faults));
       recording.be_late();
       recording.run_until(seconds(40));
       recording.read_all();
@@ -298,7 +300,7 @@ TEST(NvmlSources, PcieBytesOfALoadThatWaversAreReadSparinglyAndExact) {
       EXPECT_NEAR(*rx->total(), truth, 57e9 * 0.002) << count;
     }
   EXPECT_GE(complete, count * 9 / 10);
-  EXPECT_LT(rows / count, 40 * 8);
+  EXPECT_LT(rows / count, 40 * 10);  // 800 where it is not taken for steady
 }
 
 // As a program starts CUDA, pins memory and copies at once.
