@@ -32,6 +32,7 @@ class HtmlOption {
     if (destination_ == "-" && json.is_on_standard_output())
       throw InputError("--html and --json cannot both go to standard output; name a file for one of them");
   }
+  bool is_given() const { return !destination_.empty(); }
   // Writes the page where it is asked for, and says where it is.
   template <class MakePage>
   void put(const MakePage& page) const {

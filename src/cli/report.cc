@@ -69,12 +69,13 @@ void report(ReportOptions& options) {
   const StoreReader reader(options.file);
   const bool has_study = !reader.studies().empty() || options.study;
   if (!options.figures.empty()) check_figures_folder(options.figures);
-  if ((!options.from.empty() || !options.to.empty()) && (has_study || options.figures.empty()))
-    throw InputError("--from and --to choose the part of a recording that --figures draws");
+  const RecordingPart part = part_of(options);
+  if (!part.is_whole() && (has_study || (options.figures.empty() && !options.html.is_given())))
+    throw InputError("--from and --to choose the part of a recording that --figures and --html draw over time");
   if (!has_study) {
-    if (!options.figures.empty()) write_figures(options.figures, recording_figures(reader, part_of(options)));
+    if (!options.figures.empty()) write_figures(options.figures, recording_figures(reader, part));
     const RecordingSummary summary = read_recording_summary(reader);
-    options.html.put([&] { return recording_page(summary, reader); });
+    options.html.put([&] { return recording_page(summary, reader, part); });
     return options.json.put([&] { return options.html.text_or_nothing(to_text(summary, stdout_has_colour())); },
                             [&] { return to_json(summary); });
   }
@@ -97,9 +98,12 @@ void add_report(CLI::App& app, int& exit_code) {
       ->add_option("--figures", options->figures,
                    "figures into this folder, as SVG and as CSV: a study's, or a recording's over time")
       ->type_name("FOLDER");
-  command->add_option("--from", options->from, "of a recording's figures: where they begin, since its begin")
+  command
+      ->add_option(
+          "--from", options->from,
+          "of a recording's figures and page: where what they draw over time begins, since the recording's begin")
       ->type_name("TIME");
-  command->add_option("--to", options->to, "likewise where they end")->type_name("TIME");
+  command->add_option("--to", options->to, "likewise where it ends")->type_name("TIME");
   options->json.add(*command, "the same numbers, unrounded, as JSON");
   options->html.add(*command);
   command->footer("Example:\n  batchscope report demo.bscope --html demo.html");

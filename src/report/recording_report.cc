@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/error.h"
+#include "base/units.h"
+
 namespace batchscope {
 namespace {
 
@@ -76,6 +79,22 @@ RecordingSummary read_recording_summary(const StoreReader& reader) {
   summary.phases = totals_of(phases);
   if (begin <= end) summary.elapsed = end - begin;
   return summary;
+}
+
+std::optional<RecordingInterval> recording_interval(const StoreReader& reader, const RecordingPart& part) {
+  std::optional<Nanoseconds> zero, end;
+  for (const SeriesRecord& series : reader.series()) {
+    const SeriesSummary summary = reader.summary(series.id);
+    if (!summary.begin || !summary.end) continue;
+    zero = std::min(zero.value_or(*summary.begin), *summary.begin);
+    end = std::max(end.value_or(*summary.end), *summary.end);
+  }
+  if (!zero) return std::nullopt;
+  const RecordingInterval interval{
+      .zero = *zero, .begin = *zero + part.from, .end = part.to ? std::min(*zero + *part.to, *end) : *end};
+  if (!part.is_whole() && interval.begin >= interval.end)
+    throw InputError("--from, --to: the recording lasts {}; give a part of it", format_duration(*end - *zero));
+  return interval;
 }
 
 }  // namespace batchscope

@@ -21,10 +21,10 @@ double sum_of(std::span<const ReadingCost> costs, double most) {
 
 }  // namespace
 
-double budget_left(double budget, double spent_s, Nanoseconds elapsed) {
-  constexpr double reserve = 0.1, saved_again_within_s = 20;
-  const double overspent_s = std::max(0.0, spent_s - budget * to_seconds(elapsed));
-  return budget * (1 - reserve) - overspent_s / saved_again_within_s;
+double budget_left(double budget, Nanoseconds spent, Nanoseconds elapsed) {
+  constexpr double reserve = 0.1, saved_again_within_s = 20, least = 0.5;
+  const double overspent_s = std::max(0.0, to_seconds(spent) - budget * to_seconds(elapsed));
+  return std::max(budget * (1 - reserve) - overspent_s / saved_again_within_s, budget * least);
 }
 
 std::vector<Nanoseconds> periods_within(double budget, std::span<const ReadingCost> costs) {

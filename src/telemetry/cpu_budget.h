@@ -17,8 +17,8 @@ struct ReadingCost {
 
 // What may be used from now on, as a share of a core: less than the budget, because costs vary, and still less where
 // more than the budget has been used until now, as at the begin, when everything is read for the first time: that is
-// saved again within some time. May be negative.
-double budget_left(double budget, double spent_s, Nanoseconds elapsed);
+// saved again within some time. Half the budget at least.
+double budget_left(double budget, Nanoseconds spent, Nanoseconds elapsed);
 
 // A period for each source, in their order: as wanted where the budget (a share of one core) allows. Otherwise the
 // dearest sources are read more rarely, all those slowed down at one and the same share of a core, the cheap ones as

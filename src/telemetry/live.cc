@@ -24,7 +24,7 @@ RecordingSummary Live::look() {
   }
   collector_.commit();
   summary.counters = collector_.summaries();
-  sampler_.keep_to_budget(0);
+  sampler_.keep_to_budget({});
   return summary;
 }
 

@@ -94,13 +94,14 @@ void Recording::run() {
     lock.unlock();
     commit_once();
     const Nanoseconds now = monotonic_clock().now(), cpu = thread_cpu_time();
-    if (first_commit_ == Nanoseconds(0)) {  // it made the series: what that cost is not what writing costs
+    if (commits_ == 0) {  // it made the series: what that cost is not what writing costs from now on
       first_commit_ = now;
       cpu_at_first_commit_ = cpu;
-    } else {
-      writing_cpu_share_ = to_seconds(cpu - cpu_at_first_commit_) / to_seconds(now - first_commit_);
     }
-    sampler_.keep_to_budget(writing_cpu_share_.value_or(0));
+    const double share = commits_ == 0 ? 0.0 : to_seconds(cpu - cpu_at_first_commit_) / to_seconds(now - first_commit_);
+    ++commits_;
+    writing_cpu_ = cpu;
+    sampler_.keep_to_budget({.spent = cpu, .share = share});
     lock.lock();
   }
 }
@@ -114,6 +115,7 @@ void Recording::commit_once() {
       if (const auto since = source->stuck_since()) collector_.note_stuck(*source, *since, monotonic_clock().now());
       samplers.push_back(record_of(source->figures(), session_));
     }
+    samplers.push_back(record_of(writing_figures(monotonic_clock().now()), session_));
     collector_.commit(samplers);
   } catch (const Error& error) {
     collector_.stop_writing();
@@ -135,10 +137,17 @@ void Recording::stop() {
   commit_once();  // what came between the thread's last look and its end
 }
 
+// What is said of a source, as far as it can be of the thread that takes readings and writes them.
+SamplerFigures Recording::writing_figures(Nanoseconds now) const {
+  SamplerFigures figures{.source = "writing", .period = commit_period, .ticks = commits_};
+  if (commits_ > 0) figures.cpu_share = to_seconds(writing_cpu_) / to_seconds(now - begin_);
+  return figures;
+}
+
 RecordingSummary Recording::summary() const {
   RecordingSummary summary{.elapsed = end_ - begin_, .counters = collector_.summaries()};
-  summary.writing_cpu_share = writing_cpu_share_;
   for (const auto& source : sampler_.sources()) summary.samplers.push_back(source->figures());
+  summary.samplers.push_back(writing_figures(end_));
   return summary;
 }
 

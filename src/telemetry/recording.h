@@ -51,14 +51,16 @@ class Recording {
  private:
   void run();
   void commit_once();
+  SamplerFigures writing_figures(Nanoseconds now) const;
 
   Nanoseconds begin_, end_{0};
   std::int64_t session_;
   Collector collector_;
   Sampler sampler_;
-  Nanoseconds first_commit_{0}, cpu_at_first_commit_{0};  // of the writing thread
-  std::optional<double> writing_cpu_share_;               // since then
-  mutable std::mutex mutex_;                              // of what follows
+  // Of the writing thread.
+  std::int64_t commits_ = 0;
+  Nanoseconds writing_cpu_{0}, first_commit_{0}, cpu_at_first_commit_{0};
+  mutable std::mutex mutex_;  // of what follows
   std::condition_variable wake_;
   bool stop_ = false;
   std::optional<std::string> write_error_;

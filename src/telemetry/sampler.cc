@@ -207,11 +207,11 @@ void SourceSampler::tick() {
   keep_to_anchor();
 }
 
-// The next deadline stays where it is: periods after it are of the new length.
+// The new period counts from the last deadline, as far as it has not passed already.
 void SourceSampler::follow_period() {
   const Nanoseconds wanted(wanted_period_ns_.load(std::memory_order_relaxed));
   if (wanted == period_) return;
-  start_ = deadline();
+  start_ = std::max(deadline() - period_ + wanted, clock_.now());
   next_ = 0;
   period_ = wanted;
   period_ns_.store(period_.count(), std::memory_order_relaxed);
@@ -273,30 +273,29 @@ Sampler::Sampler(std::vector<std::unique_ptr<Source>> sources, const SamplerOpti
   for (auto& source : sources)
     sources_.push_back(std::make_shared<SourceSampler>(std::move(source), options.period, monotonic_clock()));
   for (std::size_t i = 0; i < sources_.size(); ++i) {
-    const auto state = std::make_shared<ThreadState>();
-    threads_.push_back({.state = state, .thread = std::thread([source = sources_[i], state, place = place_of(i)] {
-                                          run(*source, *state, place);
-                                        })});
+    states_.push_back(std::make_shared<ThreadState>());
+    threads_.emplace_back(
+        [source = sources_[i], state = states_[i], place = place_of(i)] { run(*source, *state, place); });
   }
 }
 
 Sampler::~Sampler() { stop(); }
 
 void Sampler::stop() {
-  for (Thread& thread : threads_) {
-    const std::lock_guard guard(thread.state->mutex);
-    thread.state->stop = true;
-    thread.state->changed.notify_all();
+  for (const auto& state : states_) {
+    const std::lock_guard guard(state->mutex);
+    state->stop = true;
+    state->changed.notify_all();
   }
   const auto deadline = std::chrono::steady_clock::now() + longest_wait_at_the_end;
-  for (Thread& thread : threads_) {
-    std::unique_lock lock(thread.state->mutex);
-    const bool ended = thread.state->changed.wait_until(lock, deadline, [&] { return thread.state->ended; });
+  for (std::size_t i = 0; i < threads_.size(); ++i) {
+    std::unique_lock lock(states_[i]->mutex);
+    const bool ended = states_[i]->changed.wait_until(lock, deadline, [&] { return states_[i]->ended; });
     lock.unlock();
     if (ended)
-      thread.thread.join();
+      threads_[i].join();
     else
-      thread.thread.detach();
+      threads_[i].detach();
   }
   threads_.clear();
 }
@@ -309,35 +308,39 @@ void Sampler::wait_for_rows() const {
     clock.sleep_until(clock.now() + std::chrono::milliseconds(5));
 }
 
-void Sampler::keep_to_budget(double spent_elsewhere) {
+void Sampler::keep_to_budget(const OtherCost& other) {
   std::vector<ReadingCost> costs;
-  const Nanoseconds elapsed = monotonic_clock().now() - began_;
-  double spent_s = spent_elsewhere * to_seconds(elapsed);
+  Nanoseconds spent = other.spent;
   for (const auto& source : sources_) {
     const Pace pace = source->pace();
     costs.push_back(pace.is_extra ? ReadingCost{.pace = pace} : source->cost().value_or(ReadingCost{.pace = pace}));
-    if (!pace.is_extra) spent_s += to_seconds(source->cpu_time());
+    if (!pace.is_extra) spent += source->cpu_time();
   }
-  const double budget = budget_left(cpu_budget_, spent_s, elapsed) - spent_elsewhere;
+  const double budget = budget_left(cpu_budget_, spent, monotonic_clock().now() - began_) - other.share;
   const auto periods = periods_within(std::max(budget, 0.0), costs);
   for (std::size_t i = 0; i < sources_.size(); ++i) {
     // Small changes are not worth another period.
     const double change = to_seconds(periods[i]) / to_seconds(sources_[i]->period());
-    if (change > 1.05 || change < 0.9) sources_[i]->set_period(periods[i]);
+    if (change <= 1.05 && change >= 0.9) continue;
+    const std::lock_guard guard(states_[i]->mutex);
+    sources_[i]->set_period(periods[i]);
+    states_[i]->changed.notify_all();
   }
 }
 
-// Waits for its deadlines and for nothing else: with tens of threads, waking each a few times a second for nothing
+// Waits for its deadlines and for little else: with tens of threads, waking each a few times a second for nothing
 // would cost more than some of them do.
 void Sampler::run(SourceSampler& source, ThreadState& state, double place) {
   prepare_thread();
-  source.begin(from_seconds(place * to_seconds(longest_first_delay)), 0.5 + place);
+  source.begin(from_seconds(place * to_seconds(longest_first_delay)), 0.5 + place / 2);
   std::unique_lock lock(state.mutex);
-  const auto stops_before = [&](Nanoseconds deadline) {
-    const std::chrono::steady_clock::time_point end(deadline);  // the monotonic clock's
-    return state.changed.wait_until(lock, end, [&] { return state.stop; });
-  };
-  while (!stops_before(source.deadline())) {
+  const auto is_woken = [&] { return state.stop || source.is_to_change_period(); };
+  while (!state.stop) {
+    const std::chrono::steady_clock::time_point deadline(source.deadline());  // the monotonic clock's
+    if (state.changed.wait_until(lock, deadline, is_woken)) {
+      source.follow_period();
+      continue;
+    }
     lock.unlock();
     source.tick();
     lock.lock();

@@ -51,6 +51,9 @@ class SourceSampler {
   Nanoseconds period() const { return Nanoseconds(period_ns_.load(std::memory_order_relaxed)); }  // now; any thread
   // Reads everything once, then sets the next deadline in the future. To be called at or after the deadline.
   void tick();
+  // Moves the next deadline where another period was set.
+  void follow_period();
+  bool is_to_change_period() const { return wanted_period_ns_.load(std::memory_order_relaxed) != period_.count(); }
   // Reads everything once more, out of turn: the last values of what has just ended, and what is still kept back.
   void read_last();
 
@@ -67,7 +70,7 @@ class SourceSampler {
   // What a reading costs; absent before the first few.
   std::optional<ReadingCost> cost() const;
   Nanoseconds cpu_time() const { return Nanoseconds(cpu_ns_.load(std::memory_order_relaxed)); }  // until now
-  // From the next deadline on.
+  // To be followed by the thread that keeps the deadlines, at once or with the next tick.
   void set_period(Nanoseconds period) { wanted_period_ns_.store(period.count(), std::memory_order_relaxed); }
   // Since when a call into the source has not returned, where that is longer than it should be.
   std::optional<Nanoseconds> stuck_since() const;
@@ -87,7 +90,6 @@ class SourceSampler {
   void discover(Nanoseconds now);
   void read(bool is_last);
   void ask_pace();
-  void follow_period();
   void keep_to_anchor();
 
   std::unique_ptr<Source> source_;
@@ -133,9 +135,14 @@ class Sampler {
   // Returns when every source that has counters has given a row, or after a while.
   void wait_for_rows() const;
   const std::vector<std::shared_ptr<SourceSampler>>& sources() const { return sources_; }
-  // Slows sources down, or lets them go at their pace again, by what they and others (`spent_elsewhere`, of a core)
-  // have cost until now. To be called from time to time.
-  void keep_to_budget(double spent_elsewhere);
+  // What is to come out of the same budget: CPU time until now, and as a share of a core from now on.
+  struct OtherCost {
+    Nanoseconds spent{0};
+    double share = 0;
+  };
+  // Slows sources down, or lets them go at their pace again, by what they and others have cost until now. To be called
+  // from time to time.
+  void keep_to_budget(const OtherCost& other);
 
  private:
   // What a thread shares with this object, which may end before it.
@@ -144,16 +151,13 @@ class Sampler {
     std::condition_variable changed;
     bool stop = false, ended = false;
   };
-  struct Thread {
-    std::shared_ptr<ThreadState> state;
-    std::thread thread;
-  };
   static void run(SourceSampler& source, ThreadState& state, double place);
 
   Nanoseconds began_;
   double cpu_budget_;
   std::vector<std::shared_ptr<SourceSampler>> sources_;
-  std::vector<Thread> threads_;
+  std::vector<std::shared_ptr<ThreadState>> states_;  // one a source, as threads
+  std::vector<std::thread> threads_;
 };
 
 }  // namespace batchscope

@@ -111,7 +111,7 @@ TEST(SourceSampler, DeadlinesLieWhereTheSourceWantsThem) {
   source.anchor_.reset();
   source.pace_ = {milliseconds(10), milliseconds(20)};
   run(3);
-  EXPECT_THAT(deadlines, ElementsAre(130, 230, 330, 428, 528, 628, 638));
+  EXPECT_THAT(deadlines, ElementsAre(130, 230, 330, 428, 528, 538, 548));
   EXPECT_EQ(sampler.figures().period_error_max, Nanoseconds(0));
 }
 
@@ -126,6 +126,28 @@ TEST(SourceSampler, TheFirstPeriodGivesItItsPlaceAmongOthers) {
     sampler.tick();
   }
   EXPECT_THAT(deadlines, ElementsAre(3, 7, 17, 27));
+  EXPECT_EQ(sampler.figures().missed, 0);
+}
+
+TEST(SourceSampler, AnotherPeriodCountsFromTheLastDeadline) {
+  ManualClock clock;
+  auto sampler = sampler_of([] { return Reading::of(std::int64_t{1}); }, clock, seconds(10));
+  sampler.tick();
+  EXPECT_EQ(sampler.deadline(), seconds(10));
+  EXPECT_FALSE(sampler.is_to_change_period());
+  clock.advance(seconds(3));
+  sampler.set_period(seconds(5));
+  EXPECT_TRUE(sampler.is_to_change_period());
+  sampler.follow_period();
+  EXPECT_EQ(sampler.deadline(), seconds(5));
+  sampler.set_period(seconds(1));
+  sampler.follow_period();
+  EXPECT_EQ(sampler.deadline(), seconds(3));  // at once
+  sampler.tick();
+  EXPECT_EQ(sampler.deadline(), seconds(4));
+  sampler.set_period(seconds(2));
+  sampler.follow_period();
+  EXPECT_EQ(sampler.deadline(), seconds(5));
   EXPECT_EQ(sampler.figures().missed, 0);
 }
 
@@ -149,12 +171,13 @@ TEST(CpuBudget, DearSourcesAreReadMoreRarelyThanWanted) {
 
 // The first readings cost more than others: later ones are so rare that all together keep to the budget.
 TEST(CpuBudget, WhatWasOverspentIsSavedAgain) {
-  EXPECT_DOUBLE_EQ(budget_left(0.03, 0.2, seconds(10)), 0.027);
+  EXPECT_DOUBLE_EQ(budget_left(0.03, milliseconds(200), seconds(10)), 0.027);
   double spent_s = 0.4;
-  for (int second = 1; second <= 60; ++second) spent_s += std::max(0.0, budget_left(0.03, spent_s, seconds(second)));
+  for (int second = 1; second <= 60; ++second)
+    spent_s += std::max(0.0, budget_left(0.03, from_seconds(spent_s), seconds(second)));
   EXPECT_LE(spent_s / 60, 0.03);
   EXPECT_GT(spent_s / 60, 0.025);
-  EXPECT_LT(budget_left(0.03, 1, seconds(1)), 0);
+  EXPECT_DOUBLE_EQ(budget_left(0.03, seconds(1), seconds(1)), 0.015);
 }
 
 TEST(SourceSampler, LostReadingsAreCounted) {

@@ -21,7 +21,7 @@ struct CounterGroup {
   bool refreshes_slowly = false;
 };
 
-constexpr Nanoseconds longest_relaxed_period = std::chrono::seconds(5);
+constexpr Nanoseconds longest_relaxed_period = std::chrono::seconds(10);
 
 // How often a source is to be read.
 struct Pace {

@@ -143,7 +143,8 @@ std::string sampling(const RecordingSummary& summary) {
   std::vector<std::string> kinds;
   std::map<std::string, SamplerFigures> of_kind;
   std::string notes;
-  double cpu = summary.writing_cpu_share.value_or(0);
+  double cpu = 0;
+  std::map<Nanoseconds, std::string> not_allowed;  // kinds by the period that was wanted
   for (const SamplerFigures& f : summary.samplers) {
     const std::string kind = f.source.substr(0, f.source.find(' '));
     const auto [found, is_new] = of_kind.emplace(kind, f);
@@ -161,12 +162,15 @@ std::string sampling(const RecordingSummary& summary) {
   for (const std::string& kind : kinds) {
     const SamplerFigures& f = of_kind.at(kind);
     out += sampler_row(kind, f);
-    if (f.wanted && f.period > *f.wanted)
-      notes += wrap_text(
-          fmt::format("{}: every {} was wanted, --cpu-budget did not allow it", kind, format_duration(*f.wanted)), "  ",
-          "    ");
+    if (!f.wanted || f.period <= *f.wanted) continue;
+    std::string& kinds_wanted = not_allowed[*f.wanted];
+    kinds_wanted += (kinds_wanted.empty() ? "" : ", ") + kind;
   }
-  return out + fmt::format("  in all {:.2f} % of a core, writing included\n", 100 * cpu) + notes;
+  for (const auto& [wanted, kinds_wanted] : not_allowed)
+    notes += wrap_text(
+        fmt::format("every {} was wanted, --cpu-budget did not allow it: {}", format_duration(wanted), kinds_wanted),
+        "  ", "    ");
+  return out + fmt::format("  in all {:.2f} % of a core\n", 100 * cpu) + notes;
 }
 
 std::string first_columns(const std::string& name) {
@@ -360,7 +364,6 @@ json to_json(const RecordingSummary& summary) {
   return {{"seconds", to_seconds(summary.elapsed)},
           {"counters", counters},
           {"samplers", samplers},
-          {"writing_cpu_share", or_null(summary.writing_cpu_share)},
           {"calibrations", summary.calibrations},
           {"paper", to_json(paper_views(summary.counters))},
           {"phases", phases},

@@ -44,10 +44,9 @@ struct RecordingSummary {
   Nanoseconds elapsed{0};
   std::vector<CounterSummary> counters{};
   std::vector<SamplerFigures> samplers{};
-  std::vector<std::string> calibrations{};    // of which board and when, or why there is none: for errors
-  std::optional<double> writing_cpu_share{};  // of one core: the thread that takes readings and writes them
-  std::vector<PhaseTotal> phases{};           // by name, those that took the longest first
-  std::optional<MarkCounts> marks{};          // absent: none could be received, or read from a file
+  std::vector<std::string> calibrations{};  // of which board and when, or why there is none: for errors
+  std::vector<PhaseTotal> phases{};         // by name, those that took the longest first
+  std::optional<MarkCounts> marks{};        // absent: none could be received, or read from a file
 };
 
 // At most 80 columns; `colours` only for a terminal.

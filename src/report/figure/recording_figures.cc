@@ -7,9 +7,6 @@
 #include <cctype>
 #include <map>
 
-#include "base/error.h"
-#include "base/units.h"
-
 namespace batchscope {
 namespace {
 
@@ -93,24 +90,13 @@ std::string id_of(const std::string& device) {
 }  // namespace
 
 std::vector<Figure> recording_figures(const StoreReader& reader, const RecordingPart& part) {
-  const std::vector<SeriesRecord> all = reader.series();
-  std::optional<Nanoseconds> zero, end;
-  for (const SeriesRecord& series : all) {
-    const SeriesSummary summary = reader.summary(series.id);
-    if (!summary.begin || !summary.end) continue;
-    zero = zero ? std::min(*zero, *summary.begin) : *summary.begin;
-    end = end ? std::max(*end, *summary.end) : *summary.end;
-  }
-  if (!zero) return {};
-  const Nanoseconds from = *zero + part.from, to = part.to ? *zero + *part.to : *end;
-  if (from >= to || from > *end)
-    throw InputError("--from, --to: the recording lasts {}; give a part of it", format_duration(*end - *zero));
-
+  const auto interval = recording_interval(reader, part);
+  if (!interval) return {};
   std::vector<Figure> figures;
   std::map<std::string, std::size_t> figure_of;  // by id
-  for (const SeriesRecord& series : all) {
-    const auto buckets = reader.buckets(series, most_points, from, to);
-    auto points = series.kind == "cumulative" ? rates(buckets, *zero) : levels(buckets, *zero);
+  for (const SeriesRecord& series : reader.series()) {
+    const auto buckets = reader.buckets(series, most_points, interval->begin, interval->end);
+    auto points = series.kind == "cumulative" ? rates(buckets, interval->zero) : levels(buckets, interval->zero);
     if (!is_worth_drawing(points, series.kind == "cumulative")) continue;
     const Quantity quantity = quantity_of(series);
     const std::string id = fmt::format("{}-{}", id_of(series.device), quantity.id);

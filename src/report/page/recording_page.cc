@@ -53,8 +53,9 @@ Section counters_section(const RecordingSummary& summary) {
   return {"counters", "Every counter over the whole recording", std::move(table)};
 }
 
-// One stack of charts a session, from its first reading to its last.
-std::string session_series_html(const StoreReader& reader, const SessionRecord& session, SeriesNames& names) {
+// One stack of charts a session: the part of it between two readings that lies in the interval.
+std::string session_series_html(const StoreReader& reader, const SessionRecord& session,
+                                const RecordingInterval& interval, SeriesNames& names) {
   const std::vector<SeriesRecord> series = reader.series(session.id);
   std::optional<Nanoseconds> begin, end;
   for (const SeriesRecord& one : series) {
@@ -63,7 +64,10 @@ std::string session_series_html(const StoreReader& reader, const SessionRecord& 
     begin = std::min(begin.value_or(*known.begin), *known.begin);
     end = std::max(end.value_or(*known.end), *known.end);
   }
-  if (!begin || *end <= *begin) return "";
+  if (!begin) return "";
+  begin = std::max(*begin, interval.begin);
+  end = std::min(*end, interval.end);
+  if (*end <= *begin) return "";
   const std::vector<Phase> phases = reader.session_phases(session.id);
   SeriesBudget budget = series_budget(1, static_cast<std::int64_t>(series.size()));
   const std::string id = fmt::format("series-session-{}", session.id);
@@ -74,7 +78,7 @@ std::string session_series_html(const StoreReader& reader, const SessionRecord& 
 
 }  // namespace
 
-Page recording_page(const RecordingSummary& summary, const StoreReader& reader) {
+Page recording_page(const RecordingSummary& summary, const StoreReader& reader, const RecordingPart& part) {
   const std::vector<SessionRecord> sessions = reader.sessions();
   Page page{.title = "recording of " + format_duration(summary.elapsed)};
   page.subtitle =
@@ -84,7 +88,12 @@ Page recording_page(const RecordingSummary& summary, const StoreReader& reader) 
     page.badges.push_back("VIRTUAL DEVICES");
   PagePart series{.id = "series", .title = "Over time"};
   SeriesNames names;
-  for (const SessionRecord& session : sessions) series.html += session_series_html(reader, session, names);
+  const auto interval = recording_interval(reader, part);
+  if (interval && !part.is_whole())
+    series.title += fmt::format(", from {} to {}", format_duration(interval->begin - interval->zero),
+                                format_duration(interval->end - interval->zero));
+  if (interval)
+    for (const SessionRecord& session : sessions) series.html += session_series_html(reader, session, *interval, names);
   if (!series.html.empty()) {
     series.html += script_json("series-names", names.json());
     page.parts.push_back(std::move(series));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "report/page/page.h"
+#include "report/recording_report.h"
 #include "report/study_report.h"
 #include "store/store.h"
 #include "telemetry/summary.h"
@@ -11,7 +12,8 @@ namespace batchscope {
 // Tables, figures, and every cell with its details and time series. `reader` is of the file that `report` came from.
 Page study_page(const StudyReport& report, const StoreReader& reader);
 
-// A recording without a study: its counters as a table and over time, and what its sampler says of itself.
-Page recording_page(const RecordingSummary& summary, const StoreReader& reader);
+// A recording without a study: its counters as a table, a part of it over time, and what its sampler says of itself.
+// InputError when the part lies outside the recording.
+Page recording_page(const RecordingSummary& summary, const StoreReader& reader, const RecordingPart& part = {});
 
 }  // namespace batchscope

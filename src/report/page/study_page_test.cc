@@ -1,6 +1,7 @@
 // Pages of studies and recordings: the terminal's tables are in them, whatever came of the cells, and they stay small.
 #include "report/page/study_page.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,7 +9,9 @@
 #include <cstdlib>
 #include <random>
 
+#include "base/error.h"
 #include "base/file.h"
+#include "base/units.h"
 #include "report/page/html.h"
 #include "report/page/page_series.h"
 #include "report/recording_report.h"
@@ -268,6 +271,24 @@ TEST(RecordingPage, HasItsCountersAndTheirSeries) {
   EXPECT_THAT(html, HasSubstr("gpu_memory_used_bytes"));
   EXPECT_THAT(html, HasSubstr("cpu:0 (VIRTUAL)"));
   EXPECT_THAT(html, HasSubstr("series-session-1"));
+}
+
+TEST(RecordingPage, DrawsAPartInFull) {
+  const TestFolder folder;
+  StoreWriter store(folder / "r.bscope", OpenMode::create);
+  const std::int64_t session = store.begin_session("record");
+  const std::int64_t series = store.add_series(test_series(session, 0));
+  add_samples(store, series, 10'000, [](std::int64_t i) { return i; });
+  const StoreReader reader = store.reader();
+  const RecordingSummary summary = read_recording_summary(reader);
+  const auto whole = recording_interval(reader, {});
+  ASSERT_TRUE(whole);
+  const Nanoseconds length = whole->end - whole->begin, from = length / 2, to = from + length / 100;
+  const std::string html = to_html(recording_page(summary, reader, {.from = from, .to = to}));
+  EXPECT_THAT(html, HasSubstr(fmt::format("Over time, from {} to {}", format_duration(from), format_duration(to))));
+  EXPECT_THAT(html, HasSubstr(fmt::format("\"seconds\":{}", to_seconds(to - from))));
+  EXPECT_THROW(recording_page(summary, reader, {.from = 2 * length}), InputError);
+  EXPECT_THROW(recording_page(summary, reader, {.from = to, .to = from}), InputError);
 }
 
 }  // namespace

@@ -20,7 +20,8 @@ std::map<std::string, std::string> gpu_environment(const std::vector<NvmlGpu>& g
 // All sources of one GPU that it answers to.
 std::vector<std::unique_ptr<Source>> nvml_sources(const NvmlGpu& gpu);
 
-// Cumulative PCIe bytes. They wrap within a tenth of a second: read as often as that demands.
+// Cumulative PCIe bytes. They wrap within a tenth of a second: read as often as that demands, or as GPM, which tells how
+// often they did, allows.
 std::unique_ptr<Source> pcie_source(const NvmlGpu& gpu);
 // Cumulative NVLink bytes of all links: of data and, where they are counted apart, with protocol overhead.
 std::unique_ptr<Source> nvlink_source(const NvmlGpu& gpu);
@@ -42,7 +43,10 @@ std::unique_ptr<Source> gpm_engine_source(const NvmlGpu& gpu);
 std::vector<std::uint32_t> active_nvlinks(const NvmlGpu& gpu);
 bool has_nvlink(const NvmlGpu& gpu);
 bool has_gpm(const NvmlGpu& gpu);
-// How many samples of a kind the driver keeps; 0: none.
+// How many samples of a kind the driver keeps; 0: none. What it keeps none of is a gauge, under the same name.
 std::uint32_t samples_kept(const NvmlGpu& gpu, nvml::SamplingType type);
+Counter utilization_counter(const NvmlGpu& gpu);
+Counter memory_utilization_counter(const NvmlGpu& gpu);
+Counter power_counter(const NvmlGpu& gpu);
 
 }  // namespace batchscope

@@ -73,10 +73,7 @@ class GaugesSource : public NvmlSource {
   void add_what_has_no_ring() {
     if (samples_kept(gpu_, nvml::samples_gpu_utilization) == 0)
       add(
-          {gpu_.real_counter("gpu_utilization_ratio", "ratio", CounterKind::window,
-                             "share of the driver's window in which any kernel ran"),
-           gpu_.real_counter("gpu_memory_utilization_ratio", "ratio", CounterKind::window,
-                             "share of the driver's window in which memory was read or written")},
+          {utilization_counter(gpu_), memory_utilization_counter(gpu_)},
           [this](std::span<Reading> out) {
             nvml::Utilization use;
             const nvml::Return result = gpu_->nvmlDeviceGetUtilizationRates(gpu_.device(), &use);
@@ -86,8 +83,7 @@ class GaugesSource : public NvmlSource {
           true);
     if (samples_kept(gpu_, nvml::samples_power) == 0)
       add(
-          {gpu_.real_counter("gpu_power_watts", "watts", CounterKind::window,
-                             "power drawn, as the sensor averages it")},
+          {power_counter(gpu_)},
           [this](std::span<Reading> out) {
             std::uint32_t milliwatts = 0;
             const nvml::Return result = gpu_->nvmlDeviceGetPowerUsage(gpu_.device(), &milliwatts);

@@ -88,22 +88,28 @@ std::uint32_t samples_kept(const NvmlGpu& gpu, nvml::SamplingType type) {
   return result == nvml::success || result == nvml::insufficient_size ? count : 0;
 }
 
+Counter utilization_counter(const NvmlGpu& gpu) {
+  return gpu.real_counter("gpu_utilization_ratio", "ratio", CounterKind::window,
+                          "share of the driver's window in which any kernel ran");
+}
+Counter memory_utilization_counter(const NvmlGpu& gpu) {
+  return gpu.real_counter("gpu_memory_utilization_ratio", "ratio", CounterKind::window,
+                          "share of the driver's window in which memory was read or written");
+}
+Counter power_counter(const NvmlGpu& gpu) {
+  return gpu.real_counter("gpu_power_watts", "watts", CounterKind::window, "power drawn, as the sensor averages it");
+}
+
 std::unique_ptr<Source> utilization_samples_source(const NvmlGpu& gpu) {
   auto source = std::make_unique<SamplesSource>(gpu, "utilization", utilization_refresh);
-  source->add(nvml::samples_gpu_utilization, 0.01,
-              gpu.real_counter("gpu_utilization_ratio", "ratio", CounterKind::window,
-                               "share of the driver's window in which any kernel ran"));
-  source->add(nvml::samples_memory_utilization, 0.01,
-              gpu.real_counter("gpu_memory_utilization_ratio", "ratio", CounterKind::window,
-                               "share of the driver's window in which memory was read or written"));
+  source->add(nvml::samples_gpu_utilization, 0.01, utilization_counter(gpu));
+  source->add(nvml::samples_memory_utilization, 0.01, memory_utilization_counter(gpu));
   return source;
 }
 
 std::unique_ptr<Source> power_samples_source(const NvmlGpu& gpu) {
   auto source = std::make_unique<SamplesSource>(gpu, "power", power_refresh);
-  source->add(
-      nvml::samples_power, 0.001,
-      gpu.real_counter("gpu_power_watts", "watts", CounterKind::window, "power drawn, as the sensor averages it"));
+  source->add(nvml::samples_power, 0.001, power_counter(gpu));
   return source;
 }
 
