@@ -65,15 +65,18 @@ std::string session_series_html(const StoreReader& reader, const SessionRecord& 
     end = std::max(end.value_or(*known.end), *known.end);
   }
   if (!begin) return "";
+  const Nanoseconds whole_begin = *begin;
   begin = std::max(*begin, interval.begin);
   end = std::min(*end, interval.end);
   if (*end <= *begin) return "";
   const std::vector<Phase> phases = reader.session_phases(session.id);
   SeriesBudget budget = series_budget(1, static_cast<std::int64_t>(series.size()));
   const std::string id = fmt::format("series-session-{}", session.id);
+  nlohmann::json json = interval_json(reader, series, phases, *begin, *end, budget, names);
+  if (*begin > whole_begin) json["since"] = to_seconds(*begin - whole_begin);
   return fmt::format("<h3>Session {}: {}</h3>\n<div class=\"series at-once\" data-series=\"{}\"></div>\n", session.id,
                      html_text(session.verb), id) +
-         script_json(id, interval_json(reader, series, phases, *begin, *end, budget, names));
+         script_json(id, json);
 }
 
 }  // namespace

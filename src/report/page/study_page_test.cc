@@ -287,6 +287,7 @@ TEST(RecordingPage, DrawsAPartInFull) {
   const std::string html = to_html(recording_page(summary, reader, {.from = from, .to = to}));
   EXPECT_THAT(html, HasSubstr(fmt::format("Over time, from {} to {}", format_duration(from), format_duration(to))));
   EXPECT_THAT(html, HasSubstr(fmt::format("\"seconds\":{}", to_seconds(to - from))));
+  EXPECT_THAT(html, HasSubstr(fmt::format("\"since\":{}", to_seconds(from))));
   EXPECT_THROW(recording_page(summary, reader, {.from = 2 * length}), InputError);
   EXPECT_THROW(recording_page(summary, reader, {.from = to, .to = from}), InputError);
 }

@@ -89,12 +89,16 @@ page.series = (function () {
     }));
   }
 
+  // The time of a bucket.
+  function middle_of(at, data) {
+    return data.since + (at + 0.5) * data.seconds / data.buckets;
+  }
+
   function rows_of(group, data) {
     const columns = group.series.map((series) => decoded(series, data.buckets));
-    const step = data.seconds / data.buckets;
     const rows = [];
     for (let at = 0; at < data.buckets; ++at)
-      rows.push([(at + 0.5) * step, ...columns.map((column) => (column.mean[at] === null ? null : [column.min[at], column.mean[at], column.max[at]]))]);
+      rows.push([middle_of(at, data), ...columns.map((column) => (column.mean[at] === null ? null : [column.min[at], column.mean[at], column.max[at]]))]);
     return rows;
   }
 
@@ -173,7 +177,7 @@ page.series = (function () {
   // What all charts of an interval share: the window of time, the row under the pointer.
   class View {
     constructor(data) {
-      this.whole = [0, data.seconds];
+      this.whole = [data.since, data.since + data.seconds];
       this.range = this.whole.slice();
       this.charts = [];
       this.redraw_phases = () => {};
@@ -199,8 +203,9 @@ page.series = (function () {
     }
     // By share of what is shown: zoom(0.5) shows half, move(0.25) goes a quarter on.
     show(begin, end) {
-      const length = Math.min(Math.max(end - begin, this.whole[1] / 5000), this.whole[1]);
-      const from = Math.min(Math.max(begin, 0), this.whole[1] - length);
+      const [first, last] = this.whole;
+      const length = Math.min(Math.max(end - begin, (last - first) / 5000), last - first);
+      const from = Math.min(Math.max(begin, first), last - length);
       if (this.charts.length > 0) this.charts[0].graph.updateOptions({dateWindow: [from, from + length]});
     }
     zoom(by) {
@@ -230,10 +235,9 @@ page.series = (function () {
   function csv_of(data) {
     const columns = data.series.map((series) => decoded(series, data.buckets));
     const quote = (text) => '"' + text.replace(/"/g, '""') + '"';
-    const step = data.seconds / data.buckets;
     let text = 'seconds,' + data.series.map((series) => quote(`${series.device} ${series.name}${series.kind === 'cumulative' ? ' per second' : ''}`)).join(',') + '\n';
     for (let at = 0; at < data.buckets; ++at)
-      text += page.plain((at + 0.5) * step) + ',' + columns.map((column) => (Number.isFinite(column.mean[at]) && column.mean[at] !== null ? column.mean[at] : '')).join(',') + '\n';
+      text += page.plain(middle_of(at, data)) + ',' + columns.map((column) => (Number.isFinite(column.mean[at]) && column.mean[at] !== null ? column.mean[at] : '')).join(',') + '\n';
     return text;
   }
 
@@ -246,11 +250,18 @@ page.series = (function () {
     chart.graph = new Dygraph(plot, chart.rows, options_of(chart, looks, view));
   }
 
-  // The interval with its series' names, which stand in the page once.
+  // The interval with its series' names, which stand in the page once. Its times are since the interval's begin, or,
+  // where it is a part of something longer, since that one's.
   function read(id) {
     const data = page.data(id);
     if (data === null) return null;
     const names = page.data('series-names');
+    data.since = data.since || 0;
+    for (const track of data.tracks)
+      for (const phase of track.phases) {
+        phase[1] += data.since;
+        phase[2] += data.since;
+      }
     data.series = data.series.map(([of, low, high, mean, min, max]) => ({...names[of], low, high, mean, min, max}));
     return data;
   }
