@@ -28,6 +28,8 @@ double budget_left(double budget, Nanoseconds spent, Nanoseconds elapsed) {
 }
 
 std::vector<Nanoseconds> periods_within(double budget, std::span<const ReadingCost> costs) {
+  constexpr double for_cheap_ones = 0.1;
+  budget = std::max(budget, (1 + for_cheap_ones) * sum_of(costs, 0));
   double low = 0, high = std::max(sum_of(costs, 1e9), budget);
   if (sum_of(costs, high) > budget)
     for (int halving = 0; halving < 60; ++halving) {

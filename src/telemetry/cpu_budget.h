@@ -22,7 +22,8 @@ double budget_left(double budget, Nanoseconds spent, Nanoseconds elapsed);
 
 // A period for each source, in their order: as wanted where the budget (a share of one core) allows. Otherwise the
 // dearest sources are read more rarely, all those slowed down at one and the same share of a core, the cheap ones as
-// wanted; none more rarely than its longest period, which may cost more than the budget.
+// wanted; none more rarely than its longest period, which may cost more than the budget. A tenth more than all longest
+// periods cost is used in any case: what costs next to nothing need not be read rarely because something else is dear.
 std::vector<Nanoseconds> periods_within(double budget, std::span<const ReadingCost> costs);
 
 }  // namespace batchscope

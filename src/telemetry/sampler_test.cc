@@ -156,7 +156,7 @@ TEST(CpuBudget, DearSourcesAreReadMoreRarelyThanWanted) {
     return ReadingCost{.pace = {milliseconds(wanted_ms), milliseconds(longest_ms)},
                        .cpu = std::chrono::microseconds(cpu_us)};
   };
-  const std::vector costs = {cost(100, 5000, 100), cost(100, 5000, 3000), cost(100, 5000, 6000), cost(50, 75, 500)};
+  const std::vector costs = {cost(100, 5000, 10), cost(100, 5000, 3000), cost(100, 5000, 6000), cost(50, 75, 500)};
   EXPECT_THAT(periods_within(1, costs),
               ElementsAre(milliseconds(100), milliseconds(100), milliseconds(100), milliseconds(50)));
   const auto periods = periods_within(0.03, costs);
@@ -165,8 +165,10 @@ TEST(CpuBudget, DearSourcesAreReadMoreRarelyThanWanted) {
   EXPECT_NEAR(sum, 0.03, 1e-4);
   EXPECT_EQ(periods[0], milliseconds(100));
   EXPECT_NEAR(to_seconds(periods[2]) / to_seconds(periods[1]), 2, 1e-3);
-  EXPECT_THAT(periods_within(0, costs),
-              ElementsAre(milliseconds(5000), milliseconds(5000), milliseconds(5000), milliseconds(75)));
+  const auto rarest = periods_within(0, costs);
+  EXPECT_EQ(rarest[3], milliseconds(75));
+  EXPECT_GT(rarest[2], milliseconds(4000));
+  EXPECT_EQ(rarest[0], milliseconds(100)) << "cheap beside what cannot be read more rarely";
 }
 
 // The first readings cost more than others: later ones are so rare that all together keep to the budget.

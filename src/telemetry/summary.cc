@@ -127,7 +127,7 @@ SamplerFigures added(const SamplerFigures& a, const SamplerFigures& b) {
   return out;
 }
 
-constexpr const char* sampling_row = "  {:<11}{:>9}{:>9}{:>7}{:>9}{:>8}{:>8}{:>9}{:>7}\n";
+constexpr const char* sampling_row = "  {:<11}{:>9}{:>9}{:>7}{:>9}{:>8}{:>9}{:>9}{:>7}\n";
 
 std::string sampler_row(const std::string& kind, const SamplerFigures& f) {
   const auto time = [](const std::optional<Nanoseconds>& value) {
@@ -136,7 +136,7 @@ std::string sampler_row(const std::string& kind, const SamplerFigures& f) {
   return fmt::format(fmt::runtime(sampling_row), kind, format_duration(f.period), format_count(f.ticks),
                      format_count(f.missed + f.dropped), time(f.period_error_p50), time(f.period_error_p99),
                      time(f.period_error_max), time(f.call_p50),
-                     f.cpu_share ? fmt::format("{:.2f} %", 100 * *f.cpu_share) : "-");
+                     f.cpu_share ? fmt::format("{:.{}f} %", 100 * *f.cpu_share, *f.cpu_share < 0.1 ? 2 : 1) : "-");
 }
 
 std::string sampling(const RecordingSummary& summary) {
