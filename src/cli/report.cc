@@ -70,7 +70,8 @@ void report(ReportOptions& options) {
   const bool has_study = !reader.studies().empty() || options.study;
   if (!options.figures.empty()) check_figures_folder(options.figures);
   const RecordingPart part = part_of(options);
-  if (!part.is_whole() && (has_study || (options.figures.empty() && !options.html.is_given())))
+  const bool is_part = !options.from.empty() || !options.to.empty();
+  if (is_part && (has_study || (options.figures.empty() && !options.html.is_given())))
     throw InputError("--from and --to choose the part of a recording that --figures and --html draw over time");
   if (!has_study) {
     if (!options.figures.empty()) write_figures(options.figures, recording_figures(reader, part));

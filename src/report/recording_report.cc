@@ -81,19 +81,26 @@ RecordingSummary read_recording_summary(const StoreReader& reader) {
   return summary;
 }
 
-std::optional<RecordingInterval> recording_interval(const StoreReader& reader, const RecordingPart& part) {
-  std::optional<Nanoseconds> zero, end;
-  for (const SeriesRecord& series : reader.series()) {
-    const SeriesSummary summary = reader.summary(series.id);
+std::optional<ReadingSpan> reading_span(const StoreReader& reader, std::span<const SeriesRecord> series) {
+  std::optional<ReadingSpan> span;
+  for (const SeriesRecord& one : series) {
+    const SeriesSummary summary = reader.summary(one.id);
     if (!summary.begin || !summary.end) continue;
-    zero = std::min(zero.value_or(*summary.begin), *summary.begin);
-    end = std::max(end.value_or(*summary.end), *summary.end);
+    if (!span) span = {.begin = *summary.begin, .end = *summary.end};
+    span->begin = std::min(span->begin, *summary.begin);
+    span->end = std::max(span->end, *summary.end);
   }
-  if (!zero) return std::nullopt;
+  return span;
+}
+
+std::optional<RecordingInterval> recording_interval(const StoreReader& reader, const RecordingPart& part) {
+  const auto whole = reading_span(reader, reader.series());
+  if (!whole) return std::nullopt;
+  const Nanoseconds zero = whole->begin;
   const RecordingInterval interval{
-      .zero = *zero, .begin = *zero + part.from, .end = part.to ? std::min(*zero + *part.to, *end) : *end};
+      .zero = zero, .begin = zero + part.from, .end = part.to ? std::min(zero + *part.to, whole->end) : whole->end};
   if (!part.is_whole() && interval.begin >= interval.end)
-    throw InputError("--from, --to: the recording lasts {}; give a part of it", format_duration(*end - *zero));
+    throw InputError("--from, --to: the recording lasts {}; give a part of it", format_duration(whole->end - zero));
   return interval;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 
 #include "base/clock.h"
 #include "store/store.h"
@@ -10,6 +11,12 @@
 namespace batchscope {
 
 RecordingSummary read_recording_summary(const StoreReader& reader);
+
+// From the first reading of any of these to the last, on the clock of the file's readings. Absent: there are none.
+struct ReadingSpan {
+  Nanoseconds begin{0}, end{0};
+};
+std::optional<ReadingSpan> reading_span(const StoreReader& reader, std::span<const SeriesRecord> series);
 
 // Part of a recording, since its first reading; absent: to its end.
 struct RecordingPart {

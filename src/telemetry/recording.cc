@@ -88,20 +88,23 @@ Recording::~Recording() { stop(); }
 
 void Recording::run() {
   leave_signals_to_others();
+  // The first commit makes the series: what that costs is not what writing costs from then on.
+  Nanoseconds first_commit{0}, cpu_at_first_commit{0};
   std::unique_lock lock(mutex_);
   while (!stop_) {
     wake_.wait_for(lock, commit_period, [this] { return stop_; });
     lock.unlock();
     commit_once();
-    const Nanoseconds now = monotonic_clock().now(), cpu = thread_cpu_time();
-    if (commits_ == 0) {  // it made the series: what that cost is not what writing costs from now on
-      first_commit_ = now;
-      cpu_at_first_commit_ = cpu;
+    const Nanoseconds now = monotonic_clock().now();
+    writing_cpu_ = thread_cpu_time();
+    double share = 0;
+    if (commits_++ == 0) {
+      first_commit = now;
+      cpu_at_first_commit = writing_cpu_;
+    } else {
+      share = to_seconds(writing_cpu_ - cpu_at_first_commit) / to_seconds(now - first_commit);
     }
-    const double share = commits_ == 0 ? 0.0 : to_seconds(cpu - cpu_at_first_commit_) / to_seconds(now - first_commit_);
-    ++commits_;
-    writing_cpu_ = cpu;
-    sampler_.keep_to_budget({.spent = cpu, .share = share});
+    sampler_.keep_to_budget({.spent = writing_cpu_, .share = share});
     lock.lock();
   }
 }

@@ -59,7 +59,7 @@ class Recording {
   Sampler sampler_;
   // Of the writing thread.
   std::int64_t commits_ = 0;
-  Nanoseconds writing_cpu_{0}, first_commit_{0}, cpu_at_first_commit_{0};
+  Nanoseconds writing_cpu_{0};
   mutable std::mutex mutex_;  // of what follows
   std::condition_variable wake_;
   bool stop_ = false;

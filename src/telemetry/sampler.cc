@@ -317,7 +317,7 @@ void Sampler::keep_to_budget(const OtherCost& other) {
     if (!pace.is_extra) spent += source->cpu_time();
   }
   const double budget = budget_left(cpu_budget_, spent, monotonic_clock().now() - began_) - other.share;
-  const auto periods = periods_within(std::max(budget, 0.0), costs);
+  const auto periods = periods_within(budget, costs);
   for (std::size_t i = 0; i < sources_.size(); ++i) {
     // Small changes are not worth another period.
     const double change = to_seconds(periods[i]) / to_seconds(sources_[i]->period());

@@ -53,27 +53,20 @@ Section counters_section(const RecordingSummary& summary) {
   return {"counters", "Every counter over the whole recording", std::move(table)};
 }
 
-// One stack of charts a session: the part of it between two readings that lies in the interval.
+// One stack of charts a session, from its first reading to its last; of a part what lies in it.
 std::string session_series_html(const StoreReader& reader, const SessionRecord& session,
-                                const RecordingInterval& interval, SeriesNames& names) {
+                                const std::optional<RecordingInterval>& part, SeriesNames& names) {
   const std::vector<SeriesRecord> series = reader.series(session.id);
-  std::optional<Nanoseconds> begin, end;
-  for (const SeriesRecord& one : series) {
-    const SeriesSummary known = reader.summary(one.id);
-    if (!known.begin || !known.end) continue;
-    begin = std::min(begin.value_or(*known.begin), *known.begin);
-    end = std::max(end.value_or(*known.end), *known.end);
-  }
-  if (!begin) return "";
-  const Nanoseconds whole_begin = *begin;
-  begin = std::max(*begin, interval.begin);
-  end = std::min(*end, interval.end);
-  if (*end <= *begin) return "";
+  const auto whole = reading_span(reader, series);
+  if (!whole) return "";
+  const Nanoseconds begin = part ? std::max(whole->begin, part->begin) : whole->begin,
+                    end = part ? std::min(whole->end, part->end) : whole->end;
+  if (end <= begin) return "";
   const std::vector<Phase> phases = reader.session_phases(session.id);
   SeriesBudget budget = series_budget(1, static_cast<std::int64_t>(series.size()));
   const std::string id = fmt::format("series-session-{}", session.id);
-  nlohmann::json json = interval_json(reader, series, phases, *begin, *end, budget, names);
-  if (*begin > whole_begin) json["since"] = to_seconds(*begin - whole_begin);
+  nlohmann::json json = interval_json(reader, series, phases, begin, end, budget, names);
+  if (begin > whole->begin) json["since"] = to_seconds(begin - whole->begin);
   return fmt::format("<h3>Session {}: {}</h3>\n<div class=\"series at-once\" data-series=\"{}\"></div>\n", session.id,
                      html_text(session.verb), id) +
          script_json(id, json);
@@ -91,12 +84,11 @@ Page recording_page(const RecordingSummary& summary, const StoreReader& reader, 
     page.badges.push_back("VIRTUAL DEVICES");
   PagePart series{.id = "series", .title = "Over time"};
   SeriesNames names;
-  const auto interval = recording_interval(reader, part);
-  if (interval && !part.is_whole())
+  const auto interval = part.is_whole() ? std::nullopt : recording_interval(reader, part);
+  if (interval)
     series.title += fmt::format(", from {} to {}", format_duration(interval->begin - interval->zero),
                                 format_duration(interval->end - interval->zero));
-  if (interval)
-    for (const SessionRecord& session : sessions) series.html += session_series_html(reader, session, *interval, names);
+  for (const SessionRecord& session : sessions) series.html += session_series_html(reader, session, interval, names);
   if (!series.html.empty()) {
     series.html += script_json("series-names", names.json());
     page.parts.push_back(std::move(series));

@@ -10,39 +10,26 @@
 namespace batchscope::nvml {
 namespace {
 
-// Keeps calls apart that must not be made at once. It is never destroyed: sampling threads may outlive main().
+// Keeps calls apart that must not be made at once: two on one GPU, two that are on none (null), and a GPU's first
+// sample and any other. It is never destroyed: sampling threads may outlive main().
 class Gate {
  public:
   template <class Call>
-  Return take_sample(Device device, std::chrono::nanoseconds longest, const Call& call) {
+  Return make(Device device, std::chrono::nanoseconds longest, const Call& call) {
     std::unique_lock lock(mutex_);
+    const auto is_first = [&] { return !known_.contains(device); };
     const auto may_begin = [&] {
-      const bool is_known = has_samples_.contains(device);
-      return !a_first_is_taken_ && !sampled_.contains(device) && (is_known || (sampled_.empty() && !other_is_made_));
+      return !a_first_is_made_ && !made_.contains(device) && (!is_first() || made_.empty());
     };
     if (!changed_.wait_for(lock, longest, may_begin)) return timeout;
-    const bool is_first = !has_samples_.contains(device);
-    a_first_is_taken_ = is_first;
-    sampled_.insert(device);
+    a_first_is_made_ = is_first();
+    made_.insert(device);
     lock.unlock();
     const Return result = call();
     lock.lock();
-    sampled_.erase(device);
-    if (is_first) a_first_is_taken_ = false;
-    if (result == success) has_samples_.insert(device);
-    changed_.notify_all();
-    return result;
-  }
-
-  template <class Call>
-  Return make_other(std::chrono::nanoseconds longest, const Call& call) {
-    std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, longest, [&] { return !a_first_is_taken_ && !other_is_made_; })) return timeout;
-    other_is_made_ = true;
-    lock.unlock();
-    const Return result = call();
-    lock.lock();
-    other_is_made_ = false;
+    made_.erase(device);
+    if (is_first()) a_first_is_made_ = false;
+    if (result == success) known_.insert(device);
     changed_.notify_all();
     return result;
   }
@@ -50,8 +37,9 @@ class Gate {
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::set<Device> has_samples_, sampled_;  // sampled: now
-  bool a_first_is_taken_ = false, other_is_made_ = false;
+  std::set<Device> made_;            // on what calls are being made
+  std::set<Device> known_{nullptr};  // what needs no first call any more
+  bool a_first_is_made_ = false;
 };
 
 Gate& gate() {
@@ -62,12 +50,12 @@ Gate& gate() {
 }  // namespace
 
 GpmSnapshot::GpmSnapshot(const Library& library) : library_(&library) {
-  taken_ = gate().make_other(longest_wait, [&] { return library->nvmlGpmSampleAlloc(&sample_); });
+  taken_ = gate().make(nullptr, longest_wait, [&] { return library->nvmlGpmSampleAlloc(&sample_); });
 }
 
 // What cannot be given back in time is left to the library.
 GpmSnapshot::~GpmSnapshot() {
-  if (sample_ != nullptr) gate().make_other(longest_wait, [&] { return (*library_)->nvmlGpmSampleFree(sample_); });
+  if (sample_ != nullptr) gate().make(nullptr, longest_wait, [&] { return (*library_)->nvmlGpmSampleFree(sample_); });
 }
 
 GpmSnapshot::GpmSnapshot(GpmSnapshot&& other) noexcept
@@ -82,7 +70,7 @@ GpmSnapshot& GpmSnapshot::operator=(GpmSnapshot&& other) noexcept {
 
 Return GpmSnapshot::take(Device device, std::chrono::nanoseconds wait) {
   if (sample_ == nullptr) return taken_;
-  return taken_ = gate().take_sample(device, wait, [&] { return (*library_)->nvmlGpmSampleGet(device, sample_); });
+  return taken_ = gate().make(device, wait, [&] { return (*library_)->nvmlGpmSampleGet(device, sample_); });
 }
 
 Return GpmSnapshot::metrics_since(const GpmSnapshot& earlier, GpmMetrics& metrics,
@@ -91,7 +79,7 @@ Return GpmSnapshot::metrics_since(const GpmSnapshot& earlier, GpmMetrics& metric
   if (taken_ != success) return taken_;
   metrics.first = earlier.sample_;
   metrics.second = sample_;
-  return gate().make_other(wait, [&] { return (*library_)->nvmlGpmMetricsGet(&metrics); });
+  return gate().make(nullptr, wait, [&] { return (*library_)->nvmlGpmMetricsGet(&metrics); });
 }
 
 }  // namespace batchscope::nvml

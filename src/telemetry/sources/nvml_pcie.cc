@@ -76,8 +76,8 @@ class PcieSource : public NvmlSource {
     Clock& clock = rows.clock();
     const bool is_fast = !is_sparing_now();
     if (clock.now() >= alert_until_) is_alert_ = false;
-    if (is_fast && must_check_) lose_refreshes(clock.now());
     if (is_fast) {
+      if (must_check_) lose_refreshes(clock.now());
       read_counters(clock);
       if (gpm_) look(clock);
     } else if (std::exchange(sample_is_due_, false)) {

@@ -174,6 +174,18 @@ struct Bursts {
   }
 };
 
+// What was received is not more than what went (`rx_until` a time, of the load), and all of it where the total is
+// complete. Returns whether it is.
+template <class RxUntil>
+bool is_right_and_complete(const CounterSummary& rx, const RxUntil& rx_until, const std::string& of) {
+  constexpr double tolerance = 57e9 * 0.002;
+  const double truth = rx_until(rx.end) - rx_until(rx.begin);
+  EXPECT_LT(*rx.total(), truth + tolerance) << of;
+  if (!rx.total_is_complete()) return false;
+  EXPECT_NEAR(*rx.total(), truth, tolerance) << of;
+  return true;
+}
+
 // Five readings a second, up to 11 GB between two of them: GPM tells how often 4.3 GB went by, whatever the bursts,
 // though it counts a little less, and shows it as of some time before.
 TEST(NvmlSources, PcieBytesOfAnyBurstsAreExactThoughReadSparingly) {
@@ -188,13 +200,10 @@ TEST(NvmlSources, PcieBytesOfAnyBurstsAreExactThoughReadSparingly) {
       recording.run_until(seconds(20));
       recording.read_all();
       const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
-      const double truth = bursts.rx_until(rx->end - seconds(2)) - bursts.rx_until(rx->begin - seconds(2));
-      EXPECT_LT(*rx->total(), truth + 57e9 * 0.002) << lag_ms << " " << seed;
+      const auto until = [&](Nanoseconds end) { return bursts.rx_until(end - seconds(2)); };
       ++count;
       rows += rx->count;
-      if (!rx->total_is_complete()) continue;
-      ++complete;
-      EXPECT_NEAR(*rx->total(), truth, 57e9 * 0.002) << lag_ms << " " << seed;
+      complete += is_right_and_complete(*rx, until, fmt::format("{} {}", lag_ms, seed));
     }
   EXPECT_GE(complete, count * 9 / 10);
   EXPECT_LT(rows / count, 20 * 9);  // 29 a second until it is known how late GPM is
@@ -217,13 +226,9 @@ TEST(NvmlSources, PcieBytesOfASteadyLoadAreReadSparinglyAndOfAPeriodicOneNotTake
           const double time = to_seconds(end) * 1e3, rounds = std::floor(time / (on + off));
           return 46e6 * (rounds * on + std::min(on, time - rounds * (on + off)));
         };
-        const double truth = until(rx->end) - until(rx->begin);
-        EXPECT_LT(*rx->total(), truth + 57e9 * 0.002) << lag_ms << " " << on << " " << off;
-        if (rx->total_is_complete()) {
-          EXPECT_NEAR(*rx->total(), truth, 57e9 * 0.002) << lag_ms << " " << on << " " << off;
-        }
+        const bool is_complete = is_right_and_complete(*rx, until, fmt::format("{} {} {}", lag_ms, on, off));
         if (off < 1) {
-          EXPECT_TRUE(rx->total_is_complete());
+          EXPECT_TRUE(is_complete);
           EXPECT_LT(rx->count, 140);  // in 12 s
         }
       }
@@ -255,11 +260,8 @@ TEST(NvmlSources, PcieBytesOfUnsteadyLoadsAreExact) {
         recording.run_until(seconds(19));
         recording.read_all();
         const CounterSummary* found = recording.find("gpu_pcie_rx_bytes_total");
-        const double truth = copies.rx_until(found->end) - copies.rx_until(found->begin);
-        EXPECT_LT(*found->total(), truth + 57e9 * 0.002) << count;
-        if (!found->total_is_complete()) continue;
-        ++complete;
-        EXPECT_NEAR(*found->total(), truth, 57e9 * 0.002) << count;
+        const auto until = [&](Nanoseconds end) { return copies.rx_until(end); };
+        complete += is_right_and_complete(*found, until, std::to_string(count));
       }
   EXPECT_GE(complete, count * 8 / 10);
 }
@@ -292,12 +294,9 @@ TEST(NvmlSources, PcieBytesOfALoadThatWaversAreReadSparinglyAndExact) {
       recording.run_until(seconds(40));
       recording.read_all();
       const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
-      const double truth = copies.rx_until(rx->end) - copies.rx_until(rx->begin);
-      EXPECT_LT(*rx->total(), truth + 57e9 * 0.002) << count;
+      const auto until = [&](Nanoseconds end) { return copies.rx_until(end); };
       rows += rx->count;
-      if (!rx->total_is_complete()) continue;
-      ++complete;
-      EXPECT_NEAR(*rx->total(), truth, 57e9 * 0.002) << count;
+      complete += is_right_and_complete(*rx, until, std::to_string(count));
     }
   EXPECT_GE(complete, count * 9 / 10);
   EXPECT_LT(rows / count, 40 * 10);  // 800 where it is not taken for steady
@@ -317,11 +316,7 @@ TEST(NvmlSources, PcieBytesAreExactThoughTheDriverHoldsCallsUp) {
     recording.read_all();
     const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
     const auto until = [&](Nanoseconds end) { return bursts.rx_until(end - from_seconds(second + 0.17)); };
-    const double truth = until(rx->end) - until(rx->begin);
-    EXPECT_LT(*rx->total(), truth + 57e9 * 0.002) << seed;
-    if (!rx->total_is_complete()) continue;
-    ++complete;
-    EXPECT_NEAR(*rx->total(), truth, 57e9 * 0.002) << seed;
+    complete += is_right_and_complete(*rx, until, std::to_string(seed));
   }
   EXPECT_GE(complete, 38);  // where a burst follows a stop at once, all of it may be unknown
 }
@@ -341,12 +336,8 @@ TEST(NvmlSources, PcieBytesAreExactThoughGpmsRefreshesJump) {
       recording.read_all();
       const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
       const auto until = [&](Nanoseconds end) { return bursts.rx_until(end - from_seconds(start + 0.2)); };
-      const double truth = until(rx->end) - until(rx->begin);
       ++count;
-      EXPECT_LT(*rx->total(), truth + 57e9 * 0.002) << by_ms << " " << seed;
-      if (!rx->total_is_complete()) continue;
-      ++complete;
-      EXPECT_NEAR(*rx->total(), truth, 57e9 * 0.002) << by_ms << " " << seed;
+      complete += is_right_and_complete(*rx, until, fmt::format("{} {}", by_ms, seed));
     }
   EXPECT_GE(complete, count * 9 / 10);  // of a burst right behind the jump too little may be known
 }
@@ -361,12 +352,9 @@ TEST(NvmlSources, PcieBytesAreNotWrongWhereGpmIsLaterThanBelieved) {
       recording.run_until(seconds(19));
       recording.read_all();
       const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
-      const double truth = bursts.rx_until(rx->end) - bursts.rx_until(rx->begin);
-      EXPECT_LT(*rx->total(), truth + 57e9 * 0.002) << lag_ms << " " << seed;
-      EXPECT_GT(*rx->total(), truth * 0.9) << lag_ms << " " << seed;
-      if (rx->total_is_complete()) {
-        EXPECT_NEAR(*rx->total(), truth, 57e9 * 0.002) << lag_ms << " " << seed;
-      }
+      const auto until = [&](Nanoseconds end) { return bursts.rx_until(end); };
+      is_right_and_complete(*rx, until, fmt::format("{} {}", lag_ms, seed));
+      EXPECT_GT(*rx->total(), (until(rx->end) - until(rx->begin)) * 0.9) << lag_ms << " " << seed;
     }
 }
 
