@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 #include <httplib.h>
+#include <netdb.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -193,15 +194,20 @@ struct Server::State {
   }
 
   void listen(const ServerOptions& options) {
+    const auto refuse = [&](const char* why) {
+      throw InputError("--listen: cannot listen on {}:{}: {}", options.host, options.port, why);
+    };
+    // A resolver's own modules leave any errno behind, so that does not tell that there is no such address.
+    addrinfo* found = nullptr;
+    if (getaddrinfo(options.host.c_str(), nullptr, nullptr, &found) != 0) refuse("no address of this machine");
+    freeaddrinfo(found);
     errno = 0;
     port = options.port;
     if (port == 0)
       port = http.bind_to_any_port(options.host);
     else if (!http.bind_to_port(options.host, port))
       port = -1;
-    if (port < 0)
-      throw InputError("--listen: cannot listen on {}:{}: {}", options.host, options.port,
-                       errno == 0 ? "no address of this machine" : std::strerror(errno));
+    if (port < 0) refuse(errno == 0 ? "no address of this machine" : std::strerror(errno));
     ::listen(listener, waiting_clients);
   }
 };
