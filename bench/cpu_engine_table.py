@@ -27,7 +27,7 @@ def table(result):
             row = result["scoring"][f"batchscope {dtype} {packing}"]
             lines.append(f"| {dtype}, {packing} | {row['seconds']['median']:.1f} | {times(row['times_llama_cpp'])} | "
                          f"{times(row['times_lm_eval'])} | {share(row['share_of_gemm_rate'])} |")
-    lines += ["", "| decode | ms a token | against llama.cpp | of the machine's limit |", "| --- | --- | --- | --- |"]
+    lines += ["", "| decode | ms per token | against llama.cpp | of the machine's limit |", "| --- | --- | --- | --- |"]
     for name, row in result["decode"]["of"].items():
         program, dtype, _, batch = name.split()
         if program == "batchscope":

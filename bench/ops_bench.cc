@@ -15,6 +15,7 @@
 #include "base/cpus.h"
 #include "bench/machine_limits.h"
 #include "device/cpu/cpu_device.h"
+#include "device/plan/plan_device.h"
 #include "model/config.h"
 #include "ops/attention.h"
 #include "ops/cpu_kernels.h"
@@ -39,23 +40,6 @@ struct Limits {
   double bytes_per_s = 0;
 };
 
-// Keeps what an op says that it costs, and runs nothing.
-class WorkRecorder : public Device {
- public:
-  WorkRecorder() : Device("recorder", pages_) {}
-  void upload(const HostMatrix&, const Tensor&) override {}
-  std::vector<float> download(const Tensor&) override { return {}; }
-  double flop = 0;
-  std::int64_t bytes = 0;
-
- private:
-  void run(const Work& work, std::type_index, const void*) override {
-    flop += work.flop;
-    bytes += work.bytes;
-  }
-  NoPages pages_;
-};
-
 // A CPU device with tensors of random numbers.
 class Bench {
  public:
@@ -76,7 +60,7 @@ class Bench {
   }
   Tensor integers(const std::vector<std::int32_t>& values) {
     const Tensor tensor = device_.arena().allocate("bench", MemoryUse::activations, DType::i32, 1, std::ssize(values));
-    device_.upload(values, tensor);
+    device_.upload(one_row(values), tensor);
     return tensor;
   }
 
@@ -117,11 +101,18 @@ class Registry {
   void run(benchmark::State& state, DType dtype, const MakeOp& make) {
     Bench bench(dtype, threads_);
     const Op op = make(bench);
-    WorkRecorder work;
-    op(work);
+    PlanDevice plan("plan");
+    Trace trace;
+    plan.observe(&trace);
+    op(plan);
     op(bench.device());
     for (auto _ : state) op(bench.device());
-    const double flop = work.flop, bytes = static_cast<double>(work.bytes);
+    double flop = 0, bytes = 0;
+    for (const TraceEntry& entry : trace.entries()) {
+      const auto& work = std::get<Work>(entry);
+      flop += work.flop;
+      bytes += static_cast<double>(work.bytes);
+    }
     const double least = std::max(flop / limits_.flop_per_s.at(dtype), bytes / limits_.bytes_per_s);
     using benchmark::Counter;
     state.counters["GFLOP/s"] = Counter(flop / 1e9, Counter::kIsIterationInvariantRate);
@@ -220,7 +211,7 @@ void Registry::add_attention(DType dtype) {
   add("rope_attention/scoring", dtype, [=](Bench& bench) -> Op {
     const Tensor q = bench.floats(tokens, q_width), k = bench.floats(tokens, kv_width), v = bench.floats(tokens, kv_width);
     const Tensor cosine = bench.random(DType::f32, tokens, map.head_dim / 2), out = bench.floats(tokens, q_width);
-    return [=](Device& device) { rope_attention(device, q, k, v, {}, cosine, cosine, {segments.get(), map}, out); };
+    return [=](Device& device) { rope_attention(device, {q, k, v, {}, k, v, {}, cosine, cosine, {segments.get(), map}, out}); };
   });
   add("plain_attention/scoring", dtype, [=](Bench& bench) -> Op {
     const Tensor q = bench.floats(tokens, q_width), k = bench.floats(tokens, kv_width), v = bench.floats(tokens, kv_width);
@@ -245,8 +236,14 @@ void Registry::add_decode(DType dtype, std::int64_t sequences, std::int64_t keys
   add(fmt::format("rope_attention/decode_{}x{}", sequences, keys), dtype, [=](Bench& bench) -> Op {
     const Tensor q = bench.floats(sequences, q_width), k = bench.floats(sequences * keys, kv_width);
     const Tensor v = bench.floats(sequences * keys, kv_width), out = bench.floats(sequences, q_width);
+    const Tensor new_k = bench.floats(sequences, kv_width), new_v = bench.floats(sequences, kv_width);
+    std::vector<std::int32_t> last;
+    for (std::int64_t i = 0; i < sequences; ++i) last.push_back(static_cast<std::int32_t>((i + 1) * keys - 1));
+    const Tensor rows = bench.integers(last);
     const Tensor cosine = bench.random(DType::f32, sequences, map.head_dim / 2);
-    return [=](Device& device) { rope_attention(device, q, k, v, {}, cosine, cosine, {segments.get(), map}, out); };
+    return [=](Device& device) {
+      rope_attention(device, {q, new_k, new_v, rows, k, v, {}, cosine, cosine, {segments.get(), map}, out});
+    };
   });
 }
 

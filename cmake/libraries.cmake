@@ -11,6 +11,8 @@ find_package(SQLiteCpp REQUIRED)
 find_package(dnnl REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(ICU REQUIRED COMPONENTS uc)
+find_package(Boost 1.74 REQUIRED CONFIG)  # headers only: Beast, Asio and Math
+find_package(OpenSSL REQUIRED COMPONENTS SSL)
 find_package(GTest REQUIRED)
 find_package(rapidcheck REQUIRED)
 pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
@@ -19,7 +21,6 @@ pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(ncurses REQUIRED IMPORTED_TARGET ncursesw)
 # Its description defines _XOPEN_SOURCE, for all that link to it: we need nothing of that.
 set_target_properties(PkgConfig::ncurses PROPERTIES INTERFACE_COMPILE_OPTIONS "")
-pkg_check_modules(httplib REQUIRED IMPORTED_TARGET cpp-httplib)
 # Headers only, without a description of their own that CMake or pkg-config could read.
 find_path(protozero_headers protozero/pbf_writer.hpp REQUIRED)
 add_library(protozero::protozero INTERFACE IMPORTED)

@@ -115,7 +115,7 @@ class Browser:
                 url = message["params"]["request"]["url"]
                 if message["params"].get("type") != "Document":
                     found.append(url)
-        return [url for url in found if not url.startswith(("data:", "blob:"))]
+        return [url for url in found if not url.startswith(("data:", "blob:", "chrome:"))]  # chrome: the browser itself
 
 
 def screenshots(page, folder):

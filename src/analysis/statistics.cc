@@ -2,6 +2,7 @@
 #include "analysis/statistics.h"
 
 #include <algorithm>
+#include <boost/math/distributions/students_t.hpp>
 #include <cmath>
 #include <numbers>
 #include <numeric>
@@ -9,53 +10,14 @@
 #include "base/check.h"
 
 namespace batchscope {
-namespace {
-
-// The continued fraction of the incomplete beta function, by Lentz's method; converges fast for x < (a + 1) / (a + b +
-// 2).
-double beta_fraction(double x, double a, double b) {
-  constexpr double tiny = 1e-300, precision = 1e-14;
-  const auto away_from_zero = [](double value) { return std::abs(value) < tiny ? tiny : value; };
-  double c = 1, d = 1 / away_from_zero(1 - (a + b) * x / (a + 1)), product = d;
-  for (double m = 1; m < 20'000; ++m) {
-    const double even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m));
-    const double odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1));
-    for (const double factor : {even, odd}) {
-      d = 1 / away_from_zero(1 + factor * d);
-      c = away_from_zero(1 + factor / c);
-      product *= c * d;
-    }
-    if (std::abs(c * d - 1) < precision) break;
-  }
-  return product;
-}
-
-// Regularised: the distribution function of the beta distribution.
-double incomplete_beta(double x, double a, double b) {
-  if (x <= 0 || x >= 1) return x <= 0 ? 0 : 1;
-  const double front =
-      std::exp(std::lgamma(a + b) - std::lgamma(a) - std::lgamma(b) + a * std::log(x) + b * std::log1p(-x));
-  if (x < (a + 1) / (a + b + 2)) return front * beta_fraction(x, a, b) / a;
-  return 1 - front * beta_fraction(1 - x, b, a) / b;
-}
-
-}  // namespace
 
 double student_t_tail(double t, double degrees_of_freedom) {
   CHECK_THAT(degrees_of_freedom > 0, "Student's t has more than {} degrees of freedom", degrees_of_freedom);
-  const double n = std::min(degrees_of_freedom, 1e6);  // beyond, it is the normal distribution
-  const double half = incomplete_beta(n / (n + t * t), n / 2, 0.5) / 2;
-  return t >= 0 ? half : 1 - half;
+  return boost::math::cdf(complement(boost::math::students_t(degrees_of_freedom), t));
 }
 
 double student_t(double degrees_of_freedom) {
-  double low = 0, high = 1;
-  while (student_t_tail(high, degrees_of_freedom) > 0.025) high *= 2;
-  for (int i = 0; i < 60; ++i) {
-    const double middle = (low + high) / 2;
-    (student_t_tail(middle, degrees_of_freedom) > 0.025 ? low : high) = middle;
-  }
-  return high;
+  return boost::math::quantile(complement(boost::math::students_t(degrees_of_freedom), 0.025));
 }
 
 MeanInterval mean_interval(std::span<const double> values) {

@@ -7,7 +7,7 @@
 namespace batchscope {
 namespace {
 
-Nanoseconds read(clockid_t id) {
+Nanoseconds time_of(clockid_t id) {
   timespec time{};
   clock_gettime(id, &time);
   return std::chrono::seconds(time.tv_sec) + Nanoseconds(time.tv_nsec);
@@ -15,7 +15,7 @@ Nanoseconds read(clockid_t id) {
 
 }  // namespace
 
-Nanoseconds MonotonicClock::now() const { return read(CLOCK_MONOTONIC); }
+Nanoseconds MonotonicClock::now() const { return time_of(CLOCK_MONOTONIC); }
 
 void MonotonicClock::sleep_until(Nanoseconds deadline) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(deadline);
@@ -32,7 +32,7 @@ MonotonicClock& monotonic_clock() {
   return clock;
 }
 
-Nanoseconds unix_time() { return read(CLOCK_REALTIME); }
-Nanoseconds thread_cpu_time() { return read(CLOCK_THREAD_CPUTIME_ID); }
+Nanoseconds unix_time() { return time_of(CLOCK_REALTIME); }
+Nanoseconds thread_cpu_time() { return time_of(CLOCK_THREAD_CPUTIME_ID); }
 
 }  // namespace batchscope

@@ -6,7 +6,7 @@
 namespace batchscope {
 namespace {
 
-constexpr int most_tries = 1000;  // a write takes some tens of nanoseconds
+constexpr int most_reads = 1000;  // a write takes some tens of nanoseconds
 
 // Release and acquire in place of fences, which ThreadSanitizer does not know: who sees a new word sees an odd
 // sequence.
@@ -42,7 +42,7 @@ void CurrentPhase::show(std::string_view name, std::string_view detail, Nanoseco
 }
 
 std::optional<CurrentPhase::State> CurrentPhase::read() const {
-  for (int i = 0; i < most_tries; ++i) {
+  for (int i = 0; i < most_reads; ++i) {
     const std::uint64_t sequence = sequence_.load(std::memory_order_acquire);
     const Nanoseconds begin(begin_.load(std::memory_order_acquire));
     const auto name = load(name_);

@@ -18,6 +18,7 @@ enum class ExitCode : int {
   out_of_memory = 3,
   failed = 4,
   timed_out = 5,
+  cannot_start = 125,  // the command that a verb was to run; as env and timeout have it
   interrupted = 130,
 };
 
@@ -61,6 +62,12 @@ class OutOfMemory : public Error {
 class TimedOut : public Error {
  public:
   explicit TimedOut(const std::string& message) : Error(ExitCode::timed_out, message) {}
+};
+
+// Thrown in ranks that waited for another one which failed; that one's error is the cause.
+class PeerFailed : public Failure {
+ public:
+  PeerFailed() : Failure("another rank failed") {}
 };
 
 // The user asked to stop (Ctrl-C, SIGTERM): exit code 130.

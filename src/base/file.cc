@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <random>
 #include <utility>
 
 #include "base/error.h"
@@ -72,15 +74,43 @@ bool is_replaceable(const std::filesystem::path& path) {
   return !whole.starts_with("/dev/fd/") && !whole.starts_with("/dev/std") && !whole.starts_with("/proc/");
 }
 
+// In a folder where everybody may make files and none may remove another's, such as /tmp: a link there that another
+// user made. Linux refuses to follow these (fs.protected_symlinks), but we ask where they lead ourselves.
+bool is_planted_link(const std::filesystem::path& path) {
+  struct stat link {
+  }, folder{};
+  const std::filesystem::path parent = path.has_parent_path() ? path.parent_path() : ".";
+  if (lstat(path.c_str(), &link) != 0 || !S_ISLNK(link.st_mode) || stat(parent.c_str(), &folder) != 0) return false;
+  return (folder.st_mode & S_ISVTX) != 0 && (folder.st_mode & S_IWOTH) != 0 && link.st_uid != geteuid() &&
+         link.st_uid != folder.st_uid;
+}
+
+// A file of a name that nobody knows before, so that it is neither another run's nor a link.
+int make_beside(const std::filesystem::path& target, mode_t mode, std::filesystem::path& name) {
+  constexpr int most_tries = 100;
+  std::random_device random;
+  for (int i = 0; i < most_tries; ++i) {
+    name = fmt::format("{}.{:08x}.part", target.string(), random());
+    const int file = open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    if (file >= 0 || errno != EEXIST) return file;
+  }
+  return -1;
+}
+
 }  // namespace
 
 OutputFile::OutputFile(const std::filesystem::path& path) : path_(path), target_(path) {
   if (is_replaceable(path)) {
+    if (is_planted_link(path))
+      throw InputError("{} is a symbolic link of another user in a world-writable folder; name another file",
+                       path.string());
     std::error_code error;
     if (std::filesystem::is_symlink(path, error))  // the link stays, what it names is replaced
       target_ = std::filesystem::weakly_canonical(path, error);
-    temporary_ = target_.string() + ".part";
-    descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    struct stat old {};
+    const bool replaces = stat(target_.c_str(), &old) == 0;
+    descriptor_ = make_beside(target_, replaces ? 0600 : 0666, temporary_);
+    if (descriptor_ >= 0 && replaces) fchmod(descriptor_, old.st_mode & 0777);  // a private file stays one
   } else {
     descriptor_ = open(path.c_str(), O_WRONLY | O_CLOEXEC);
   }
@@ -121,6 +151,15 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
   file.commit();
 }
 
+std::filesystem::path temporary_folder() {
+  std::error_code error;
+  const auto folder = std::filesystem::temp_directory_path(error);
+  if (!error) return folder;
+  const char* set = std::getenv("TMPDIR");
+  throw Failure("the folder for temporary files, {}, cannot be used: {}; set TMPDIR to one that exists",
+                set != nullptr ? set : "/tmp", error.message());
+}
+
 TemporaryFolder::TemporaryFolder(std::filesystem::path path) : path_(std::move(path)) {
   std::error_code error;
   if (!std::filesystem::create_directory(path_, error))
@@ -136,7 +175,7 @@ TemporaryFolder::~TemporaryFolder() {
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a pipe would wait for its writer
   const struct stat info = open_file(path, file);
-  if (!S_ISREG(info.st_mode)) throw InputError("cannot map {}: it is no regular file; name a file", path.string());
+  if (!S_ISREG(info.st_mode)) throw InputError("cannot map {}: it is not a regular file; name one", path.string());
   size_ = static_cast<std::size_t>(info.st_size);
   if (size_ == 0) return;
   void* address = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);

@@ -34,6 +34,9 @@ class OutputFile {
   int descriptor_ = -1;
 };
 
+// Where temporary files go: TMPDIR, or /tmp. Failure that says what to do when it is not there.
+std::filesystem::path temporary_folder();
+
 // A folder of that name, which must be new; gone at the end with all that is in it, unless it was moved elsewhere.
 // InputError when it cannot be made.
 class TemporaryFolder {

@@ -47,6 +47,51 @@ TEST_F(FileTest, PiecesAppearAtTheEndOrNotAtAll) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1);
 }
 
+mode_t mode_of(const std::filesystem::path& path) {
+  struct stat info {};
+  return stat(path.c_str(), &info) == 0 ? info.st_mode & 0777 : 0;
+}
+
+TEST_F(FileTest, APrivateFileStaysPrivate) {
+  write_file_atomically(folder_ / "a", "old");
+  const mode_t usual = mode_of(folder_ / "a");
+  EXPECT_EQ(usual & 0600, 0600U);
+  ASSERT_EQ(chmod((folder_ / "a").c_str(), 0600), 0);
+  write_file_atomically(folder_ / "a", "new");
+  EXPECT_EQ(mode_of(folder_ / "a"), 0600U);
+  write_file_atomically(folder_ / "b", "x");
+  EXPECT_EQ(mode_of(folder_ / "b"), usual);
+}
+
+TEST_F(FileTest, FilesBesideAreNeitherFollowedNorLost) {
+  write_file_atomically(folder_ / "a.part", "another's");
+  write_file_atomically(folder_ / "victim", "whole");
+  std::filesystem::create_symlink("victim", folder_ / "b.part");
+  write_file_atomically(folder_ / "a", "x");
+  write_file_atomically(folder_ / "b", "x");
+  EXPECT_EQ(read_file(folder_ / "a.part"), "another's");
+  EXPECT_EQ(read_file(folder_ / "victim"), "whole");
+}
+
+TEST_F(FileTest, TwoRunsDoNotShareAFile) {
+  OutputFile first(folder_ / "a"), second(folder_ / "a");
+  first.write("first");
+  second.write("second, longer");
+  first.commit();
+  EXPECT_EQ(read_file(folder_ / "a"), "first");
+  second.commit();
+  EXPECT_EQ(read_file(folder_ / "a"), "second, longer");
+}
+
+TEST_F(FileTest, LinksThatOthersPlantedAreRefused) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can make another user's link";
+  ASSERT_EQ(chmod(folder_.c_str(), 01777), 0);
+  std::filesystem::create_symlink("victim", folder_ / "link");
+  ASSERT_EQ(lchown((folder_ / "link").c_str(), 65534, 65534), 0);
+  EXPECT_THROW(write_file_atomically(folder_ / "link", "x"), InputError);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "victim"));
+}
+
 TEST_F(FileTest, KeepsALinkAndReplacesWhatItNames) {
   write_file_atomically(folder_ / "target", "old");
   std::filesystem::create_symlink("target", folder_ / "link");

@@ -7,29 +7,13 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file_kind.h"
+#include "base/utf8.h"
 
 namespace batchscope {
 namespace {
 
 using nlohmann::json;
-
-// Length of the well-formed UTF-8 sequence at `at`, 0 if there is none.
-std::size_t utf8_length(std::string_view text, std::size_t at) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(at);
-  const std::size_t length = first < 0x80   ? 1
-                             : first < 0xc2 ? 0
-                             : first < 0xe0 ? 2
-                             : first < 0xf0 ? 3
-                             : first < 0xf5 ? 4
-                                            : 0;
-  if (length == 0 || at + length > text.size()) return 0;
-  for (std::size_t i = 1; i < length; ++i)
-    if ((byte(at + i) & 0xc0) != 0x80) return 0;
-  if (length == 3 && ((first == 0xe0 && byte(at + 1) < 0xa0) || (first == 0xed && byte(at + 1) >= 0xa0))) return 0;
-  if (length == 4 && ((first == 0xf0 && byte(at + 1) < 0x90) || (first == 0xf4 && byte(at + 1) >= 0x90))) return 0;
-  return length;
-}
 
 // "origin:line:column" of the byte at `offset`.
 std::string place(std::string_view text, std::size_t offset, std::string_view origin, std::int64_t first_line) {
@@ -72,18 +56,21 @@ std::string shown(const json& value) {
 
 namespace {
 
-// Characters that a terminal obeys instead of showing them: C1 controls, and marks that turn the direction of text.
+// Characters that a terminal obeys instead of showing them: C1 controls, marks that turn the direction of text, ends of
+// lines.
 bool is_obeyed(std::string_view character) {
   if (character.size() == 2) return character[0] == '\xc2' && static_cast<unsigned char>(character[1]) < 0xa0;
-  return (character >= "\u202a" && character <= "\u202e") || (character >= "\u2066" && character <= "\u2069");
+  return (character >= "\u202a" && character <= "\u202e") || (character >= "\u2066" && character <= "\u2069") ||
+         character == "\u200e" || character == "\u200f" || character == "\u2028" || character == "\u2029";
 }
 
 // Appends the character at `i`, escaped unless a terminal shows it; returns how many bytes it has.
 std::size_t append_visible(std::string& out, std::string_view text, std::size_t i) {
-  const std::size_t length = utf8_length(text, i);
-  const std::string_view character = text.substr(i, std::max<std::size_t>(length, 1));
+  std::size_t end = i;
+  const bool is_well_formed = next_code_point(text, end).has_value();
+  const std::string_view character = text.substr(i, end - i);
   const auto byte = static_cast<unsigned char>(text[i]);
-  if (length == 0 || byte < 0x20 || byte == 0x7f || is_obeyed(character)) {
+  if (!is_well_formed || byte < 0x20 || byte == 0x7f || is_obeyed(character)) {
     for (const char c : character) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
   } else {
     out += character;
@@ -113,13 +100,98 @@ std::string visible(std::string_view text) {
   return out;
 }
 
+namespace {
+
+// Of a sequence that sets a colour or weight, such as our tables have, at `i`; 0 where there is none.
+std::size_t colour_length(std::string_view text, std::size_t i) {
+  if (text.substr(i, 2) != "\x1b[") return 0;
+  const std::size_t end = text.find_first_not_of("0123456789;", i + 2);
+  return end != std::string_view::npos && text[end] == 'm' && end - i < 10 ? end + 1 - i : 0;
+}
+
+}  // namespace
+
+std::string visible_lines(std::string_view text, bool has_colours) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size();) {
+    if (text[i] == '\n' || text[i] == '\t') {
+      out += text[i++];
+    } else if (const std::size_t length = has_colours ? colour_length(text, i) : 0; length > 0) {
+      out += text.substr(i, length);
+      i += length;
+    } else {
+      i += append_visible(out, text, i);
+    }
+  }
+  return out;
+}
+
+std::optional<std::size_t> first_not_utf8(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t begin = at;
+    if (!next_code_point(text, at)) return begin;
+  }
+  return std::nullopt;
+}
+
+namespace {
+
+// With the numbers that only Python has as texts; absent where there are none.
+std::optional<std::string> without_nan(std::string_view text) {
+  constexpr std::string_view words[] = {"-Infinity", "Infinity", "NaN"};
+  std::string out;
+  bool in_string = false, found = false;
+  for (std::size_t i = 0; i < text.size();) {
+    const auto word = in_string ? std::end(words) : std::find_if(std::begin(words), std::end(words), [&](auto each) {
+      return text.substr(i).starts_with(each);
+    });
+    if (word != std::end(words)) {
+      out += fmt::format("\"{}\"", *word);
+      i += word->size();
+      found = true;
+      continue;
+    }
+    if (in_string && text[i] == '\\' && i + 1 < text.size())
+      out += text[i++];
+    else if (text[i] == '"')
+      in_string = !in_string;
+    out += text[i++];
+  }
+  return found ? std::optional(out) : std::nullopt;
+}
+
+// "\\ud83d": the first or the second half of a character beyond the first 65536.
+bool is_half_a_character(std::string_view escape) {
+  if (escape.size() < 4 || !escape.starts_with("\\u")) return false;
+  const char group = static_cast<char>(escape[2] | 0x20), half = static_cast<char>(escape[3] | 0x20);
+  return group == 'd' && (half == '8' || half == '9' || (half >= 'a' && half <= 'f'));
+}
+
+// What stopped the parser, where it is something that people have.
+std::string what_is_wrong(std::string_view near) {
+  for (std::size_t i = 0; i < near.size(); ++i)
+    if (is_half_a_character(near.substr(i)))
+      return "half a character (a lone surrogate, as \\ud83d without its other half); the program that wrote it cut "
+             "the text";
+  return "not valid JSON; the file is damaged or of another kind";
+}
+
+}  // namespace
+
 json parse_json(std::string_view text, std::string_view origin, std::int64_t first_line, int max_depth) {
+  refuse_foreign_text(text, first_line == 1 ? std::string(origin) : fmt::format("{}:{}", origin, first_line));
+  if (const auto at = first_not_utf8(text))
+    throw InputError("{}: not UTF-8 (Latin-1, perhaps); convert the file: iconv -f latin1 -t utf-8",
+                     place(text, *at, origin, first_line));
   check_depth(text, origin, first_line, max_depth);
   try {
     return json::parse(text);
   } catch (const json::parse_error& error) {
-    throw InputError("{}: not valid JSON; the file is damaged or of another kind",
-                     place(text, error.byte > 0 ? error.byte - 1 : 0, origin, first_line));
+    if (const auto plain = without_nan(text); plain && json::accept(*plain)) return json::parse(*plain);
+    const std::size_t at = error.byte > 0 ? error.byte - 1 : 0;
+    const std::string_view near = text.substr(at > 12 ? std::min(at, text.size()) - 12 : 0, 14);
+    throw InputError("{}: {}", place(text, at, origin, first_line), what_is_wrong(near));
   } catch (const json::exception&) {  // a number outside double's range
     throw InputError("{}:{}: not valid JSON: a number in it is too large", origin, first_line);
   }

@@ -13,14 +13,21 @@ namespace batchscope {
 
 // Parses one JSON value. InputError "origin:line:column: …" when it is none or nests deeper than `max_depth`; lines
 // count from `first_line`, for a text that is itself a line of a file. Of equal keys the last one wins, as in Python.
+// NaN and Infinity, which Python writes and reads, become the texts "NaN" and "Infinity": no accessor takes them for a
+// number.
 nlohmann::json parse_json(std::string_view text, std::string_view origin, std::int64_t first_line = 1,
                           int max_depth = 64);
+
+// Where the first byte stands that is in no well-formed UTF-8 sequence; absent: all are.
+std::optional<std::size_t> first_not_utf8(std::string_view text);
 
 // Any bytes as they may stand in a message: quoted, one line, control characters and broken UTF-8 escaped, long ones
 // cut.
 std::string quote(std::string_view text);
 // The same without quotes and whole: what a terminal shows and does not obey, on one line.
 std::string visible(std::string_view text);
+// The same of a text of lines; where it may have colours, sequences that set them stay.
+std::string visible_lines(std::string_view text, bool has_colours);
 
 // A JSON object together with where it stands, so that each accessor's error can say what, where and what was expected.
 // A key whose value is null counts as absent. Holds a reference: the value must outlive it.

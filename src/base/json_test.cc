@@ -33,6 +33,23 @@ TEST(Json, ErrorsNameTheirPlace) {
   EXPECT_THAT(error_of([] { parse_json("1e999", "f"); }), HasSubstr("too large"));
 }
 
+TEST(Json, WhatPeopleHaveInsteadIsNamed) {
+  EXPECT_THAT(error_of([] { parse_json("<!DOCTYPE html>", "f"); }), HasSubstr("f: it is a web page"));
+  EXPECT_THAT(error_of([] { parse_json("{\"a\": \"caf\xe9\"}", "f", 3); }), HasSubstr("f:3:11: not UTF-8 (Latin-1"));
+  EXPECT_THAT(error_of([] { parse_json("{\"a\": \"\\ud83d\"}", "f"); }), HasSubstr("half a character"));
+}
+
+// As Python writes and reads them; no number to us.
+TEST(Json, NanAndInfinityAreReadAsTexts) {
+  const auto value = parse_json(R"({"a": NaN, "b": [Infinity, -Infinity], "c": "NaN, \"Infinity", "d": 1})", "f");
+  EXPECT_EQ(value["a"], "NaN");
+  EXPECT_EQ(value["b"][1], "-Infinity");
+  EXPECT_EQ(value["c"], "NaN, \"Infinity");
+  EXPECT_EQ(value["d"], 1);
+  EXPECT_THAT(error_of([&] { JsonObject(value, "f").number("a", 0, 1); }), HasSubstr("found \"NaN\""));
+  EXPECT_THAT(error_of([] { parse_json("{NaN}", "f"); }), HasSubstr("not valid JSON"));
+}
+
 TEST(Json, DeepNestingIsRefusedBeforeItCosts) {
   EXPECT_THAT(error_of([] { parse_json(std::string(10'000'000, '['), "deep"); }), HasSubstr("nested deeper than 64"));
   EXPECT_NO_THROW(parse_json(std::string(64, '[') + std::string(64, ']'), "ok"));
@@ -76,6 +93,14 @@ TEST(Json, VisibleTextIsWholeAndObeyedByNoTerminal) {
   EXPECT_EQ(visible("\x1b[2J\n\x7f\xc2\x9b"), "\\x1b[2J\\x0a\\x7f\\xc2\\x9b");
   EXPECT_EQ(visible("\u202egpj"), "\\xe2\\x80\\xaegpj");
   EXPECT_EQ(visible(std::string(1000, 'x')).size(), 1000u);
+}
+
+TEST(Json, VisibleLinesKeepLinesAndColoursAlone) {
+  const std::string text = "a\tb\n\x1b[31;1mred\x1b[0m \x1b]0;title\x07 \x1b[2J \x1b[38;5;200;1;4m\r \u200f";
+  EXPECT_EQ(visible_lines(text, true),
+            "a\tb\n\x1b[31;1mred\x1b[0m \\x1b]0;title\\x07 \\x1b[2J \\x1b[38;5;200;1;4m\\x0d \\xe2\\x80\\x8f");
+  EXPECT_EQ(visible_lines("\x1b[31m\n", false), "\\x1b[31m\n");
+  EXPECT_EQ(visible_lines("\x1b[", true), "\\x1b[");
 }
 
 TEST(Json, AnyBytesParseOrAreRefused) {

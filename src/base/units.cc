@@ -1,4 +1,4 @@
-// Parsing and printing of quantities (base/units.h).
+// Reads "64MiB", "12GB/s", "1/6s" and prints quantities in the unit that suits their size.
 #include "base/units.h"
 
 #include <fmt/format.h>
@@ -61,6 +61,10 @@ std::optional<double> parse_number(std::string_view text) {
 
 std::int64_t parse_bytes(std::string_view text, std::string_view what) {
   const auto bytes = parse_quantity(text, byte_units);
+  if (const std::string_view unit = text.substr(std::min(text.find_first_not_of("0123456789."), text.size()));
+      !bytes && (unit == "K" || unit == "M" || unit == "G" || unit == "T" || unit == "Gi" || unit == "Mi"))
+    throw InputError("{}: '{}' may mean two sizes; write {}B (powers of 1000) or {}iB (powers of 1024)", what, text,
+                     text.substr(0, text.size() - (unit.size() - 1)), text.substr(0, text.size() - (unit.size() - 1)));
   if (!bytes || *bytes < 1 || *bytes > 0x1p62)
     throw InputError("{}: '{}' is not a size in bytes; write for example 64MiB, 1.5GB or 1048576", what, text);
   return static_cast<std::int64_t>(*bytes);

@@ -42,9 +42,9 @@ StudySpec study_of(const AblateOptions& options) {
   CellOptions cell = options.cell;
   std::set<std::int64_t> batches;
   for (const std::string& batch : options.batches) {
-    cell.batch = batch;
+    cell.value("batch") = batch;
     CellSpec spec = cell.cell();
-    if (!batches.insert(spec.run.batch).second) throw InputError("--batches: {} is there twice", spec.run.batch);
+    if (!batches.insert(spec.run.batch).second) throw InputError("--batches: {} is given twice", spec.run.batch);
     for (const Fusion& fusion : ablation(make_engine(spec.engine)->capabilities().fusions)) {
       spec.run.fusion = fusion;
       study.cells.push_back(spec);
@@ -55,7 +55,7 @@ StudySpec study_of(const AblateOptions& options) {
 
 // The effects, and what is to be known of them; all the rest is in the file.
 std::string to_text_of_effects(const StudyReport& report) {
-  std::string text = fmt::format("ablation of fusions, {}{}\n", report.cells.front().spec.placement.layout.to_string(),
+  std::string text = fmt::format("fusion ablation, {}{}\n", report.cells.front().spec.placement.layout.to_string(),
                                  report.has_virtual_devices ? " (virtual devices)" : "");
   for (const Section& section : study_sections(report))
     if (section.id.starts_with("effects-") || section.id == "troubles" || section.id == "closing")
@@ -67,15 +67,15 @@ void ablate(AblateOptions& options) {
   std::string nothing_to_read = "-";
   options.json.settle(nothing_to_read);
   check_destination(options.output, "-o");
+  check_store_name(options.output, "-o");
   const StudySpec study = study_of(options);
   std::optional<TemporaryFolder> folder;  // for results that nobody asked to keep
-  if (options.output.empty())
-    folder.emplace(std::filesystem::temp_directory_path() / fmt::format("batchscope-ablate-{}", getpid()));
+  if (options.output.empty()) folder.emplace(temporary_folder() / fmt::format("batchscope-ablate-{}", getpid()));
   const std::filesystem::path path = folder ? folder->path() / "ablate.bscope" : std::filesystem::path(options.output);
   try {
     run_study(study, path, "ablate");
   } catch (const Interrupted&) {
-    if (folder) throw Interrupted("interrupted, and nothing is kept; with -o FILE the same command goes on");
+    if (folder) throw Interrupted("interrupted, and nothing is kept; with -o FILE the same command resumes");
     throw;
   }
   const StudyReport report = read_study_report(StoreReader(path));
@@ -86,26 +86,23 @@ void ablate(AblateOptions& options) {
 
 void add_ablate(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<AblateOptions>();
-  CLI::App* command = app.add_subcommand("ablate", "what each fusion does to the time, alone and left out");
-  options->cell.add_model_flags(*command);
-  options->cell.add_task_flags(*command);
-  options->cell.add_placement_flags(*command);
-  options->cell.add_setting_flags(*command);
-  command->add_option("--batches,--batch", options->batches, "sequences a batch: each of these")
+  CLI::App* command = app.add_subcommand("ablate", "measure what each fusion saves, alone and when omitted");
+  options->cell.add(*command, {AxisGroup::model, AxisGroup::task, AxisGroup::placement, AxisGroup::setting});
+  command->add_option("--batches,--batch", options->batches, "batch sizes to run")
       ->type_name("N,…")
       ->delimiter(',')
       ->capture_default_str();
-  command->add_option("--repeats", options->repeats, "of every cell; two at least for intervals")
+  command->add_option("--repeats", options->repeats, "repeats of every cell; at least two for intervals")
       ->type_name("N")
       ->capture_default_str();
   command
       ->add_option("-o,--output", options->output,
-                   "keep everything there; the same command goes on (default: nothing is kept)")
+                   "keep all results here, so that the same command resumes (default: nothing is kept)")
       ->type_name("FILE.bscope");
   options->json.add(*command, "the report of all cells as JSON");
   command->footer(
-      "Runs off, each fusion alone, each left out of on, and on; in random order within\n"
-      "each repeat. fusion = \"each\" in a study file is the same.\n"
+      "Runs without fusion, with each fusion alone, with all but each, and with all, in\n"
+      "random order within each repeat; the same as fusion = \"each\" in a study file.\n"
       "Example:\n"
       "  batchscope ablate --parallel tp4 --limit 100 --batches 1,8 -o ablate.bscope");
   command->callback([options, &exit_code] {

@@ -14,9 +14,9 @@
 #include "base/units.h"
 #include "cli/command.h"
 #include "cli/output.h"
+#include "report/wrap_text.h"
 #include "telemetry/calibration/protocol.h"
 #include "telemetry/load/cuda_loads.h"
-#include "telemetry/text.h"
 
 namespace batchscope::cli {
 namespace {
@@ -32,14 +32,15 @@ struct CalibrateOptions {
 };
 
 nvml::Gpu chosen_gpu(const nvml::Library& nvml, const std::string& wanted) {
-  std::vector<std::string> refused;
+  std::vector<nvml::Refusal> refused;
   const auto gpus = nvml.gpus(&refused);
-  if (gpus.empty()) throw InputError("no GPU to calibrate: {}", refused.empty() ? "NVML lists none" : refused.front());
+  if (gpus.empty())
+    throw InputError("no GPU to calibrate: {}", refused.empty() ? "NVML lists none" : refused.front().text());
   for (const nvml::Gpu& gpu : gpus)
     if (wanted.empty() || wanted == gpu.uuid || wanted == std::to_string(gpu.index)) return gpu;
   std::vector<std::string> names;
   for (const nvml::Gpu& gpu : gpus) names.push_back(fmt::format("{} ({})", gpu.index, gpu.uuid));
-  throw InputError("--gpu {}: no such GPU; there are {}", wanted, fmt::join(names, ", "));
+  throw InputError("--gpu {}: no such GPU; available: {}", wanted, fmt::join(names, ", "));
 }
 
 std::set<std::string> chosen_counters(const std::vector<std::string>& only) {
@@ -48,7 +49,7 @@ std::set<std::string> chosen_counters(const std::vector<std::string>& only) {
   for (const std::string& id : only) {
     if (all.contains(id)) continue;
     const std::string near = nearest(id, known);
-    throw InputError("--only {}: no such counter{}; there are {}", id,
+    throw InputError("--only {}: no such counter{}; available: {}", id,
                      near.empty() ? "" : fmt::format(", did you mean {}?", near), fmt::join(known, ", "));
   }
   return only.empty() ? all : std::set<std::string>(only.begin(), only.end());
@@ -106,7 +107,7 @@ void calibrate(const CalibrateOptions& options) {
   const nvml::Gpu gpu = chosen_gpu(*library, options.gpu);
 
   const auto remarks = calibration::others_on(*library, gpu);
-  for (const std::string& remark : remarks) warn(remark + ": what is found may be off");
+  for (const std::string& remark : remarks) warn(remark + ": the results may be off");
   const auto loads = cuda_loads(gpu.uuid);
   const calibration::Bench bench{.nvml = *library,
                                  .gpu = gpu,
@@ -118,17 +119,18 @@ void calibrate(const CalibrateOptions& options) {
   found.remarks.insert(found.remarks.begin(), remarks.begin(), remarks.end());
   const auto file = calibration::save(found, folder);
   if (!options.json.empty()) write_output(options.json, calibration::to_json(found).dump(2) + "\n");
-  if (options.json != "-") print(text_of(found));
-  warn(fmt::format("the calibration is in {}", file.string()));
+  if (options.json != "-") print_text(text_of(found));
+  warn(fmt::format("calibration written to {}", file.string()));
 }
 
 }  // namespace
 
 void add_calibrate(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<CalibrateOptions>();
-  CLI::App* command = app.add_subcommand("calibrate", "find what a GPU's counters really do, by running known loads");
+  CLI::App* command =
+      app.add_subcommand("calibrate", "measure how a GPU's counters really behave, by running known loads");
   command->add_option("--gpu", options->gpu, "which GPU: an index or a UUID; default: the first")->type_name("N|UUID");
-  command->add_option("--only", options->only, "only these counters, by the names that the result has")
+  command->add_option("--only", options->only, "only these counters, named as in the result")
       ->type_name("COUNTER")
       ->delimiter(',');
   command->add_option("--json", options->json, "the result as one JSON object; - is standard output")
@@ -138,10 +140,10 @@ void add_calibrate(CLI::App& app, int& exit_code) {
                    "save it in this folder; default: $XDG_DATA_HOME/batchscope/calibration")
       ->type_name("FOLDER");
   command->footer(
-      "Takes about a minute and a half, and the GPU should be idle: it copies, computes\n"
-      "and allocates there. Refresh periods, windows, lags, moduli, gains and costs of\n"
-      "reading are saved for the board and its driver; what cannot be found without\n"
-      "CUDA, NCCL or a second GPU is unknown, with the reason.\n"
+      "Takes about a minute and a half on a GPU that should be idle: it copies,\n"
+      "computes and allocates there. Refresh periods, windows, lags, moduli, gains and\n"
+      "read costs are saved for the board and its driver; what cannot be measured\n"
+      "without CUDA, NCCL or a second GPU is unknown, with the reason.\n"
       "Example:\n"
       "  batchscope calibrate --gpu 0 --only pcie_rx,energy");
   command->callback([options, &exit_code] {

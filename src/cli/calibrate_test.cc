@@ -33,7 +33,7 @@ TEST_F(Calibrate, SavesWhatItFindsPerBoardAndDriver) {
                           R"({"driver": "555.1", "start_s": 60, "every_gpu": {"name": "NVIDIA X"}})");
   ASSERT_EQ(ended.code, 0) << ended.errors;
   EXPECT_THAT(ended.output, AllOf(HasSubstr("NVIDIA X, driver 555.1"), HasSubstr("power_samples"), HasSubstr("20.0")));
-  EXPECT_THAT(ended.output, HasSubstr("no allocation to hold it against"));
+  EXPECT_THAT(ended.output, HasSubstr("no allocation to compare it with"));
   const auto found = calibration::calibration_of("NVIDIA X", "555.1", folder_ / "batchscope/calibration");
   ASSERT_TRUE(found.calibration) << found.warning;
   const auto refresh = found.calibration->counters.at("power_samples").value(calibration::property::refresh);
@@ -58,7 +58,7 @@ TEST_F(Calibrate, RefusesWhatItDoesNotKnow) {
   EXPECT_EQ(counter.code, 2);
   EXPECT_THAT(counter.errors, HasSubstr("--only pcie_r: no such counter, did you mean pcie_rx?"));
   EXPECT_EQ(gpu.code, 2);
-  EXPECT_THAT(gpu.errors, AllOf(HasSubstr("--gpu 2: no such GPU; there are 0 (GPU-"), HasSubstr(", 1 (GPU-")));
+  EXPECT_THAT(gpu.errors, AllOf(HasSubstr("--gpu 2: no such GPU; available: 0 (GPU-"), HasSubstr(", 1 (GPU-")));
 }
 
 TEST_F(Calibrate, SaysWhyThereIsNoGpu) {

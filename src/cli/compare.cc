@@ -29,13 +29,14 @@ struct CompareOptions {
 };
 
 // "5%": 0.05.
-double parse_share(std::string_view text) {
+double parse_threshold(std::string_view text) {
   double percent = 0;
   const bool has_sign = text.ends_with('%');
   const std::string_view digits = has_sign ? text.substr(0, text.size() - 1) : text;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), percent);
   if (!has_sign || error != std::errc() || end != digits.data() + digits.size() || !(percent >= 0 && percent < 1e6))
-    throw InputError("--threshold: '{}' is no percentage; write 5%, or time=5%,accuracy=1%,memory=1%,traffic=1%", text);
+    throw InputError("--threshold: '{}' is not a percentage; write 5%, or time=5%,accuracy=1%,memory=1%,traffic=1%",
+                     text);
   return percent / 100;
 }
 
@@ -51,10 +52,10 @@ void set_threshold(std::string_view text, Thresholds& thresholds) {
   const std::string_view name = equals == text.npos ? "time" : text.substr(0, equals);
   for (const Named& named : names)
     if (name == named.name) {
-      thresholds.*named.share = parse_share(equals == text.npos ? text : text.substr(equals + 1));
+      thresholds.*named.share = parse_threshold(equals == text.npos ? text : text.substr(equals + 1));
       return;
     }
-  throw InputError("--threshold: '{}' is not compared by a threshold; use time, accuracy, memory or traffic", name);
+  throw InputError("--threshold: '{}' has no threshold; use time, accuracy, memory or traffic", name);
 }
 
 // --json may have swallowed a file that was meant for the comparison: `compare A --json B`, `compare --json A B`.
@@ -76,7 +77,7 @@ bool compare_files(CompareOptions& options) {
     set_threshold(std::string_view(options.thresholds).substr(begin, end - begin), thresholds);
     begin = end + 1;
   }
-  if (options.studies.size() > 2) throw InputError("--study: two at most, that of A and that of B");
+  if (options.studies.size() > 2) throw InputError("--study: at most two, one for A and one for B");
   const auto study = [&](std::size_t side) {
     return options.studies.empty() ? std::nullopt
                                    : std::optional(options.studies[std::min(side, options.studies.size() - 1)]);
@@ -94,28 +95,28 @@ bool compare_files(CompareOptions& options) {
 
 void add_compare(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<CompareOptions>();
-  CLI::App* command = app.add_subcommand("compare", "whether a second run of a study or cell is worse");
-  command->add_option("files", options->files, "the run before, A, and the run after, B")
+  CLI::App* command = app.add_subcommand("compare", "check whether a second run of a study or cell is worse");
+  command->add_option("files", options->files, "the run before (A) and the run after (B)")
       ->type_name("FILE.bscope")
       ->expected(0, 2);
   command
       ->add_option("--threshold", options->thresholds,
-                   "how much worse is a regression: 5% of the time, or a list; these are the defaults: "
+                   "how much worse counts as a regression: 5% of the time, or a list; default: "
                    "time=5%,accuracy=1%,memory=1%,traffic=1% (accuracy in points)")
       ->type_name("SHARE")
       ->capture_default_str();
   command
       ->add_option("--study", options->studies,
-                   "of files that hold several, the study to compare; given twice: of A, and of B")
+                   "the study to compare, where files hold several; given twice: that of A, then that of B")
       ->type_name("NAME")
       ->expected(1)
       ->take_all();
-  command->add_flag("--disturbed", options->disturbed, "judge times that other programs disturbed, too");
+  command->add_flag("--disturbed", options->disturbed, "also judge times that other programs disturbed");
   options->json.add(*command, "the same numbers, unrounded, as JSON");
   options->html.add(*command);
   command->footer(
       "Exit codes: 0 no regression, 1 a regression, 2 bad input.\n"
-      "Time and accuracy are tested: 5 % false alarms at most, for everything together.\n"
+      "Time and accuracy are tested, with at most 5 % false alarms per comparison.\n"
       "Example:\n  batchscope compare before.bscope after.bscope --threshold 5%");
   command->callback([options, command, &exit_code] {
     const auto& order = command->parse_order();

@@ -280,17 +280,18 @@ std::string zsh_script(const Verb& program, const std::vector<Verb>& verbs) {
 
 void add_completion(CLI::App& app, int& exit_code) {
   auto shell = std::make_shared<std::string>();
-  CLI::App* command = app.add_subcommand("completion", "a script that lets a shell complete verbs, flags and files");
+  CLI::App* command =
+      app.add_subcommand("completion", "print a script by which a shell completes verbs, flags and files");
   CLI::Option* option =
       command->add_option("shell", *shell, fmt::format("{}", fmt::join(shells, " | ")))->type_name("SHELL");
   set_values(*option, shells);
   command->footer(
-      "For good, in ~/.bashrc or, behind compinit, in ~/.zshrc:\n"
+      "Examples, for ~/.bashrc, and for ~/.zshrc after compinit:\n"
       "  source <(batchscope completion bash)\n"
       "  source <(batchscope completion zsh)");
   command->callback([&app, shell, &exit_code] {
     if (std::find(shells.begin(), shells.end(), *shell) == shells.end())
-      throw InputError("completion: {} is no shell that it is for; name one of {}", quote(*shell),
+      throw InputError("completion: {} is not a supported shell; use one of {}", quote(*shell),
                        fmt::join(shells, ", "));
     const auto write = *shell == "bash" ? bash_script : zsh_script;
     print(write(describe(app), verbs_of(app)));

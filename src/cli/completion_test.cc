@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "store/test_folder.h"
-#include "study/cell_words.h"
+#include "study/axes.h"
 
 namespace batchscope {
 namespace {
@@ -94,10 +94,10 @@ TEST_F(CompletionTest, CompletesFlagsOfTheVerb) {
 }
 
 TEST_F(CompletionTest, CompletesValuesAsTheParserKnowsThem) {
-  for (const CellWord& word : cell_words()) {
-    if (word.values.empty()) continue;
-    const std::vector<std::string> values(word.values.begin(), word.values.end());
-    EXPECT_EQ(complete({"eval", "--" + std::string(word.name), ""}), values) << word.name;
+  for (const Axis& axis : axes()) {
+    if (axis.values.empty()) continue;
+    const std::vector<std::string> values(axis.values.begin(), axis.values.end());
+    EXPECT_EQ(complete({"eval", axis.flag_name(), ""}), values) << axis.word;
   }
   EXPECT_THAT(complete({"eval", "--packing", "pre"}), ElementsAre("prefix"));
   EXPECT_THAT(complete({"plan", "--packing", "=", "pre"}), ElementsAre("prefix"));

@@ -10,14 +10,15 @@
 #include <string>
 #include <thread>
 
+#include "base/procfs.h"
 #include "base/units.h"
 #include "cli/command.h"
 #include "cli/output.h"
-#include "telemetry/gpu_checks.h"
+#include "doctor/gpu_description.h"
+#include "report/wrap_text.h"
+#include "telemetry/sources/control_group.h"
 #include "telemetry/sources/nvml.h"
-#include "telemetry/sources/procfs.h"
 #include "telemetry/sources/virtual_devices.h"
-#include "telemetry/text.h"
 
 namespace batchscope::cli {
 namespace {
@@ -33,15 +34,35 @@ std::optional<std::string> cpu_model() {
   return std::nullopt;
 }
 
+// What this process's container or job may use, and uses, where that is less than the host has.
+struct Limits {
+  std::optional<double> cores;
+  std::optional<std::int64_t> memory_bytes, memory_used_bytes;
+};
+
 struct Host {
   std::optional<std::string> cpu = cpu_model();
-  unsigned cpus = std::thread::hardware_concurrency();  // that this process may use
+  unsigned cpus = std::thread::hardware_concurrency();  // of the affinity mask
   std::optional<MemoryInfo> memory;
+  std::optional<Limits> limits;
 };
+
+std::optional<Limits> look_at_limits() {
+  const auto group = ControlGroup::of("/proc/self/cgroup");
+  if (!group) return std::nullopt;
+  std::vector<Reading> readings(ControlGroup::counters().size());
+  group->read(readings);
+  Limits limits;
+  if (readings[2].absent == nullptr) limits.cores = readings[2].real;
+  if (readings[3].absent == nullptr) limits.memory_used_bytes = readings[3].integer;
+  if (readings[4].absent == nullptr) limits.memory_bytes = readings[4].integer;
+  return limits;
+}
 
 Host look_at_host() {
   Host host;
   if (const auto text = read_small_file("/proc/meminfo")) host.memory = parse_meminfo(*text);
+  host.limits = look_at_limits();
   return host;
 }
 
@@ -51,7 +72,9 @@ struct Gpus {
   std::vector<GpuDescription> gpus{};
 
   Gpus() {
-    const std::vector<NvmlGpu> all = nvml_gpus(&why);
+    std::vector<nvml::Refusal> missing;
+    const std::vector<NvmlGpu> all = nvml_gpus(&missing);
+    for (const nvml::Refusal& refusal : missing) why.push_back(refusal.text());
     if (!all.empty()) driver = all[0].library->driver_version();
     gpus = describe(all);
   }
@@ -87,15 +110,28 @@ std::string text_of(const Gpus& gpus) {
   return out;
 }
 
+// "limits   2 CPUs, 8.0 GiB of memory, 3.1 GiB in use (control group)"
+std::string text_of(const Limits& limits) {
+  std::vector<std::string> parts;
+  if (limits.cores) parts.push_back(fmt::format("{:.3g} CPUs", *limits.cores));
+  if (limits.memory_bytes)
+    parts.push_back(format_bytes(static_cast<double>(*limits.memory_bytes)) + " of memory" +
+                    (limits.memory_used_bytes
+                         ? fmt::format(", {} in use", format_bytes(static_cast<double>(*limits.memory_used_bytes)))
+                         : ""));
+  return fmt::format("limits   {} (control group)\n", fmt::join(parts, ", "));
+}
+
 std::string text_of(const Host& host, const std::vector<VirtualDevice>& devices, const Gpus& gpus) {
   std::string out = fmt::format("host     {} CPUs, {}\n", host.cpus, host.cpu.value_or("model unknown"));
   if (host.memory)
     out += fmt::format("         {} of memory, {} available\n",
                        format_bytes(static_cast<double>(host.memory->total_bytes)),
                        format_bytes(static_cast<double>(host.memory->available_bytes)));
+  if (host.limits) out += text_of(*host.limits);
   out += text_of(gpus);
   if (devices.empty())
-    out += "virtual  none runs now; --device cpu:4 of eval and study gives four\n";
+    out += "virtual  none running; eval or study with --device cpu:4 starts four\n";
   else
     out += fmt::format("virtual  {:<18}{:>12}{:>12}{:>12}{:>12}\n", "device", "memory", "of", "sent", "received");
   for (const VirtualDevice& device : devices)
@@ -151,7 +187,11 @@ json json_of(const Host& host, const std::vector<VirtualDevice>& devices, const 
            {{"cpus", host.cpus},
             {"model", or_null(host.cpu)},
             {"memory_bytes", host.memory ? json(host.memory->total_bytes) : json()},
-            {"memory_available_bytes", host.memory ? json(host.memory->available_bytes) : json()}}},
+            {"memory_available_bytes", host.memory ? json(host.memory->available_bytes) : json()},
+            {"limits", host.limits ? json({{"cores", or_null(host.limits->cores)},
+                                           {"memory_bytes", or_null(host.limits->memory_bytes)},
+                                           {"memory_used_bytes", or_null(host.limits->memory_used_bytes)}})
+                                   : json()}}},
           {"gpus", json_of(gpus.gpus)},
           {"gpu_driver", {{"version", or_null(gpus.driver)}, {"why_not", gpus.why}}},
           {"virtual_devices", list}};
@@ -164,15 +204,15 @@ void devices(const std::string& json_file) {
   if (!json_file.empty())
     write_output(json_file,
                  json_of(host, virtual_devices, gpus).dump(2, ' ', false, json::error_handler_t::replace) + "\n");
-  if (json_file != "-") print(text_of(host, virtual_devices, gpus));
+  if (json_file != "-") print_text(text_of(host, virtual_devices, gpus));
 }
 
 }  // namespace
 
 void add_devices(CLI::App& app, int& exit_code) {
   auto json_file = std::make_shared<std::string>();
-  CLI::App* command = app.add_subcommand("devices", "CPUs, GPUs and the virtual devices that run now");
-  command->add_option("--json", *json_file, "as one JSON object; - is standard output")->type_name("FILE");
+  CLI::App* command = app.add_subcommand("devices", "list CPUs, GPUs and running virtual devices");
+  command->add_option("--json", *json_file, "the list as one JSON object; - is standard output")->type_name("FILE");
   command->footer("Example:\n  batchscope devices --json -");
   command->callback([json_file, &exit_code] {
     devices(*json_file);

@@ -23,13 +23,14 @@
 #include "cli/output.h"
 #include "cli/values.h"
 #include "report/export/perfetto.h"
+#include "report/load_report.h"
 #include "report/text.h"
 #include "store/store.h"
 
 namespace batchscope::cli {
 namespace {
 
-constexpr std::array<std::string_view, 3> formats{"csv", "jsonl", "perfetto"};
+constexpr std::array<std::string_view, 4> formats{"csv", "jsonl", "perfetto", "vllm"};
 
 struct ExportOptions {
   std::string file, format = "csv", tables, output = "-";
@@ -50,7 +51,7 @@ const ExportTable& find_table(std::string_view name) {
   if (found != tables.end()) return *found;
   const std::string near = nearest(name, names_of_tables());
   throw InputError("--table: {} is not a table; {}", quote(name),
-                   near.empty() ? fmt::format("use some of {}", fmt::join(names_of_tables(), ","))
+                   near.empty() ? fmt::format("choose from {}", fmt::join(names_of_tables(), ","))
                                 : fmt::format("did you mean {}?", near));
 }
 
@@ -116,11 +117,22 @@ void export_folder(const StoreReader& reader, const std::vector<const ExportTabl
 }
 
 void export_trace(const StoreReader& reader, const ExportOptions& options) {
-  if (!options.tables.empty()) throw InputError("--table: a Perfetto trace has all of the file; leave --table out");
+  if (!options.tables.empty()) throw InputError("--table: a Perfetto trace holds the whole file; leave --table out");
   if (options.output == "-" && isatty(STDOUT_FILENO) == 1)
     throw InputError("export: a Perfetto trace is binary and this is a terminal; name a file with -o");
   check_destination(options.output, "-o");
   write_to(options.output, [&](const ByteSink& out) { export_perfetto(reader, out); });
+}
+
+// The figures of one load run as `vllm bench serve` writes them.
+void export_vllm(const ExportOptions& options) {
+  const std::vector<LoadReport> reports = read_load_reports(options.file);
+  if (reports.size() != 1)
+    throw InputError("--format vllm is of a file with one load run; {} holds {}", options.file, reports.size());
+  if (!options.tables.empty()) throw InputError("--table: --format vllm has one object; leave --table out");
+  check_destination(options.output, "-o");
+  const std::string text = to_vllm_json(reports.front()).dump(2) + "\n";
+  write_to(options.output, [&](const ByteSink& out) { out(text); });
 }
 
 void run_export(const ExportOptions& options) {
@@ -130,6 +142,7 @@ void run_export(const ExportOptions& options) {
   const auto tables = parse_tables(options.tables);
   const StoreReader reader(options.file);
   if (options.format == "perfetto") return export_trace(reader, options);
+  if (options.format == "vllm") return export_vllm(options);
   const RowFormat format = options.format == "csv" ? RowFormat::csv : RowFormat::jsonl;
   if (tables.size() > 1 && options.output == "-")
     throw InputError("export: several tables need a folder; name it with -o, or choose one --table: {}",
@@ -144,14 +157,14 @@ void run_export(const ExportOptions& options) {
 
 void add_export(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<ExportOptions>();
-  CLI::App* command = app.add_subcommand("export", "tables as CSV or JSON lines, or a Perfetto trace");
+  CLI::App* command = app.add_subcommand("export", "write tables as CSV or JSON lines, or a Perfetto trace");
   command->add_option("file", options->file, "of a study, an eval or a recording")->type_name("FILE.bscope");
   CLI::Option* format = command->add_option("--format", options->format, fmt::format("{}", fmt::join(formats, " | ")))
                             ->type_name("FORMAT")
                             ->capture_default_str();
   set_values(*format, formats);
   CLI::Option* tables =
-      command->add_option("--table", options->tables, "one or some of those below, with commas between (default: all)")
+      command->add_option("--table", options->tables, "one or more of those below, separated by commas (default: all)")
           ->type_name("TABLES");
   set_values(*tables, names_of_tables(), true);
   command
@@ -162,7 +175,8 @@ void add_export(CLI::App& app, int& exit_code) {
   command->footer(wrap(fmt::format("Tables: {}.", fmt::join(names_of_tables(), ", ")), terminal_columns, 2) +
                   "\n"
                   "Numbers are unrounded; what is unknown is empty in CSV and null in JSON.\n"
-                  "A trace (phases, cells, counters) opens in ui.perfetto.dev.\n"
+                  "A trace (phases, cells, counters) opens in ui.perfetto.dev. vllm is the JSON of\n"
+                  "vllm bench serve, of a load run.\n"
                   "Examples:\n"
                   "  batchscope export demo.bscope --table cells > cells.csv\n"
                   "  batchscope export demo.bscope --format jsonl -o demo/\n"

@@ -17,6 +17,8 @@
 #include "cli/generated_text.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "cli/processes.h"
+#include "comm/world.h"
 #include "engine/engine.h"
 #include "engine/sampling.h"
 #include "model/model.h"
@@ -51,12 +53,23 @@ std::string read_standard_input() {
   return text;
 }
 
-std::vector<std::string> read_prompts(const GenerateOptions& options) {
+// Where there are several processes rank 0's has the standard input, and tells the others.
+std::string standard_input(World* world) {
+  if (world == nullptr) return read_standard_input();
+  std::string text;
+  world->together([&] {
+    if (speaks()) text = read_standard_input();
+    text = world->all_ranks(world->first()).broadcast(std::move(text));
+  });
+  return text;
+}
+
+std::vector<std::string> read_prompts(const GenerateOptions& options, World* world) {
   auto prompts = options.prompts.empty() ? std::vector<std::string>{""} : options.prompts;
   if (std::count(prompts.begin(), prompts.end(), "-") > 1)
-    throw InputError("--prompt -: standard input can be read once, and it is asked for twice");
+    throw InputError("--prompt -: standard input can be read only once; give it once");
   for (std::string& prompt : prompts)
-    if (prompt == "-") prompt = read_standard_input();
+    if (prompt == "-") prompt = standard_input(world);
   return prompts;
 }
 
@@ -77,7 +90,7 @@ std::vector<GenerateRequest> make_requests(const std::vector<std::string>& promp
     GenerateRequest request = common;
     request.prompt = tokenizer.encode(prompt);
     if (request.prompt.empty())
-      throw InputError("--prompt '{}': it has no token, and this tokenizer adds none; give some text", prompt);
+      throw InputError("--prompt '{}': it has no tokens, and this tokenizer adds none; give some text", prompt);
     const std::int64_t length = std::ssize(request.prompt) + request.new_tokens;
     if (length > config.longest_input())
       throw InputError("--new-tokens {}: with the prompt's {} that is {} tokens, but {} was made for {}; ask for fewer",
@@ -131,7 +144,7 @@ nlohmann::json result_json(const GenerateReport& run, const std::vector<Generate
   return {{"status", "ok"},
           {"sequences", sequences},
           {"generated_tokens", generated},
-          {"steps", run.steps},
+          {"steps", json_or_null(run.steps)},
           {"seconds", seconds},
           {"load_seconds", to_seconds(load_time)},
           {"time_to_first_token_ms", median(first)},
@@ -146,23 +159,28 @@ Nanoseconds load(Engine& engine, const ModelSource& source, const Placement& pla
   return engine.load(source, placement);
 }
 
-void generate(const GenerateOptions& options) {
-  check_destination(options.json, "--json");
+void generate(const GenerateOptions& options, World* world) {
+  if (speaks()) check_destination(options.json, "--json");
   const ModelSource source = options.cell.model_source();
-  const Placement placement = options.cell.placement();
+  const Placement placement = placed({.placement = options.cell.placement()}, world).placement;
   const RunSettings settings = options.cell.run_settings();
   const GenerateRequest common = request_of(options);
   const ModelConfig config = read_config(source);
   const auto tokenizer = open_tokenizer(source, config);
-  const auto requests = make_requests(read_prompts(options), common, *tokenizer, config);
+  const auto requests = make_requests(read_prompts(options, world), common, *tokenizer, config);
 
-  const auto engine = make_engine("batchscope");
+  const auto engine = make_engine(EngineSpec(), world);
+  if (!speaks()) {
+    engine->load(source, placement);
+    engine->generate(requests, settings, nullptr, {});
+    return;
+  }
   MarkSink phases;
   const Nanoseconds load_time = load(*engine, source, placement, phases);
   GeneratedText text(requests, config.eos_tokens, *tokenizer, options.ids ? TextForm::ids : TextForm::text);
   bool wanted = options.json != "-";  // a reader that went away wants no more
   const auto show = [&](const std::string& piece) {
-    wanted = wanted && print(piece);
+    wanted = wanted && (isatty(STDOUT_FILENO) == 1 ? print_text(piece) : print(piece));
     if (!wanted && options.json.empty()) throw NobodyReads();
   };
   try {
@@ -182,44 +200,43 @@ void generate(const GenerateOptions& options) {
 
 void add_generate(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<GenerateOptions>();
-  CLI::App* command = app.add_subcommand("generate", "continue prompts, as text that comes token by token");
-  options->cell.add_model_flags(*command);
+  CLI::App* command = app.add_subcommand("generate", "continue prompts, printing text token by token");
+  options->cell.add(*command, {AxisGroup::model});
   command
       ->add_option("--prompt", options->prompts,
                    "text to continue, - reads it from standard input; may be given several times (default: none)")
       ->type_name("TEXT")
       ->take_all();
-  command->add_option("--new-tokens,--max-new-tokens", options->new_tokens, "to generate for each prompt, at most")
+  command
+      ->add_option("--new-tokens,--max-new-tokens", options->new_tokens, "maximum tokens to generate for each prompt")
       ->type_name("N")
       ->capture_default_str();
-  command->add_flag("--ignore-eos", options->ignore_eos, "go on behind the model's end-of-sequence token");
+  command->add_flag("--ignore-eos", options->ignore_eos, "continue past the model's end-of-sequence token");
   command
       ->add_option("--temperature", options->temperature,
-                   "0: the most probable token; else drawn by softmax(logits / temperature)")
+                   "0: the most probable token; else sampled from softmax(logits / temperature)")
       ->type_name("X")
       ->capture_default_str();
-  command
-      ->add_option("--top-p", options->top_p, "draw from the most probable tokens that together have this probability")
+  command->add_option("--top-p", options->top_p, "sample from the most probable tokens that add up to this probability")
       ->type_name("P")
       ->capture_default_str();
   command
       ->add_option("--sampling-seed", options->sampling_seed,
-                   "of the draws: equal seeds draw alike in every layout and batch")
+                   "seed of sampling: equal seeds give equal tokens in every layout and batch")
       ->type_name("N")
       ->capture_default_str();
-  options->cell.add_placement_flags(*command);
-  options->cell.add_run_flags(*command);
+  options->cell.add(*command, {AxisGroup::placement, AxisGroup::run, AxisGroup::setting});
   command->add_flag("--ids", options->ids, "print token ids, the prompt's first, not text");
   command->add_option("--json", options->json, "text, ids, times and devices as one JSON object; - is standard output")
       ->type_name("FILE");
   command->footer(
-      "The text of one prompt comes as it is generated; of several, each when it and\n"
-      "those before it are whole. --batch is how many are generated at a time.\n"
+      "One prompt's text is printed as it is generated; of several, each is printed\n"
+      "when it and those before it are complete. --batch is how many run at a time.\n"
       "Example:\n"
       "  batchscope generate --prompt \"Ana has a red kite.\" --new-tokens 20 \\\n"
       "    --temperature 0.8 --top-p 0.9");
   command->callback([options, &exit_code] {
-    generate(*options);
+    in_every_process([&](World* world) { generate(*options, world); });
     exit_code = 0;
   });
 }

@@ -73,7 +73,7 @@ TEST_F(GenerateVerb, ReadsAPromptFromStandardInput) {
   const auto from_file = [&] { dup2(open((folder_ / "prompt.txt").c_str(), O_RDONLY), STDIN_FILENO); };
   const Ended read = run({"--prompt", "-", "--new-tokens", "8"}, from_file);
   EXPECT_EQ(read.output, run({"--prompt", kite_, "--new-tokens", "8"}).output);
-  EXPECT_THAT(run({"--prompt", "-", "--prompt", "-"}, from_file).errors, HasSubstr("asked for twice"));
+  EXPECT_THAT(run({"--prompt", "-", "--prompt", "-"}, from_file).errors, HasSubstr("read only once"));
 }
 
 TEST_F(GenerateVerb, TellsTimesOfEachSequence) {

@@ -20,8 +20,7 @@ namespace batchscope::cli {
 class HtmlOption {
  public:
   CLI::Option* add(CLI::App& command) {
-    return command.add_option("--html", destination_, "the report as one HTML file that needs nothing beside it")
-        ->type_name("FILE");
+    return command.add_option("--html", destination_, "the report as one self-contained HTML file")->type_name("FILE");
   }
   // After parsing; the page must not take the place of the results.
   void settle(const JsonOption& json, const std::filesystem::path& results) const {
@@ -40,7 +39,7 @@ class HtmlOption {
     const std::string html = to_html(page());
     write_output(destination_, html);
     if (destination_ != "-")
-      warn(fmt::format("the report is in {} ({})", destination_, format_bytes(static_cast<double>(html.size()))));
+      warn(fmt::format("report written to {} ({})", destination_, format_bytes(static_cast<double>(html.size()))));
   }
   // What the terminal shows beside: nothing where the page is there.
   std::string text_or_nothing(std::string text) const { return destination_ == "-" ? "" : std::move(text); }

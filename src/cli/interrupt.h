@@ -5,9 +5,17 @@
 
 #include <atomic>
 
+#include "base/clock.h"
+
 namespace batchscope::cli {
 
 void exit_on_interrupt();  // from main, once
+
+// From here on a launcher may end this process because another one has failed, which is then said by who noticed it; of an
+// interruption only one process `speaks`.
+void is_one_of_several(bool speaks);
+// Whether this process has been ending for so long because of a signal. The others, which got it too, end meanwhile.
+bool is_interrupted_for(Nanoseconds time);
 
 class InterruptFlag {
  public:

@@ -13,7 +13,7 @@ namespace batchscope::cli {
 class JsonOption {
  public:
   void add(CLI::App& command, const std::string& help) {
-    option_ = command.add_option("--json", destination_, help + "; without FILE on standard output")
+    option_ = command.add_option("--json", destination_, help + "; without FILE, to standard output")
                   ->type_name("FILE")
                   ->expected(0, 1);
   }
@@ -30,7 +30,7 @@ class JsonOption {
   void put(const Text& text, const Json& json) const {
     if (!destination_.empty())
       write_output(destination_, json().dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-    if (destination_ != "-") print(text());
+    if (destination_ != "-") print_text(text());
   }
 
  private:

@@ -29,13 +29,14 @@ std::string counted(std::int64_t count, const char* one, const char* many) {
 void merge(const MergeOptions& options) {
   if (options.output == "-") throw InputError("-o: a .bscope file cannot go to standard output; name a file");
   check_destination(options.output, "-o");
+  check_store_name(options.output, "-o");
   const std::vector<std::filesystem::path> inputs(options.files.begin(), options.files.end());
   const InterruptFlag interrupt;
   const MergeSummary merged = merge_stores(inputs, options.output, interrupt.flag());
-  for (const std::string& note : merged.notes) warn(visible(note));
+  for (const std::string& note : merged.notes) warn(note);
   const std::string repeated =
       merged.repeated_sessions == 0 ? "" : fmt::format(" ({} given more than once)", merged.repeated_sessions);
-  print(fmt::format(
+  print_text(fmt::format(
       "{}: {}{}, {}, {}, {} time series\n", options.output, counted(merged.sessions, "session", "sessions"), repeated,
       counted(merged.studies, "study", "studies"), counted(merged.attempts, "attempt", "attempts"), merged.series));
 }
@@ -44,8 +45,9 @@ void merge(const MergeOptions& options) {
 
 void add_merge(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<MergeOptions>();
-  CLI::App* command = app.add_subcommand("merge", "make one .bscope file of several, of several hosts for example");
-  command->add_option("files", options->files, "what to merge; these files stay as they are")
+  CLI::App* command =
+      app.add_subcommand("merge", "merge several .bscope files into one, for example those of several hosts");
+  command->add_option("files", options->files, "files to merge; they are not changed")
       ->type_name("FILE.bscope")
       ->required();
   command->add_option("-o,--output", options->output, "the new file; it must not exist")
@@ -53,7 +55,7 @@ void add_merge(CLI::App& app, int& exit_code) {
       ->required();
   command->footer(
       "Studies with equal settings become one: their cells keep the attempts of all\n"
-      "files. A session that is in several files, as in a file and its copy, is taken\n"
+      "files. A session found in several files, as in a file and its copy, is taken\n"
       "once. Another study of the same name gets a number: 'eval (2)'.\n"
       "Example:\n"
       "  batchscope merge node1.bscope node2.bscope -o both.bscope");

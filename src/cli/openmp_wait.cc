@@ -1,4 +1,4 @@
-// The setting, and the new start that it takes (cli/openmp_wait.h).
+// Starts the program anew with OpenMP threads that sleep while they wait.
 #include "cli/openmp_wait.h"
 
 #include <unistd.h>

@@ -1,39 +1,35 @@
-// Flags that eval, generate and plan share: the words of docs/study_files.md, parsed in one place.
+// Flags that eval, generate, plan and ablate share: the axes of a cell (study/axes.h).
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <cstdint>
-#include <optional>
+#include <initializer_list>
 #include <string>
 
-#include "study/cell.h"
+#include "study/axes.h"
 
 namespace batchscope::cli {
 
-// Text as the user wrote it; cell() parses it, so that an error names its flag. "" is: not given.
-struct CellOptions {
-  std::string model, random_weights, seed = "0";
-  std::string task, limit;
-  std::string prompt_tokens, output_tokens, requests, arrival_rate, trace, temperature, top_p, task_seed;
-  std::string device, parallel, threads = "auto", dtype = "f32";
-  std::string fusion = "off", batch = "1", batch_tokens, packing = "padded";
-  std::string device_memory, link;
-  std::string max_tokens_per_sequence, when_too_long = "fail";
+// Text as the user wrote it; cell() parses it, so that an error names its flag.
+class CellOptions {
+ public:
+  CellOptions();
 
-  void add_model_flags(CLI::App& app);      // --model --random-weights --seed
-  void add_placement_flags(CLI::App& app);  // --device --parallel --dtype --threads
-  void add_run_flags(CLI::App& app);        // --fusion --batch, and those of add_setting_flags()
-  void add_setting_flags(CLI::App& app);    // --packing --device-memory --link
-  void add_task_flags(CLI::App& app);  // --task --limit --max-tokens-per-sequence --when-too-long, and a workload's
+  // One flag for each axis of these groups. The app keeps references to this.
+  void add(CLI::App& app, std::initializer_list<AxisGroup> groups);
   void add_all(CLI::App& app);
 
-  ModelSource model_source() const;
-  Placement placement() const;  // --device and --parallel complete each other when one is not given
-  RunSettings run_settings() const;
+  // Of an axis, by its word; "": not given.
+  std::string& value(std::string_view word) { return values_.find(word)->second; }
+
+  ModelSource model_source() const { return parsed().model; }
+  Placement placement() const { return parsed().placement; }  // --device and --parallel complete each other
+  RunSettings run_settings() const { return parsed().run; }
   CellSpec cell() const;  // checked
 
  private:
   CellSpec parsed() const;
+
+  AxisValues values_;
 };
 
 }  // namespace batchscope::cli

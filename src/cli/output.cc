@@ -1,6 +1,7 @@
 // Results to files and standard output (cli/output.h).
 #include "cli/output.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 
 namespace batchscope::cli {
 
@@ -19,7 +21,7 @@ void check_destination(const std::string& destination, std::string_view flag) {
   std::error_code error;
   const auto folder = std::filesystem::absolute(destination, error).parent_path();
   if (!std::filesystem::is_directory(folder, error))
-    throw InputError("{} {}: there is no folder {}; make it first", flag, destination, folder.string());
+    throw InputError("{} {}: there is no folder {}; create it first", flag, destination, folder.string());
   if (std::filesystem::is_directory(destination, error))
     throw InputError("{} {}: it is a folder; name a file", flag, destination);
   // A file is replaced by a rename in its folder; a device is written to as it is.
@@ -27,6 +29,17 @@ void check_destination(const std::string& destination, std::string_view flag) {
   const bool is_special = std::filesystem::exists(status) && !std::filesystem::is_regular_file(status);
   if (access(is_special ? destination.c_str() : folder.c_str(), W_OK) != 0)
     throw InputError("{} {}: cannot write there: {}; name another place", flag, destination, std::strerror(errno));
+}
+
+void check_store_name(const std::string& destination, std::string_view flag) {
+  const std::string ending = std::filesystem::path(destination).extension();
+  const char* instead = ending == ".json" || ending == ".jsonl" ? "--json"
+                        : ending == ".html" || ending == ".htm" ? "--html"
+                        : ending == ".csv" || ending == ".svg"  ? "batchscope report and export"
+                                                                : nullptr;
+  if (instead != nullptr)
+    throw InputError("{} {}: it writes a .bscope file, whatever its name; {} is written by {}", flag, destination,
+                     ending, instead);
 }
 
 void write_output(const std::string& destination, std::string_view content) {
@@ -48,9 +61,9 @@ bool print(std::string_view text) {
   return true;
 }
 
-void warn(std::string_view text) {
-  std::fprintf(stderr, "batchscope: %.*s\n", static_cast<int>(text.size()), text.data());
-}
+bool print_text(std::string_view text) { return print(visible_lines(text, stdout_has_colour())); }
+
+void warn(std::string_view text) { std::fputs(fmt::format("batchscope: {}\n", visible(text)).c_str(), stderr); }
 
 bool stderr_is_terminal() { return isatty(STDERR_FILENO) == 1; }
 

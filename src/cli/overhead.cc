@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,16 +17,17 @@
 #include <string>
 #include <vector>
 
+#include "base/child_process.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/units.h"
 #include "cli/command.h"
 #include "cli/output.h"
+#include "cli/receive_marks.h"
 #include "report/text.h"
-#include "telemetry/command.h"
+#include "telemetry/command/command.h"
 #include "telemetry/marks/environment.h"
-#include "telemetry/marks/receiver.h"
 #include "telemetry/recording.h"
 
 namespace batchscope::cli {
@@ -36,7 +36,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr int cannot_start = 125;
 constexpr double short_run_s = 1;                          // below, what starts and ends is much of the time
 constexpr auto settling = std::chrono::milliseconds(500);  // a monitor needs it before the run; so all runs have it
 
@@ -64,9 +63,8 @@ class Monitor {
   Monitor& operator=(const Monitor&) = delete;
   // A monitor that has ended has not been measured.
   void check_runs() const {
-    siginfo_t info{};
-    if (waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid_)
-      throw InputError("--compare: its command ended before the run did; give one that goes on until it is stopped");
+    if (has_ended(pid_))
+      throw InputError("--compare: its command ended before the run did; give one that runs until it is stopped");
   }
 
  private:
@@ -79,12 +77,12 @@ class CommandRunner {
   CommandRunner(const OverheadOptions& options, Nanoseconds period)
       : options_(options),
         period_(period),
-        folder_(fs::temp_directory_path() / fmt::format("batchscope-overhead-{}", getpid())) {
+        folder_(temporary_folder() / fmt::format("batchscope-overhead-{}", getpid())) {
     if (options.metric.empty()) return;
     try {
       metric_.emplace(options.metric);
     } catch (const std::regex_error& error) {
-      throw InputError("--metric {}: it is no regular expression: {}", quote(options.metric), error.what());
+      throw InputError("--metric {}: it is not a regular expression: {}", quote(options.metric), error.what());
     }
   }
 
@@ -110,7 +108,7 @@ class CommandRunner {
     const Nanoseconds begin = monotonic_clock().now();
     const pid_t child = start_command(options_.command, {.output = output()});
     if (child < 0)
-      throw Error(ExitCode(cannot_start),
+      throw Error(ExitCode::cannot_start,
                   fmt::format("cannot start {}: {}", options_.command[0], std::strerror(errno)));
     const auto recording = beside ? beside(child) : nullptr;
     watch(child, true, {});
@@ -126,9 +124,8 @@ class CommandRunner {
   Nanoseconds time_with_profiler() {
     StoreWriter store(folder_.path() / "overhead.bscope", OpenMode::replace);
     const auto session = store.begin_session("record");
-    MarkReceiver marks(&store, session);
     const KeptMarkEnvironment kept;
-    set_mark_environment(marks.path());
+    const auto marks = receive_marks(&store, session);
     return time_of_command([&](pid_t child) {
       return std::make_unique<Recording>(machine_sources(child), SamplerOptions{.period = period_}, &store, session);
     });
@@ -195,7 +192,7 @@ std::string to_text(const OverheadOptions& options, const Overhead& overhead) {
                  2) +
             "\n";
   if (is_time && mean_of(overhead.without) < short_run_s)
-    text += "The runs are short: much of their time is starting and ending.\n";
+    text += "The runs are short: much of their time is start-up and shutdown.\n";
   return text;
 }
 
@@ -224,47 +221,48 @@ void overhead(const OverheadOptions& options) {
                           .higher_is_better = options.higher_is_better};
   const Nanoseconds period = parse_duration(options.period, "--period");
   if (period < shortest_period) throw InputError("--period: {} is too short; the shortest is 1ms", options.period);
-  if (options.command.empty()) throw InputError("overhead: give the command to run behind --");
+  if (options.command.empty()) throw InputError("overhead: give the command to run after --");
   if (options.higher_is_better && options.metric.empty())
-    throw InputError("--higher-is-better is of --metric; a time is better when it is lower");
+    throw InputError("--higher-is-better belongs to --metric; a lower time is always better");
   const SignalGuard signals;
   CommandRunner runner(options, period);
   const Overhead result = measure_overhead(plan, [&](Arm arm) { return runner(arm); });
   if (!options.json.empty()) write_output(options.json, to_json(options, result).dump(2) + "\n");
-  if (options.json != "-") print(to_text(options, result));
+  if (options.json != "-") print_text(to_text(options, result));
 }
 
 }  // namespace
 
 void add_overhead(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<OverheadOptions>();
-  CLI::App* command = app.add_subcommand("overhead", "what recording costs a command: runs with and without");
-  command->add_option("--pairs", options->pairs, "runs with, and as many without, in random order within each pair")
+  CLI::App* command =
+      app.add_subcommand("overhead", "measure what recording costs a command, by runs with and without");
+  command->add_option("--pairs", options->pairs, "pairs of a run with and a run without, in random order")
       ->type_name("N")
       ->capture_default_str();
-  command->add_option("--seed", options->seed, "of that order")->type_name("N")->capture_default_str();
-  command->add_option("--period", options->period, "of the profiler: time between readings")
+  command->add_option("--seed", options->seed, "seed of the random order")->type_name("N")->capture_default_str();
+  command->add_option("--period", options->period, "period of the profiler: time between readings")
       ->type_name("TIME")
       ->capture_default_str();
   command
       ->add_option("--compare", options->compare,
-                   "a third run in each pair, with this monitor beside the command instead of the profiler")
+                   "add a third run to each pair, with this monitor running instead of the profiler")
       ->type_name("CMD");
   command
       ->add_option("--metric", options->metric,
-                   "the measure is not the time but a number in the command's output: the last match, or its group")
+                   "compare a number in the command's output instead of its time: the last match, or its group")
       ->type_name("REGEX");
-  command->add_flag("--higher-is-better", options->higher_is_better, "of that number, as of tokens a second");
+  command->add_flag("--higher-is-better", options->higher_is_better, "for a number such as tokens per second");
   command->add_option("--json", options->json, "all values as one JSON object; - is standard output")
       ->type_name("FILE");
-  command->add_option("command", options->command, "the command to run, behind --")->type_name("CMD");
+  command->add_option("command", options->command, "the command to run, after --")->type_name("CMD");
   command->footer(
-      "A first run does not count. The command's output is not shown; when it fails its\n"
-      "exit code is this one's, 125 when it cannot be started.\n"
+      "The first run is a warm-up. The command's output is not shown; when it fails,\n"
+      "its exit code is returned, or 125 when it cannot be started.\n"
       "Examples:\n"
       "  batchscope overhead -- python train.py --steps 100\n"
-      "  batchscope overhead --compare \"nvidia-smi dmon\" --metric \"([0-9.]+) tokens/s\" \\\n"
-      "    --higher-is-better -- python serve_benchmark.py");
+      "  batchscope overhead --compare \"nvidia-smi dmon\" --higher-is-better \\\n"
+      "    --metric \"([0-9.]+) tokens/s\" -- python serve_benchmark.py");
   command->callback([options, &exit_code] {
     overhead(*options);
     exit_code = 0;

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/virtual_page.h"
 #include "cli/test_program.h"
 #include "store/test_folder.h"
-#include "telemetry/virtual_page.h"
 
 namespace batchscope {
 namespace {
@@ -89,10 +89,10 @@ TEST_F(OverheadTest, ErrorsAreOneLine) {
       {{}, "give the command"},
       {{"--pairs", "0", "--", "true"}, "--pairs"},
       {{"--period", "1us", "--", "true"}, "too short"},
-      {{"--metric", "(", "--", "true"}, "no regular expression"},
+      {{"--metric", "(", "--", "true"}, "not a regular expression"},
       {{"--metric", "x", "--", "true"}, "nothing in the output of run 1"},
       {{"--metric", "x.*", "--", "echo", "xyz"}, "--metric"},
-      {{"--higher-is-better", "--", "true"}, "is of --metric"},
+      {{"--higher-is-better", "--", "true"}, "belongs to --metric"},
       {{"--compare", "true", "--pairs", "1", "--", "sleep", "0.1"}, "ended before"}};
   for (const auto& [arguments, expected] : cases) {
     const Ended ended = run(arguments);

@@ -57,7 +57,8 @@ TEST_F(RecordTest, KilledAtAnyMomentLosesASecondAtMost) {
     EXPECT_EQ(reader.check_integrity(), "ok");
     Nanoseconds last{0};
     for (const SeriesRecord& series : reader.series())
-      if (series.name == "gpu_pcie_tx_bytes_total") last = std::max(last, reader.samples(series).before.back());
+      if (series.name == "gpu_pcie_tx_bytes_total")
+        for (const Nanoseconds when : reader.samples(series).before) last = std::max(last, when);
     EXPECT_GT(last, killed - milliseconds(1000));
   }
 }
@@ -91,6 +92,50 @@ TEST_F(RecordTest, AGpuThatHangsHoldsUpNeitherOthersNorTheEnd) {
   EXPECT_TRUE(is_gap);
 }
 
+// One that hangs from the begin is not waited for for ever, and is named; so is one that is lost.
+TEST_F(RecordTest, AGpuThatDoesNotAnswerAtTheStartIsSaid) {
+  const auto limited = [&](const std::string& scenario) {
+    return run_program({"record", "--sources", "gauges", "--json", json(), "--duration", "1s"}, folder_.path(), [&] {
+      set_environment(scenario);
+      setenv("BATCHSCOPE_DRIVER_TIMEOUT", "1", 1);
+    });
+  };
+  const Ended hung = limited(R"({"gpus": 2, "faults": [{"kind": "hang", "gpu": 1}]})");
+  EXPECT_EQ(hung.code, 0) << hung.errors;
+  EXPECT_THAT(
+      hung.errors,
+      HasSubstr(
+          "not recorded until it answers: GPU 1: the driver has not returned from nvmlDeviceGetHandleByIndex(1)"));
+  EXPECT_GT(counter("gpu_memory_used_bytes")["values"], 0);
+  const Ended lost = limited(R"({"gpus": 2, "faults": [{"kind": "lost", "gpu": 1}]})");
+  EXPECT_EQ(lost.code, 0) << lost.errors;
+  EXPECT_THAT(lost.errors, HasSubstr("not recorded until it answers: GPU 1: the GPU is lost"));
+  const Ended mismatch =
+      limited(R"({"faults": [{"kind": "answer", "calls": ["nvmlInit_v2"], "result": "version_mismatch"}]})");
+  EXPECT_EQ(mismatch.code, 0);
+  EXPECT_THAT(
+      mismatch.errors,
+      HasSubstr("not recorded until it answers: the driver's library and kernel module have different versions"));
+  const Ended never = limited(R"({"faults": [{"kind": "hang", "calls": ["nvmlInit_v2"]}]})");
+  EXPECT_EQ(never.code, 0) << never.errors;
+  EXPECT_THAT(never.errors, HasSubstr("the driver has not returned from nvmlInit"));
+}
+
+TEST_F(RecordTest, AGpuThatComesBackIsRecordedFromThenOn) {
+  const Ended ended = run({"--sources", "gauges", "-o", file(), "--json", json(), "--duration", "7s"},
+                          R"({"gpus": 2, "faults": [{"kind": "lost", "gpu": 1, "until_s": 2}]})");
+  EXPECT_EQ(ended.code, 0) << ended.errors;
+  EXPECT_THAT(ended.errors, HasSubstr("gpu:1 answers now, and is recorded from here on"));
+  EXPECT_THAT(ended.errors, HasSubstr("the GPU is lost: it fell off the bus: "));
+  const StoreReader reader(file());
+  std::int64_t values = 0;
+  for (const SeriesRecord& series : reader.series())
+    if (series.device.starts_with("gpu:1 (") && series.name == "gpu_memory_used_bytes")
+      values += reader.summary(series.id).count;
+  EXPECT_GT(values, 1);
+  EXPECT_TRUE(reader.sessions().at(0).environment.contains("gpu:1"));
+}
+
 TEST_F(RecordTest, AfterAStopThatCouldHideAWrapTheIncreaseIsUnknown) {
   const pid_t pid = start({"-o", file(), "--json", json(), "--duration", "6s"},
                           R"({"gpus": [{"load": [{"pcie_rx_bytes_per_s": 50e9}]}]})");
@@ -101,8 +146,8 @@ TEST_F(RecordTest, AfterAStopThatCouldHideAWrapTheIncreaseIsUnknown) {
   EXPECT_EQ(wait_for_program(pid), 0);
   EXPECT_FALSE(counter("gpu_pcie_rx_bytes_total")["total_is_complete"].get<bool>());
   EXPECT_THAT(read_file(folder_ / "errors.txt"),
-              HasSubstr("longer between two readings than the counter may take to wrap"));
-  EXPECT_THAT(read_file(folder_ / "errors.txt"), HasSubstr(">= "));
+              HasSubstr("two readings lie further apart than the counter may take to wrap"));
+  EXPECT_THAT(read_file(folder_ / "errors.txt"), HasSubstr(">="));
   EXPECT_EQ(StoreReader(file()).check_integrity(), "ok");
 }
 
@@ -149,6 +194,99 @@ TEST_F(RecordTest, SaysWhatShareOfTheBytesThePapersMethodSaw) {
     EXPECT_NEAR(link["seen_share"].get<double>(), 0.021 / (1.0 / 6), 0.03) << link;
     EXPECT_NEAR(link["estimated_bytes"].get<double>() / link["exact_bytes"].get<double>(), 1, 0.15) << link;
   }
+}
+
+// Whatever stands before it: the words behind -- are the command's.
+TEST_F(RecordTest, TheCommandKeepsItsWords) {
+  const std::vector<std::string> command{"--", "sh", "-c", "echo $@", "sh", "-flag", "--json", "--", "x"};
+  for (const std::vector<std::string>& options :
+       std::vector<std::vector<std::string>>{{"record", "--scrape", "http://127.0.0.1:1"},
+                                             {"record", "--scrape-only", "x*"},
+                                             {"record", "--sources", "host"},
+                                             {"record", "--sources=host,virtual"},
+                                             {"record", "--duration", "1s"},
+                                             {"record", "--paper"},
+                                             {"mark", "--name", "phase"}}) {
+    std::vector<std::string> all = options;
+    all.insert(all.end(), command.begin(), command.end());
+    const Ended ended = run_program(all, folder_.path(), [&] {
+      set_environment("{}");
+      setenv("XDG_RUNTIME_DIR", folder_.path().c_str(), 1);  // recordings of other tests are not `mark`'s
+    });
+    EXPECT_EQ(ended.code, 0) << options.back() << ": " << ended.errors;
+    EXPECT_EQ(ended.output, "-flag --json -- x\n") << options.back();
+  }
+}
+
+TEST_F(RecordTest, CountsProcessesWhoseParentsHaveEnded) {
+  constexpr const char* orphan = "(sh -c 'i=0; while [ $i -lt 400000 ]; do i=$((i+1)); done' &)";
+  const auto cpu_time = [&] {
+    const nlohmann::json all = summary();
+    for (const auto& c : all["counters"])
+      if (c["name"] == "process_cpu_seconds_total") return c;
+    return nlohmann::json();
+  };
+  const Ended waited = run({"--sources", "host", "--json", json(), "--wait", "all", "--", "sh", "-c", orphan});
+  EXPECT_EQ(waited.code, 0) << waited.errors;
+  EXPECT_GT(cpu_time()["total"], 0.1);
+  EXPECT_TRUE(cpu_time()["total_is_complete"].get<bool>());
+  EXPECT_THAT(waited.errors, testing::Not(HasSubstr("unobserved")));
+  const Ended left = run({"--sources", "host", "--", "sh", "-c", "(sleep 3 &)"});
+  EXPECT_THAT(left.errors,
+              HasSubstr("1 process that the command started is still running, no longer observed: sleep ("));
+  EXPECT_EQ(run({"--wait", "some", "--", "true"}).code, 2);
+}
+
+TEST_F(RecordTest, TheCommandRunsWhereNothingCanBeRecorded) {
+  const Ended no_folder = run_program({"record", "-o", file(), "--", "echo", "ran"}, folder_.path(), [&] {
+    set_environment("{}");
+    setenv("TMPDIR", "/nowhere", 1);
+    unsetenv("XDG_RUNTIME_DIR");
+  });
+  EXPECT_EQ(no_folder.code, 0) << no_folder.errors;
+  EXPECT_EQ(no_folder.output, "ran\n");
+  EXPECT_THAT(no_folder.errors, HasSubstr("set TMPDIR to one that exists"));
+  EXPECT_EQ(StoreReader(file()).check_integrity(), "ok");
+}
+
+// As cron and daemons do: what is printed must not get into the file that got the number.
+TEST_F(RecordTest, ClosedStandardDescriptorsCostNoFile) {
+  for (const std::vector<int>& closed : {std::vector{2}, {1}, {0}, {0, 1, 2}}) {
+    const pid_t pid = start_program({"record", "--overwrite", "-o", file(), "--duration", "300ms", "--", "true"},
+                                    folder_ / "output.txt", folder_ / "errors.txt", [&] {
+                                      set_environment("{}");
+                                      for (const int descriptor : closed) close(descriptor);
+                                    });
+    EXPECT_EQ(wait_for_program(pid), 0);
+    EXPECT_EQ(StoreReader(file()).check_integrity(), "ok");
+  }
+}
+
+TEST_F(RecordTest, WhatWasIgnoredAtTheStartStaysIgnored) {
+  const std::vector<std::string> arguments{
+      "record", "--", "sh", "-c", "kill -HUP $PPID; kill -HUP $$; kill -INT $PPID; kill -INT $$; sleep 0.3; echo here"};
+  const Ended ignored = run_program(arguments, folder_.path(), [] {
+    set_environment("{}");
+    for (const int number : {SIGHUP, SIGINT, SIGCHLD, SIGPIPE}) signal(number, SIG_IGN);
+  });
+  EXPECT_EQ(ignored.code, 0) << ignored.errors;
+  EXPECT_EQ(ignored.output, "here\n");
+  const Ended heard = run_program(arguments, folder_.path(), [] { set_environment("{}"); });
+  EXPECT_EQ(heard.code, 128 + SIGHUP) << heard.errors;
+  const std::vector<std::string> pipe{"record", "--", "sh", "-c", "kill -PIPE $$; echo here"};
+  EXPECT_EQ(run_program(pipe, folder_.path(), [] { set_environment("{}"); }).code, 128 + SIGPIPE);
+}
+
+TEST_F(RecordTest, ACommandThatCannotStartCostsNoEarlierRecording) {
+  ASSERT_EQ(run({"-o", file(), "--duration", "300ms"}).code, 0);
+  const std::string before = read_file(file());
+  const Ended ended = run({"-o", file(), "--overwrite", "--", folder_ / "misspelt"});
+  EXPECT_EQ(ended.code, 125);
+  EXPECT_EQ(read_file(file()), before);
+  EXPECT_EQ(run({"-o", file(), "--overwrite", "--", "true"}).code, 0);
+  EXPECT_NE(read_file(file()), before);
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.path()))
+    EXPECT_THAT(entry.path().filename().string(), testing::Not(HasSubstr("old")));
 }
 
 TEST_F(RecordTest, ErrorsAreOneLine) {

@@ -19,19 +19,21 @@
 #include "cli/output.h"
 #include "report/figure/figures.h"
 #include "report/figure/recording_figures.h"
+#include "report/load_report.h"
 #include "report/page/study_page.h"
-#include "report/recording_report.h"
+#include "report/recording/recording_report.h"
 #include "report/study_report.h"
 #include "report/svg/svg.h"
 #include "store/store.h"
-#include "telemetry/summary.h"
+#include "telemetry/summary/summary.h"
 
 namespace batchscope::cli {
 namespace {
 
 struct ReportOptions {
-  std::string file, figures, from, to;
+  std::string file, figures, from, to, session;
   std::optional<std::string> study;
+  bool verbose = false;
   JsonOption json;
   HtmlOption html;
 };
@@ -42,7 +44,7 @@ void check_figures_folder(const std::string& folder) {
   std::filesystem::create_directories(folder, error);
   if (!std::filesystem::is_directory(folder, ignored))
     throw InputError("--figures {}: {}; name a folder", folder,
-                     error ? "cannot be made: " + error.message() : std::string("is not a folder"));
+                     error ? "cannot be created: " + error.message() : std::string("is not a folder"));
   if (access(folder.c_str(), W_OK) != 0)
     throw InputError("--figures {}: cannot write there: {}; name another folder", folder, std::strerror(errno));
 }
@@ -52,7 +54,7 @@ void write_figures(const std::filesystem::path& folder, const std::vector<Figure
     write_file_atomically(folder / (figure.id + ".svg"), to_svg(figure));
     write_file_atomically(folder / (figure.id + ".csv"), to_csv(figure));
   }
-  warn(fmt::format("{} figures, each as SVG and CSV, are in {}", figures.size(), folder.string()));
+  warn(fmt::format("{} figures written to {}, each as SVG and CSV", figures.size(), folder.string()));
 }
 
 RecordingPart part_of(const ReportOptions& options) {
@@ -60,6 +62,33 @@ RecordingPart part_of(const ReportOptions& options) {
   if (!options.from.empty()) part.from = parse_duration(options.from, "--from");
   if (!options.to.empty()) part.to = parse_duration(options.to, "--to");
   return part;
+}
+
+void report_recordings(const ReportOptions& options, const StoreReader& reader, const RecordingPart& part) {
+  std::optional<std::int64_t> session;
+  if (!options.session.empty()) session = parse_integer(options.session, 1, INT64_MAX, "--session");
+  const std::vector<RecordedSession> sessions = read_recorded_sessions(reader, session);
+  if (sessions.size() > 1 && !part.is_whole())
+    throw InputError("--from and --to apply to one session, but {} holds {}; choose one with --session", options.file,
+                     sessions.size());
+  if (!options.figures.empty()) write_figures(options.figures, recording_figures(reader, sessions, part));
+  options.html.put([&] { return recording_page(sessions, reader, part); });
+  options.json.put(
+      [&] {
+        return options.html.text_or_nothing(
+            to_text(sessions, stdout_has_colour(), options.verbose ? SummaryDetail::verbose : SummaryDetail::brief));
+      },
+      [&] { return to_json(sessions); });
+}
+
+// Whether the file holds runs of the load generator.
+bool report_load(const ReportOptions& options) {
+  const std::vector<LoadReport> reports = read_load_reports(options.file);
+  if (reports.empty()) return false;
+  if (options.html.is_given() || !options.figures.empty())
+    throw InputError("--html and --figures are of a study or a recording; {} holds a load run", options.file);
+  options.json.put([&] { return to_text(reports, stdout_has_colour()); }, [&] { return to_json(reports); });
+  return true;
 }
 
 void report(ReportOptions& options) {
@@ -73,13 +102,9 @@ void report(ReportOptions& options) {
   const bool is_part = !options.from.empty() || !options.to.empty();
   if (is_part && (has_study || (options.figures.empty() && !options.html.is_given())))
     throw InputError("--from and --to choose the part of a recording that --figures and --html draw over time");
-  if (!has_study) {
-    if (!options.figures.empty()) write_figures(options.figures, recording_figures(reader, part));
-    const RecordingSummary summary = read_recording_summary(reader);
-    options.html.put([&] { return recording_page(summary, reader, part); });
-    return options.json.put([&] { return options.html.text_or_nothing(to_text(summary, stdout_has_colour())); },
-                            [&] { return to_json(summary); });
-  }
+  if (!has_study && report_load(options)) return;
+  if (!has_study) return report_recordings(options, reader, part);
+  if (!options.session.empty()) throw InputError("--session is for recordings; {} holds a study", options.file);
   const StudyReport study = read_study_report(reader, options.study);
   if (!options.figures.empty()) write_figures(options.figures, study_figures(study));
   options.html.put([&] { return study_page(study, reader); });
@@ -91,20 +116,26 @@ void report(ReportOptions& options) {
 
 void add_report(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<ReportOptions>();
-  CLI::App* command = app.add_subcommand("report", "tables of a study, or the summary of a recording");
+  CLI::App* command =
+      app.add_subcommand("report", "print the tables of a study or a load run, or the summary of a recording");
   command->add_option("file", options->file, "of a study, an eval or a recording")->type_name("FILE.bscope");
-  command->add_option("--study", options->study, "of a file that holds several, the study to report")
+  command->add_option("--study", options->study, "the study to report, where the file holds several")
       ->type_name("NAME");
   command
+      ->add_option("--session", options->session,
+                   "the recording to report, where the file holds several (appended, merged); default: all")
+      ->type_name("N");
+  command
       ->add_option("--figures", options->figures,
-                   "figures into this folder, as SVG and as CSV: a study's, or a recording's over time")
+                   "write figures into this folder, as SVG and as CSV: a study's, or a recording's over time")
       ->type_name("FOLDER");
   command
-      ->add_option(
-          "--from", options->from,
-          "of a recording's figures and page: where what they draw over time begins, since the recording's begin")
+      ->add_option("--from", options->from,
+                   "start of the part of a recording that figures and page show, from the recording's start")
       ->type_name("TIME");
-  command->add_option("--to", options->to, "likewise where it ends")->type_name("TIME");
+  command->add_option("--to", options->to, "end of that part")->type_name("TIME");
+  command->add_flag("--verbose", options->verbose,
+                    "of a recording also every counter, every gap and what sampling cost");
   options->json.add(*command, "the same numbers, unrounded, as JSON");
   options->html.add(*command);
   command->footer("Example:\n  batchscope report demo.bscope --html demo.html");

@@ -2,14 +2,18 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string_view>
 
 #include "study/study_file.h"
+#include "study/worker_process.h"
 
 namespace batchscope::cli {
 
 // Everything that is not in the file yet, in worker processes, with time series and progress. Input that cannot be used
 // is an InputError before there is a file; Interrupted says how to go on.
-void run_study(const StudySpec& study, const std::filesystem::path& path, std::string_view verb);
+// `launcher`: of workers whose ranks are processes.
+void run_study(const StudySpec& study, const std::filesystem::path& path, std::string_view verb,
+               const std::optional<Launcher>& launcher = {});
 
 }  // namespace batchscope::cli

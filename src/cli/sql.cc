@@ -18,7 +18,7 @@ struct SqlOptions {
 };
 
 void sql(const SqlOptions& options) {
-  const RowFormat format = parse_row_format(options.format, "--format");
+  const QueryFormat format = parse_query_format(options.format, "--format");
   check_destination(options.output, "-o");
   StoreQuery query(options.file, options.statement);
   bool whole = true;
@@ -33,7 +33,7 @@ void sql(const SqlOptions& options) {
     file.commit();
   }
   if (!whole)
-    warn(fmt::format("there are more rows: a table ends after {}; use --format csv, or LIMIT", most_table_rows));
+    warn(fmt::format("there are more rows than the {} of a table; use --format csv, or LIMIT", most_table_rows));
 }
 
 }  // namespace
@@ -44,16 +44,18 @@ void add_sql(CLI::App& app, int& exit_code) {
   command->add_option("file", options->file, "of a study, an eval or a recording")
       ->type_name("FILE.bscope")
       ->required();
-  command->add_option("statement", options->statement, "one SELECT, as SQLite has it")->type_name("SELECT")->required();
+  command->add_option("statement", options->statement, "one SELECT, in SQLite's dialect")
+      ->type_name("SELECT")
+      ->required();
   command->add_option("--format", options->format, "table (default), csv, json or jsonl")->type_name("FORMAT");
-  command->add_option("-o,--output", options->output, "where rows go; - (default) is standard output")
+  command->add_option("-o,--output", options->output, "write the rows here; - (default) is standard output")
       ->type_name("FILE");
   command->footer(
       "Views for reading: cell_results, item_results, device_results, link_results,\n"
       "ledger_results, phase_times, sample_means, attempt_settings; docs/formats.md has\n"
       "their columns. Ctrl-C ends a query that takes too long.\n"
       "Example:\n"
-      "  batchscope sql demo.bscope \"SELECT strategy, batch, status, seconds FROM cell_results\"");
+      "  batchscope sql demo.bscope \"SELECT strategy, batch, seconds FROM cell_results\"");
   command->callback([options, &exit_code] {
     sql(*options);
     exit_code = 0;

@@ -35,6 +35,38 @@ TEST_F(SqlVerb, PrintsOrWritesRows) {
   EXPECT_EQ(read_file(csv), "name\ndemo\n");
 }
 
+// Names in a file of anybody's, in whatever a verb prints for people.
+TEST_F(SqlVerb, NoNameOfAFileReachesTheTerminalAsItIs) {
+  const std::string file = folder_ / "hostile.bscope", hostile = "\x1b]0;PWNED\x07\x1b[31m\u202e\nforged: line";
+  {
+    StoreWriter writer(file, OpenMode::create);
+    const auto session = writer.begin_session("record");
+    const auto id = writer.add_series({.session = session,
+                                       .name = "x" + hostile,
+                                       .unit = "bytes",
+                                       .kind = "gauge",
+                                       .device = "d" + hostile,
+                                       .source = "s" + hostile});
+    SampleBlock block{
+        .before = {Nanoseconds(1), Nanoseconds(2)}, .after = {Nanoseconds(1), Nanoseconds(2)}, .columns = {}};
+    block.columns.push_back({.series = id, .integers = {1, 2}});
+    writer.append_samples(
+        {{block}}, {{{.series = id, .begin = Nanoseconds(1), .end = Nanoseconds(2), .ticks = 1, .reason = hostile}}});
+  }
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"report", file},
+                                                    {"replay", file},
+                                                    {"sql", file, "SELECT * FROM series"},
+                                                    {"report", file, "--study", hostile},
+                                                    {"report", folder_ / hostile}}) {
+    const Ended ended = run(arguments);
+    for (const std::string& text : {ended.output, ended.errors}) {
+      EXPECT_EQ(text.find_first_of("\x1b\x07"), std::string::npos) << arguments[0] << text;
+      EXPECT_EQ(text.find("\u202e"), std::string::npos) << arguments[0] << text;
+      EXPECT_EQ(text.find("\nforged"), std::string::npos) << arguments[0] << text;
+    }
+  }
+}
+
 TEST_F(SqlVerb, BadQueriesAreOneLineAndCode2) {
   for (const std::string sql : {"SELECT", "DELETE FROM studies", "SELECT 1; SELECT 2", ""}) {
     const Ended ended = run({"sql", folder_ / "a.bscope", sql});

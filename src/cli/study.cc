@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/error.h"
@@ -11,6 +12,7 @@
 #include "cli/json_option.h"
 #include "cli/output.h"
 #include "cli/run_study.h"
+#include "comm/launcher.h"
 #include "report/page/study_page.h"
 #include "report/study_report.h"
 #include "store/store.h"
@@ -21,25 +23,32 @@ namespace batchscope::cli {
 namespace {
 
 struct StudyOptions {
-  std::string file, output;
+  std::string file, output, launcher;
   bool dry_run = false;
   JsonOption json;
   HtmlOption html;
 };
 
 void dry_run(const StudySpec& study, const StudyOptions& options) {
-  const DryRun planned = plan_study(study);
+  MeasuredRates rates;
+  const DryRun planned = plan_study(study, rates);
   options.json.put([&] { return to_text(planned); }, [&] { return to_json(planned); });
 }
 
 void study(StudyOptions& options) {
+  if (launched())
+    throw InputError(
+        "study: a launcher has started it more than once; start it alone, with --launcher \"mpirun -n {{ranks}}\"");
   options.json.settle(options.file);
   if (options.file.empty()) throw InputError("study: name a study file, for example studies/demo.toml");
   const StudySpec spec = read_study(options.file);
   if (options.dry_run) return dry_run(spec, options);
   const std::filesystem::path path = options.output.empty() ? spec.name + ".bscope" : options.output;
   options.html.settle(options.json, path);
-  run_study(spec, path, "study");
+  check_store_name(path.string(), "-o");
+  std::optional<Launcher> launcher;
+  if (!options.launcher.empty()) launcher.emplace(options.launcher);
+  run_study(spec, path, "study", launcher);
   const StoreReader reader(path);
   const StudyReport report = read_study_report(reader);
   options.html.put([&] { return study_page(report, reader); });
@@ -51,12 +60,19 @@ void study(StudyOptions& options) {
 
 void add_study(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<StudyOptions>();
-  CLI::App* command = app.add_subcommand("study", "run many cells; the same command resumes them");
-  command->add_option("file", options->file, "the study, as docs/study_files.md has it")->type_name("FILE.toml");
-  command->add_option("-o,--output", options->output, "where results go (default: the study's name)")
+  CLI::App* command = app.add_subcommand("study", "run all cells of a study; the same command resumes it");
+  command->add_option("file", options->file, "the study file, described in docs/study_files.md")
+      ->type_name("FILE.toml");
+  command->add_option("-o,--output", options->output, "file of the results (default: the study's name)")
       ->type_name("FILE.bscope");
   CLI::Option* dry_run = command->add_flag("--dry-run", options->dry_run,
-                                           "list cells, planned memory and an estimate of the time; run nothing");
+                                           "list cells with planned memory and estimated time; run nothing");
+  command
+      ->add_option(
+          "--launcher", options->launcher,
+          "run each rank in a process of its own, started by this command: \"mpirun -n {ranks}\", \"srun -n {ranks}\"")
+      ->type_name("COMMAND")
+      ->excludes(dry_run);
   options->json.add(*command, "the report, or the dry run, as JSON");
   options->html.add(*command)->excludes(dry_run);
   command->footer("Example:\n  batchscope study studies/demo.toml -o demo.bscope --html demo.html");

@@ -140,10 +140,12 @@ TEST_F(Top, WithoutUtf8ItIsAscii) {
 }
 
 TEST_F(Top, WithoutGpusItSaysWhy) {
-  const Ended ended =
-      run({"top", "--once", "--interval", "200ms"},
-          R"({"faults": [{"kind": "answer", "calls": ["nvmlInit_v2"], "result": "driver_not_loaded"}]})");
-  ASSERT_EQ(ended.code, 0) << ended.errors;
+  Ended ended;
+  do {  // virtual devices of other tests would be shown instead
+    ended = run({"top", "--once", "--interval", "200ms"},
+                R"({"faults": [{"kind": "answer", "calls": ["nvmlInit_v2"], "result": "driver_not_loaded"}]})");
+    ASSERT_EQ(ended.code, 0) << ended.errors;
+  } while (ended.output.find("virtual, pid") != std::string::npos);
   EXPECT_THAT(ended.output, AllOf(HasSubstr("No GPU: the NVIDIA kernel driver is not loaded"), HasSubstr("Host")));
 }
 
@@ -153,7 +155,7 @@ TEST_F(Top, NeedsATerminal) {
   EXPECT_THAT(top.errors, AllOf(HasSubstr("not a terminal"), HasSubstr("--once")));
   EXPECT_EQ(replay.code, 2);
   EXPECT_EQ(interval.code, 2);
-  EXPECT_THAT(interval.errors, HasSubstr("--interval: 1ms is not within"));
+  EXPECT_THAT(interval.errors, HasSubstr("--interval: 1ms is not between"));
   InTerminal unknown({"top"}, "no-such-terminal");
   EXPECT_THAT(unknown.read_until("--once"), HasSubstr("TERM=no-such-terminal"));
   EXPECT_EQ(unknown.code(), 2);

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "cli/command.h"
+#include "cli/processes.h"
 #include "engine/engine.h"
 
 namespace batchscope::cli {
@@ -17,7 +18,10 @@ void add_worker(CLI::App& app, int& exit_code) {
     // Answers keep the pipe; whatever else prints to standard output goes to standard error.
     const int out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
     if (out < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) throw Failure("worker: no standard output to answer on");
-    serve_worker(STDIN_FILENO, out, make_engine);
+    in_every_process([&](World* world) {
+      serve_worker(
+          STDIN_FILENO, out, [&](const EngineSpec& spec) { return make_engine(spec, world); }, world, own_reference);
+    });
     exit_code = 0;
   });
 }

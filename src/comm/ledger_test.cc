@@ -7,7 +7,7 @@ namespace batchscope {
 namespace {
 
 LedgerEntry entry(std::int64_t rank, const char* collective, const char* phase, std::int64_t bytes) {
-  return {rank, collective, "ring", phase, 1, bytes, 2 * bytes, 3 * bytes, 4 * bytes, 5 * bytes};
+  return {rank, collective, "ring", phase, 2, 1, bytes, 2 * bytes, 3 * bytes, 4 * bytes, 5 * bytes};
 }
 
 TEST(Ledger, CallsOfOneKindAddUp) {
@@ -36,6 +36,17 @@ TEST(Ledger, OtherKindsStayApart) {
   EXPECT_EQ(ledger.entries().size(), 5u);
   ledger.clear();
   EXPECT_TRUE(ledger.entries().empty());
+}
+
+TEST(Ledger, ACountThatOneCallLacksIsUnknown) {
+  Ledger ledger;
+  ledger.add(entry(0, "all_reduce", "mlp", 10));
+  LedgerEntry uncounted = entry(0, "all_reduce", "mlp", 7);
+  uncounted.counted_tx_bytes.reset();
+  ledger.add(uncounted);
+  ledger.add(entry(0, "all_reduce", "mlp", 1));
+  EXPECT_EQ(ledger.entries()[0].counted_tx_bytes, std::nullopt);
+  EXPECT_EQ(ledger.entries()[0].counted_rx_bytes, 90);
 }
 
 TEST(Ledger, ATemplateIsAddedTimesItsReplays) {

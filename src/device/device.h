@@ -1,29 +1,44 @@
-// A device runs ops on tensors of its own memory. What it is (CPU worker, planning device, GPU) stays behind this.
+// A device runs ops on tensors of its own memory, in the order in which they are enqueued. What it is (CPU worker,
+// planning device, GPU) stays behind this.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <span>
+#include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <typeindex>
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
+#include "device/trace.h"
 #include "tensor/arena.h"
 #include "tensor/tensor.h"
 
 namespace batchscope {
 
-// What an op costs: arithmetic, and bytes that must cross the memory at least once.
-struct Work {
-  std::string_view op;
-  double flop = 0;
+// Memory of the host that a device's copies need not wait for: pinned, where there is such a thing.
+struct HostBuffer {
+  std::shared_ptr<std::byte> data;
   std::int64_t bytes = 0;
+};
+
+// Everything that decides what a step enqueues: its shape and where its tensors lie.
+using ReplayKey = std::vector<std::int64_t>;
+
+// A part of a matrix of random numbers (tensor/drawn_values.h), from its place on.
+struct DrawnMatrix {
+  std::uint64_t key = 0;
+  float mean = 0;
+  std::int64_t row_begin = 0, column_begin = 0;
+  std::int64_t columns = 0;  // of the whole matrix
 };
 
 class Device {
  public:
-  Device(std::string name, const ArenaBacking& backing) : name_(std::move(name)), arena_(name_, backing) {}
+  Device(std::string name, ArenaBacking& backing) : name_(std::move(name)), arena_(name_, backing) {}
   virtual ~Device() = default;
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
@@ -31,31 +46,80 @@ class Device {
   const std::string& name() const { return name_; }
   Arena& arena() { return arena_; }
 
-  // Runs an op (a struct of its arguments, see src/ops); which code that is depends on the device's kernels.
+  // Enqueues an op (a struct of its arguments, see src/ops); which code that is depends on the device's kernels. Host
+  // memory that the struct points to is read before the call returns.
   template <class Op>
   void launch(const Work& work, const Op& op) {
-    run(work, typeid(Op), &op);
+    const std::type_index type = typeid(Op);
+    const std::int64_t bytes = workspace_bytes(type, &op);
+    const ArenaScope scope(arena_);
+    std::byte* const workspace =
+        bytes == 0 ? nullptr
+                   : arena_.allocate("workspace", MemoryUse::workspace, DType::i32, 1, (bytes + 3) / 4).data;
+    const Launch begin = begin_launch();
+    run(work, type, &op, workspace);
+    ++kernels_;
+    if (observer_ != nullptr) observer_->launched(work, begin.event, record());
+  }
+
+  // From now on told of every kernel and collective; null: nobody is.
+  void observe(LaunchObserver* observer) { observer_ = observer; }
+  // A collective's way to tell: `begin` from before its first kernel, `work` made only where somebody listens.
+  struct Launch {
+    Event event;
+    std::int64_t kernels = 0;  // before it
+  };
+  Launch begin_launch() { return {observer_ != nullptr ? record() : Event{}, kernels_}; }
+  template <class MakeWork>
+  void end_collective(const Launch& begin, const MakeWork& make_work) {
+    if (observer_ == nullptr) return;
+    CollectiveWork work = make_work();
+    work.kernels = kernels_ - begin.kernels;
+    observer_->launched(std::move(work), begin.event, record());
   }
 
   // How many rows of a weight [rows, columns] this device's GEMM wants in a panel (Tensor::panel); 0: none. Where a weight
   // is cut into parts, `rows` is what divides all of them.
   virtual std::int64_t weight_panel(DType, std::int64_t /*rows*/, std::int64_t /*columns*/) const { return 0; }
 
-  // Host to device, converting to the tensor's dtype; shapes are equal.
-  virtual void upload(const HostMatrix& from, const Tensor& to) = 0;
-  // Device to host: every element as a float, row by row.
-  virtual std::vector<float> download(const Tensor& from) = 0;
+  // Enqueue a copy of a contiguous tensor, byte by byte. The host's bytes stay as they are (or are not read) until an
+  // event behind the copy has happened.
+  virtual void copy_in(const std::byte* from, const Tensor& to) = 0;
+  virtual void copy_out(const Tensor& from, std::byte* to) = 0;
+  virtual HostBuffer host_buffer(std::int64_t bytes);
 
-  void upload(std::span<const std::int32_t> values, const Tensor& to) {
-    const auto count = static_cast<std::int64_t>(values.size());
-    upload(HostMatrix{reinterpret_cast<const std::byte*>(values.data()), DType::i32, 1, count, count}, to);
+  // An event behind all that has been enqueued.
+  virtual Event record();
+  virtual bool has_happened(const Event&) { return true; }
+  // Returns once it has happened; throws what went wrong in the work before it.
+  virtual void wait(const Event&) {}
+  // When it happened, on the host's monotonic clock; of an event that has.
+  virtual Nanoseconds time_of(const Event& event) { return Nanoseconds(event.number); }
+
+  virtual bool has_graphs() const { return false; }
+  // Has done what `enqueue` enqueues, as often as it is called with an equal key. Where a device has graphs it may
+  // capture the work and replay it without a call of `enqueue`; returns whether it was called.
+  virtual bool replay(const ReplayKey& /*key*/, const std::function<void()>& enqueue) {
+    enqueue();
+    return true;
   }
 
+  // Fills a tensor with numbers that are drawn, where the device can do so itself; else nothing happens and it is false.
+  virtual bool draw(const DrawnMatrix& /*values*/, const Tensor& /*to*/) { return false; }
+  // Host to device, converting to the tensor's dtype; shapes are equal. For loading: returns when the host's memory may
+  // be used again.
+  virtual void upload(const HostMatrix& from, const Tensor& to) = 0;
+  // Device to host, when all that was enqueued is done: every element as a float, row by row. For tests.
+  virtual std::vector<float> download(const Tensor& from) = 0;
+
  private:
-  virtual void run(const Work& work, std::type_index op, const void* arguments) = 0;
+  virtual std::int64_t workspace_bytes(std::type_index /*op*/, const void* /*arguments*/) const { return 0; }
+  virtual void run(const Work& work, std::type_index op, const void* arguments, std::byte* workspace) = 0;
 
   std::string name_;
   Arena arena_;
+  LaunchObserver* observer_ = nullptr;
+  std::int64_t kernels_ = 0;  // launched so far
 };
 
 }  // namespace batchscope

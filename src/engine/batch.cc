@@ -120,6 +120,12 @@ std::vector<std::int64_t> Batch::shape() const {
   return shape;
 }
 
+std::vector<std::int64_t> Batch::launch_shape() const {
+  const AttentionExtent extent = extent_of(segments);
+  return {rows(),         logits(),           static_cast<std::int64_t>(logit_rows.size()),
+          extent.segments, extent.queries, extent.keys};
+}
+
 std::vector<RequestIndices> form_batches(std::span<const ScoreRequest> requests, std::int64_t batch, Packing packing,
                                          std::optional<std::int64_t> tokens) {
   CHECK_THAT(batch > 0, "a batch holds sequences, this one {}", batch);

@@ -31,6 +31,8 @@ struct Batch {
   std::int64_t logits() const { return static_cast<std::int64_t>(targets.size()); }
   // Equal for batches that cost the same memory, traffic and arithmetic.
   std::vector<std::int64_t> shape() const;
+  // Equal for batches of which the fused attention launches equal kernels: lengths may differ within its extent.
+  std::vector<std::int64_t> launch_shape() const;
 };
 
 // Some of a task's requests, by index.

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "model/rope_frequencies.h"
+#include "engine/test_faults.h"
 #include "ops/attention.h"
 #include "ops/elementwise.h"
 #include "ops/embedding.h"
@@ -14,25 +14,28 @@
 #include "ops/norm.h"
 #include "ops/rope.h"
 #include "ops/rows.h"
+#include "ops/sample_tokens.h"
 
 namespace batchscope {
+namespace {
 
-struct Forward::Step {
-  const Batch& batch;
-  const Fusion& fusion;
-  const CacheWrite* cache;  // null: keys and values are the batch's own
-  Tensor x;                 // [tokens, hidden] residual stream
-  Tensor h;                 // [tokens, hidden] normed input of a block, then its output
-  Tensor cosine, sine;      // [tokens, head_dim / 2] f32
-  Tensor cache_rows;        // [1, tokens] i32
+constexpr std::int64_t scored_rows_at_once = 256;  // of prompts, so that their logits take little memory
+
+}  // namespace
+
+struct Forward::Activations {
+  Tensor x;             // [tokens, hidden] residual stream
+  Tensor h;             // [tokens, hidden] normed input of a block, then its output
+  Tensor cosine, sine;  // [tokens, head_dim / 2] f32
 };
 
-Forward::Forward(const ModelConfig& config, const Layout& layout, std::int64_t rank, DType dtype, Device& device,
-                 Communicator& shards, Communicator& stages)
+Forward::Forward(const ModelConfig& config, const Layout& layout, std::int64_t rank, const Precision& precision,
+                 Device& device, Communicator& shards, Communicator& stages)
     : config_(config),
       layout_(layout),
       place_(layout.place(rank)),
-      dtype_(dtype),
+      dtype_(precision.compute),
+      kv_dtype_(precision.kv),
       share_(layer_share(config, layout.shards(), place_.shard)),
       layers_(layer_range(config, layout.stages(), place_.stage)),
       heads_{.heads = share_.heads.size(),
@@ -43,151 +46,145 @@ Forward::Forward(const ModelConfig& config, const Layout& layout, std::int64_t r
       device_(device),
       shards_(shards),
       stages_(stages),
-      weights_(config, layout, rank, dtype, device) {}
+      weights_(config, layout, rank, precision, device) {}
 
 Tensor Forward::allocate(std::string_view what, DType dtype, std::int64_t rows, std::int64_t columns) {
   return device_.arena().allocate(what, MemoryUse::activations, dtype, rows, columns);
-}
-
-Tensor Forward::upload(std::string_view what, const std::vector<std::int32_t>& values) {
-  const Tensor tensor = allocate(what, DType::i32, 1, static_cast<std::int64_t>(values.size()));
-  device_.upload(values, tensor);
-  return tensor;
 }
 
 KvCache Forward::allocate_cache(std::int64_t rows) {
   KvCache cache;
   const std::int64_t width = share_.kv_heads.size() * config_.head_dim;
   for (std::size_t layer = 0; layer < weights_.layers.size(); ++layer)
-    cache.layers.push_back({.k = device_.arena().allocate("key cache", MemoryUse::kv, dtype_, rows, width),
-                            .v = device_.arena().allocate("value cache", MemoryUse::kv, dtype_, rows, width)});
+    cache.layers.push_back({.k = device_.arena().allocate("key cache", MemoryUse::kv, kv_dtype_, rows, width),
+                            .v = device_.arena().allocate("value cache", MemoryUse::kv, kv_dtype_, rows, width)});
   return cache;
 }
 
-std::vector<float> Forward::score(const Batch& batch, const Fusion& fusion) {
+void Forward::score(const ForwardStep& step, const Tensor& out) {
   const ArenaScope scope(device_.arena());
-  Step step{batch, fusion, nullptr, {}, {}, {}, {}, {}};
-  run_layers(step);
-  if (!last_stage()) return {};
-  const Tensor scores = logits(step);
-  const std::int64_t rows = scores.rows;
-  const Tensor targets = upload("targets", batch.targets);
-  const Tensor largest = allocate("largest logits", DType::f32, 1, rows);
-  const Tensor sum_and_target = allocate("softmax sums and target logits", DType::f32, 2, rows);
-  row_max(device_, scores, largest);
-  shards_.all_reduce(largest, Reduce::max, "logits");
-  sum_exp_and_target(device_, scores, largest, targets, vocabulary_range(config_, layout_.shards(), place_.shard).begin,
+  const Activations at = run_layers(step);
+  if (!last_stage()) return;
+  log_probabilities_of(step.inputs.targets, logits(step, at, 0, step.batch.logits()), out);
+}
+
+// Of one target a row.
+void Forward::log_probabilities_of(const Tensor& targets, const Tensor& logits, const Tensor& out) {
+  const ArenaScope scope(device_.arena());
+  const Tensor sum_and_target = allocate("softmax sums and target logits", DType::f32, 2, logits.rows);
+  row_max(device_, logits, out);
+  shards_.all_reduce(out, Reduce::max, "logits");
+  sum_exp_and_target(device_, logits, out, targets, vocabulary_range(config_, layout_.shards(), place_.shard).begin,
                      sum_and_target);
   shards_.all_reduce(sum_and_target, Reduce::sum, "logits");
-  target_log_probability(device_, largest, sum_and_target, largest);
-  return device_.download(largest);
+  target_log_probability(device_, out, sum_and_target, out);
 }
 
-std::vector<std::int32_t> Forward::next_tokens(const Batch& batch, const CacheWrite& cache,
-                                               const std::vector<TokenDraw>& draws, const Fusion& fusion) {
+void Forward::next_tokens(const ForwardStep& step, const NextTokens& out) {
   const ArenaScope scope(device_.arena());
-  Step step{batch, fusion, &cache, {}, {}, {}, {}, {}};
-  run_layers(step);
-  if (!last_stage()) return {};
-  const bool any_drawn = std::any_of(draws.begin(), draws.end(), [](const auto& draw) { return draw.temperature > 0; });
-  return any_drawn ? drawn_tokens(step, draws) : most_probable_tokens(step);
-}
-
-std::vector<std::int32_t> Forward::most_probable_tokens(const Step& step) {
-  const Tensor scores = logits(step);
-  const Tensor best = allocate("best tokens", DType::f32, shards_.size() * scores.rows, 2);
-  row_argmax(device_, scores, vocabulary_range(config_, layout_.shards(), place_.shard).begin,
-             best.row_range(shards_.rank() * scores.rows, scores.rows));
-  shards_.all_gather(best, "logits");
-  const auto values = device_.download(best);
-  std::vector<std::int32_t> tokens;
-  for (std::int64_t row = 0; row < scores.rows; ++row) {
-    std::size_t winner = static_cast<std::size_t>(row);
-    for (auto at = winner; at < static_cast<std::size_t>(best.rows); at += static_cast<std::size_t>(scores.rows))
-      if (values[2 * at] > values[2 * winner]) winner = at;
-    tokens.push_back(static_cast<std::int32_t>(values[2 * winner + 1]));
+  const Activations at = run_layers(step);
+  if (!last_stage()) return;
+  const std::int64_t sequences = out.tokens.columns;
+  {
+    const ArenaScope of_sequences(device_.arena());
+    Tensor scores;
+    if (step.inputs.draws.rows > 0) {
+      scores = draw_tokens(step, at, out.tokens);
+    } else {
+      scores = logits(step, at, 0, sequences);
+      most_probable_tokens(scores, out.tokens);
+    }
+    if (out.log_probabilities.columns > 0) write_log_probabilities(scores, out.tokens, 0, out);
   }
-  return tokens;
+  for (std::int64_t begin = sequences; begin < step.batch.logits(); begin += scored_rows_at_once) {
+    const ArenaScope of_part(device_.arena());
+    const std::int64_t rows = std::min(scored_rows_at_once, step.batch.logits() - begin);
+    write_log_probabilities(logits(step, at, begin, rows), step.inputs.targets.column_range(begin, rows), begin, out);
+  }
 }
 
-// Shards' parts of the vocabulary differ by one at most; in the all-gather each takes the room of the widest.
-std::vector<std::int32_t> Forward::drawn_tokens(const Step& step, const std::vector<TokenDraw>& draws) {
-  const std::int64_t rows = step.batch.logits();
-  std::vector<std::int64_t> widths;
-  for (std::int64_t shard = 0; shard < layout_.shards(); ++shard)
-    widths.push_back(vocabulary_range(config_, layout_.shards(), shard).size());
-  const std::int64_t widest = *std::max_element(widths.begin(), widths.end());
+// Of the targets and of the most probable tokens, to their places from `begin` on.
+void Forward::write_log_probabilities(const Tensor& logits, const Tensor& targets, std::int64_t begin,
+                                      const NextTokens& out) {
+  const Tensor top_tokens = out.top_tokens.column_range(begin, logits.rows);
+  log_probabilities_of(targets, logits, out.log_probabilities.column_range(begin, logits.rows));
+  most_probable_tokens(logits, top_tokens);
+  log_probabilities_of(top_tokens, logits, out.top_log_probabilities.column_range(begin, logits.rows));
+}
+
+void Forward::most_probable_tokens(const Tensor& logits, const Tensor& out) {
+  const ArenaScope scope(device_.arena());
+  const Tensor best = allocate("best tokens", DType::f32, shards_.size() * logits.rows, 2);
+  row_argmax(device_, logits, vocabulary_range(config_, layout_.shards(), place_.shard).begin,
+             best.row_range(shards_.rank() * logits.rows, logits.rows));
+  shards_.all_gather(best, "logits");
+  best_token(device_, best, out);
+}
+
+// Returns this shard's logits. Shards' parts of the vocabulary differ by one at most; in the all-gather each takes the
+// room of the widest.
+Tensor Forward::draw_tokens(const ForwardStep& step, const Activations& at, const Tensor& out) {
+  const std::int64_t rows = out.columns;
+  const std::int64_t widest = vocabulary_range(config_, layout_.shards(), 0).size();
   const Tensor all = allocate("logits of all shards", dtype_, shards_.size() * rows, widest);
-  project(step, all.row_range(shards_.rank() * rows, rows).column_range(0, weights_.projection.rows));
+  const Tensor own = all.row_range(shards_.rank() * rows, rows).column_range(0, weights_.projection.rows());
+  project(step, at, 0, own);
   shards_.all_gather(all, "logits");
-  const Tensor tokens = allocate("drawn tokens", DType::i32, 1, rows);
-  sample_tokens(device_, all, widths, draws, tokens);
-  const auto values = device_.download(tokens);
-  return {values.begin(), values.end()};
+  sample_tokens(device_, all, config_.vocabulary, step.inputs.draws, out);
+  return own;
 }
 
-void Forward::run_layers(Step& step) {
+Forward::Activations Forward::run_layers(const ForwardStep& step) {
   if (step.fusion.attention && config_.head_dim > RopeAttention::largest_head_dim)
     throw InputError("--fusion attention: heads of {} are wider than the kernel's {}; leave it out", config_.head_dim,
                      RopeAttention::largest_head_dim);
   const std::int64_t tokens = step.batch.rows();
-  step.x = allocate("residual stream", dtype_, tokens, config_.hidden);
-  step.h = allocate("normed hidden states", dtype_, tokens, config_.hidden);
-  step.cosine = allocate("RoPE cosines", DType::f32, tokens, config_.head_dim / 2);
-  step.sine = allocate("RoPE sines", DType::f32, tokens, config_.head_dim / 2);
-  {
-    const ArenaScope inputs(device_.arena());
-    make_rope_table(step);
-    if (first_stage()) embedding(device_, upload("token ids", step.batch.tokens), weights_.embedding, step.x);
-  }
-  if (step.cache != nullptr) step.cache_rows = upload("cache rows", step.cache->rows);
-  if (!first_stage()) stages_.recv(step.x, stages_.rank() - 1, "boundary");
+  Activations at;
+  at.x = allocate("residual stream", dtype_, tokens, config_.hidden);
+  at.h = allocate("normed hidden states", dtype_, tokens, config_.hidden);
+  at.cosine = allocate("RoPE cosines", DType::f32, tokens, config_.head_dim / 2);
+  at.sine = allocate("RoPE sines", DType::f32, tokens, config_.head_dim / 2);
+  make_rope_table(step, at);
+  if (first_stage())
+    embedding(device_, step.inputs.tokens, weights_.embedding, at.x);
+  else
+    stages_.recv(at.x, stages_.rank() - 1, "boundary");
 
   const auto epsilon = static_cast<float>(config_.rms_norm_epsilon);
-  rms_norm(device_, step.x, weights_.layers.front().input_norm, epsilon, step.h);
+  rms_norm(device_, at.x, weights_.layers.front().input_norm, epsilon, at.h);
   for (std::size_t layer = 0; layer < weights_.layers.size(); ++layer) {
-    attention(step, layer);
-    reduce_and_norm(step, &weights_.layers[layer].post_norm, "attention");
-    mlp(step, weights_.layers[layer]);
+    attention(step, at, layer);
+    reduce_and_norm(step, at, &weights_.layers[layer].post_norm, "attention");
+    mlp(step, at, weights_.layers[layer]);
     const Tensor* next_norm = layer + 1 < weights_.layers.size() ? &weights_.layers[layer + 1].input_norm
                               : last_stage()                     ? &weights_.final_norm
                                                                  : nullptr;
-    reduce_and_norm(step, next_norm, "mlp");
+    reduce_and_norm(step, at, next_norm, "mlp");
   }
-  if (!last_stage()) stages_.send(step.x, stages_.rank() + 1, "boundary");
+  if (!last_stage()) stages_.send(at.x, stages_.rank() + 1, "boundary");
+  return at;
 }
 
-// Under dynamic scaling the frequencies follow from each sequence's own length; a padded row is as long as its batch.
-void Forward::make_rope_table(Step& step) {
-  const RopeScaling& scaling = config_.rope_scaling;
-  const auto factor = static_cast<float>(scaling.attention_factor);
-  const Tensor positions = upload("positions", step.batch.positions);
-  if (scaling.kind != RopeScaling::Kind::dynamic)
-    return rope_table(device_, positions, weights_.inverse_frequencies, factor, step.cosine, step.sine);
-  for (const auto& segment : step.batch.segments) {
-    if (segment.shared.count > 0 && segment.keys() > config_.max_positions)
-      throw InputError(
-          "--packing prefix: under dynamic RoPE scaling, sequences of more than {} tokens do not share keys, and one "
-          "has {}; use packed",
-          config_.max_positions, segment.keys());
-    const ArenaScope scope(device_.arena());
-    const Tensor own = allocate("RoPE frequencies of a sequence", DType::f32, 1, config_.head_dim / 2);
-    const auto frequencies = inverse_frequencies(config_, segment.keys());
-    device_.upload(
-        HostMatrix{reinterpret_cast<const std::byte*>(frequencies.data()), DType::f32, 1, own.columns, own.columns},
-        own);
+void Forward::make_rope_table(const ForwardStep& step, const Activations& at) {
+  const auto factor = static_cast<float>(config_.rope_scaling.attention_factor);
+  const Tensor& positions = step.inputs.positions;
+  const Tensor& own = step.inputs.frequencies;
+  if (own.rows == 0) return rope_table(device_, positions, weights_.inverse_frequencies, factor, at.cosine, at.sine);
+  for (std::size_t i = 0; i < step.batch.segments.size(); ++i) {
+    const auto& segment = step.batch.segments[i];
     const auto rows = [&](const Tensor& x) { return x.row_range(segment.query_begin, segment.query_count); };
-    rope_table(device_, positions.column_range(segment.query_begin, segment.query_count), own, factor,
-               rows(step.cosine), rows(step.sine));
+    rope_table(device_, positions.column_range(segment.query_begin, segment.query_count),
+               own.row_range(static_cast<std::int64_t>(i), 1), factor, rows(at.cosine), rows(at.sine));
   }
 }
 
-AttentionShape Forward::shape_of(const Step& step, std::size_t layer) const {
-  return {&step.batch.segments, heads_, config_.window(layers_.begin + static_cast<std::int64_t>(layer))};
+AttentionShape Forward::shape_of(const ForwardStep& step, std::size_t layer) const {
+  return {&step.batch.segments, heads_, config_.window(layers_.begin + static_cast<std::int64_t>(layer)),
+          step.inputs.segments};
 }
 
 // h = attention(h), this shard's part of the sum.
-void Forward::attention(const Step& step, std::size_t layer) {
+void Forward::attention(const ForwardStep& step, const Activations& at, std::size_t layer) {
   const ArenaScope scope(device_.arena());
   const LayerWeights& w = weights_.layers[layer];
   const std::int64_t tokens = step.batch.rows();
@@ -197,7 +194,7 @@ void Forward::attention(const Step& step, std::size_t layer) {
   Tensor q, k, v;
   if (step.fusion.qkv) {
     const Tensor qkv = allocate("queries, keys and values", dtype_, tokens, q_width + 2 * kv_width);
-    linear(device_, step.h, w.qkv, w.qkv_bias, qkv);
+    linear(device_, at.h, w.qkv, w.qkv_bias, qkv);
     q = qkv.column_range(0, q_width);
     k = qkv.column_range(q_width, kv_width);
     v = qkv.column_range(q_width + kv_width, kv_width);
@@ -205,86 +202,96 @@ void Forward::attention(const Step& step, std::size_t layer) {
     q = allocate("queries", dtype_, tokens, q_width);
     k = allocate("keys", dtype_, tokens, kv_width);
     v = allocate("values", dtype_, tokens, kv_width);
-    linear(device_, step.h, w.q, w.q_bias, q);
-    linear(device_, step.h, w.k, w.k_bias, k);
-    linear(device_, step.h, w.v, w.v_bias, v);
+    linear(device_, at.h, w.q, w.q_bias, q);
+    linear(device_, at.h, w.k, w.k_bias, k);
+    linear(device_, at.h, w.v, w.v_bias, v);
   }
-  const QkNorm norm{w.q_norm, w.k_norm, static_cast<float>(config_.rms_norm_epsilon)};
-  Tensor all_k = k, all_v = v;
-  if (!step.fusion.attention) {
-    if (config_.qk_norm) {
-      head_rms_norm(device_, q, norm.q, norm.epsilon);
-      head_rms_norm(device_, k, norm.k, norm.epsilon);
-    }
-    rope(device_, q, step.cosine, step.sine);
-    rope(device_, k, step.cosine, step.sine);
-  }
-  if (step.cache != nullptr) {
-    all_k = step.cache->cache->layers[layer].k;
-    all_v = step.cache->cache->layers[layer].v;
-    scatter_rows(device_, k, step.cache_rows, all_k);
-    scatter_rows(device_, v, step.cache_rows, all_v);
-  }
-  const AttentionShape shape = shape_of(step, layer);
   if (step.fusion.attention) {
-    rope_attention(device_, q, all_k, all_v, norm, step.cosine, step.sine, shape, out);
+    const QkNorm norm{w.q_norm, w.k_norm, static_cast<float>(config_.rms_norm_epsilon)};
+    const Tensor all_k = step.cache != nullptr ? step.cache->layers[layer].k : k;
+    const Tensor all_v = step.cache != nullptr ? step.cache->layers[layer].v : v;
+    rope_attention(device_,
+                   {q, k, v, step.inputs.key_rows, all_k, all_v, norm, at.cosine, at.sine, shape_of(step, layer), out});
   } else {
-    const Tensor scores = allocate("attention scores", dtype_, 1, score_elements(shape));
-    attention_scores(device_, q, all_k, shape, scores);
-    causal_mask(device_, shape, scores);
-    attention_softmax(device_, shape, scores);
-    attention_values(device_, scores, all_v, shape, out);
+    plain_attention(step, at, layer, q, k, v, out);
   }
-  linear(device_, out, w.attention_out, w.attention_out_bias, step.h);
+  linear(device_, out, w.attention_out, w.attention_out_bias, at.h);
+}
+
+// In steps, with the scores in memory.
+void Forward::plain_attention(const ForwardStep& step, const Activations& at, std::size_t layer, const Tensor& q,
+                              const Tensor& k, const Tensor& v, const Tensor& out) {
+  const LayerWeights& w = weights_.layers[layer];
+  if (config_.qk_norm) {
+    const auto epsilon = static_cast<float>(config_.rms_norm_epsilon);
+    head_rms_norm(device_, q, w.q_norm, epsilon);
+    head_rms_norm(device_, k, w.k_norm, epsilon);
+  }
+  rope(device_, q, at.cosine, at.sine);
+  rope(device_, k, at.cosine, at.sine);
+  Tensor all_k = k, all_v = v;
+  if (step.cache != nullptr) {
+    all_k = step.cache->layers[layer].k;
+    all_v = step.cache->layers[layer].v;
+    scatter_rows(device_, k, step.inputs.key_rows, all_k);
+    scatter_rows(device_, v, step.inputs.key_rows, all_v);
+  }
+  if (test_faults.keys_and_values) test_faults.keys_and_values(step.batch, all_k, all_v);
+  const AttentionShape shape = shape_of(step, layer);
+  const Tensor scores = allocate("attention scores", dtype_, 1, score_elements(shape));
+  attention_scores(device_, q, all_k, shape, scores);
+  causal_mask(device_, shape, scores);
+  attention_softmax(device_, shape, scores);
+  attention_values(device_, scores, all_v, shape, out);
 }
 
 // h = mlp(h), this shard's part of the sum.
-void Forward::mlp(const Step& step, const LayerWeights& w) {
+void Forward::mlp(const ForwardStep& step, const Activations& at, const LayerWeights& w) {
   const ArenaScope scope(device_.arena());
   const std::int64_t tokens = step.batch.rows(), width = share_.intermediate.size();
   const Tensor gate_up = allocate("gate and up", dtype_, tokens, 2 * width);
   if (step.fusion.swiglu) {
     const Tensor activated = allocate("activated", dtype_, tokens, width);  // in one piece, as GEMMs read it best
-    linear(device_, step.h, w.gate_up, w.gate_up_bias, gate_up);
+    linear(device_, at.h, w.gate_up, w.gate_up_bias, gate_up);
     swiglu(device_, gate_up.column_range(0, width), gate_up.column_range(width, width), activated);
-    linear(device_, activated, w.down, w.down_bias, step.h);
+    linear(device_, activated, w.down, w.down_bias, at.h);
     return;
   }
   const Tensor gate{gate_up.data, dtype_, tokens, width, width};  // two contiguous halves of the same buffer
   const Tensor up{gate_up.data + gate.bytes(), dtype_, tokens, width, width};
-  linear(device_, step.h, w.gate, w.gate_bias, gate);
-  linear(device_, step.h, w.up, w.up_bias, up);
+  linear(device_, at.h, w.gate, w.gate_bias, gate);
+  linear(device_, at.h, w.up, w.up_bias, up);
   silu(device_, gate);
   multiply(device_, gate, up);
-  linear(device_, gate, w.down, w.down_bias, step.h);
+  linear(device_, gate, w.down, w.down_bias, at.h);
 }
 
 // x += sum of h over the shards; h = norm(x), unless the stage ends here.
-void Forward::reduce_and_norm(const Step& step, const Tensor* next_norm, std::string_view phase) {
+void Forward::reduce_and_norm(const ForwardStep& step, const Activations& at, const Tensor* next_norm,
+                              std::string_view phase) {
   const auto epsilon = static_cast<float>(config_.rms_norm_epsilon);
-  if (step.fusion.comm && shards_.size() > 1 && next_norm != nullptr)
-    return shards_.all_reduce_add_rms_norm(step.x, step.h, *next_norm, epsilon, step.h, phase);
-  shards_.all_reduce(step.h, Reduce::sum, phase);
-  if (step.fusion.norm && next_norm != nullptr)
-    return add_rms_norm(device_, step.x, step.h, *next_norm, epsilon, step.h);
-  add(device_, step.x, step.h);
-  if (next_norm != nullptr) rms_norm(device_, step.x, *next_norm, epsilon, step.h);
+  if (step.fusion.comm && shards_.size() > 1) {
+    if (next_norm == nullptr) return shards_.all_reduce_add(at.x, at.h, phase);
+    return shards_.all_reduce_add_rms_norm(at.x, at.h, *next_norm, epsilon, at.h, phase);
+  }
+  shards_.all_reduce(at.h, Reduce::sum, phase);
+  if (step.fusion.norm && next_norm != nullptr) return add_rms_norm(device_, at.x, at.h, *next_norm, epsilon, at.h);
+  add(device_, at.x, at.h);
+  if (next_norm != nullptr) rms_norm(device_, at.x, *next_norm, epsilon, at.h);
 }
 
-// [logit rows, vocabulary here]
-Tensor Forward::logits(const Step& step) {
-  const Tensor out = allocate("logits", dtype_, step.batch.logits(), weights_.projection.rows);
-  project(step, out);
+// [rows, vocabulary here], of the logit rows from `begin` on.
+Tensor Forward::logits(const ForwardStep& step, const Activations& at, std::int64_t begin, std::int64_t rows) {
+  const Tensor out = allocate("logits", dtype_, rows, weights_.projection.rows());
+  project(step, at, begin, out);
   return out;
 }
 
-// Logits of the rows that they are wanted of.
-void Forward::project(const Step& step, const Tensor& out) {
-  const Batch& batch = step.batch;
-  if (batch.logit_rows.empty()) return linear(device_, step.h, weights_.projection, {}, out);
+void Forward::project(const ForwardStep& step, const Activations& at, std::int64_t begin, const Tensor& out) {
+  if (step.batch.logit_rows.empty()) return linear(device_, at.h, weights_.projection, {}, out);
   const ArenaScope scope(device_.arena());
-  const Tensor selected = allocate("scored hidden states", dtype_, batch.logits(), config_.hidden);
-  gather_rows(device_, step.h, upload("scored rows", batch.logit_rows), selected);
+  const Tensor selected = allocate("scored hidden states", dtype_, out.rows, config_.hidden);
+  gather_rows(device_, at.h, step.inputs.logit_rows.column_range(begin, out.rows), selected);
   linear(device_, selected, weights_.projection, {}, out);
 }
 

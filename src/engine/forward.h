@@ -7,8 +7,8 @@
 #include "engine/batch.h"
 #include "engine/rank_weights.h"
 #include "engine/settings.h"
+#include "engine/step_inputs.h"
 #include "ops/attention.h"
-#include "ops/sample_tokens.h"
 
 namespace batchscope {
 
@@ -20,54 +20,69 @@ struct KvCache {
   std::vector<Layer> layers;
 };
 
-// New tokens of a batch go to these rows of the cache; the batch's segments name keys by cache rows.
-struct CacheWrite {
-  const KvCache* cache = nullptr;
-  std::vector<std::int32_t> rows;  // [tokens]
+// What goes through the model at once; nothing of it is kept.
+struct ForwardStep {
+  const Batch& batch;
+  const StepTensors& inputs;
+  const Fusion& fusion;
+  const KvCache* cache = nullptr;  // null: keys and values are the batch's own
 };
 
+// What follows each sequence, and where log-probabilities are wanted those of all logit rows: of the sequences' next tokens
+// and then of the targets of the other rows, and of the most probable tokens.
+struct NextTokens {
+  Tensor tokens;             // [1, sequences] i32; -1 where a logit is NaN
+  Tensor log_probabilities;  // [1, logits] f32, or no elements
+  Tensor top_tokens;         // [1, logits] i32
+  Tensor top_log_probabilities;
+};
+
+// Enqueues work and returns; nothing here waits for the device.
 class Forward {
  public:
   // `shards`: the tensor-parallel group of this rank; `stages`: its pipeline, in order.
-  Forward(const ModelConfig& config, const Layout& layout, std::int64_t rank, DType dtype, Device& device,
-          Communicator& shards, Communicator& stages);
+  Forward(const ModelConfig& config, const Layout& layout, std::int64_t rank, const Precision& precision,
+          Device& device, Communicator& shards, Communicator& stages);
 
   void load(const WeightSource& source) { weights_.load(source); }
 
-  // Log-probability of each target, on the last stage; elsewhere empty.
-  std::vector<float> score(const Batch& batch, const Fusion& fusion);
+  // On the last stage `out` [1, logits] f32 gets the log-probability of each target; elsewhere nothing happens to it.
+  void score(const ForwardStep& step, const Tensor& out);
 
-  // The next token of each logit row, on the last stage; elsewhere empty. Where all are the most probable ones, shards
-  // exchange their candidates; where any is drawn, all rows' logits, so that each shard draws the same.
-  std::vector<std::int32_t> next_tokens(const Batch& batch, const CacheWrite& cache,
-                                        const std::vector<TokenDraw>& draws, const Fusion& fusion);
+  // On the last stage `out` gets the next tokens; the first logit rows are the sequences' last ones. Where all are the most
+  // probable ones, shards exchange their candidates; where any is drawn, these rows' logits, so that each shard draws the
+  // same.
+  void next_tokens(const ForwardStep& step, const NextTokens& out);
 
   // A cache with room for `rows` tokens, in the arena's current scope.
   KvCache allocate_cache(std::int64_t rows);
 
  private:
-  struct Step;  // one batch on its way through the layers
+  struct Activations;  // of one step on its way through the layers
 
   bool first_stage() const { return place_.stage == 0; }
   bool last_stage() const { return place_.stage == layout_.stages() - 1; }
   Tensor allocate(std::string_view what, DType dtype, std::int64_t rows, std::int64_t columns);
-  Tensor upload(std::string_view what, const std::vector<std::int32_t>& values);
 
-  void run_layers(Step& step);
-  void make_rope_table(Step& step);
-  AttentionShape shape_of(const Step& step, std::size_t layer) const;
-  void attention(const Step& step, std::size_t layer);
-  void mlp(const Step& step, const LayerWeights& weights);
-  void reduce_and_norm(const Step& step, const Tensor* next_norm, std::string_view phase);
-  Tensor logits(const Step& step);
-  void project(const Step& step, const Tensor& out);
-  std::vector<std::int32_t> most_probable_tokens(const Step& step);
-  std::vector<std::int32_t> drawn_tokens(const Step& step, const std::vector<TokenDraw>& draws);
+  Activations run_layers(const ForwardStep& step);
+  void make_rope_table(const ForwardStep& step, const Activations& at);
+  AttentionShape shape_of(const ForwardStep& step, std::size_t layer) const;
+  void attention(const ForwardStep& step, const Activations& at, std::size_t layer);
+  void plain_attention(const ForwardStep& step, const Activations& at, std::size_t layer, const Tensor& q,
+                       const Tensor& k, const Tensor& v, const Tensor& out);
+  void mlp(const ForwardStep& step, const Activations& at, const LayerWeights& weights);
+  void reduce_and_norm(const ForwardStep& step, const Activations& at, const Tensor* next_norm, std::string_view phase);
+  Tensor logits(const ForwardStep& step, const Activations& at, std::int64_t begin, std::int64_t rows);
+  void project(const ForwardStep& step, const Activations& at, std::int64_t begin, const Tensor& out);
+  void log_probabilities_of(const Tensor& targets, const Tensor& logits, const Tensor& out);
+  void most_probable_tokens(const Tensor& logits, const Tensor& out);
+  Tensor draw_tokens(const ForwardStep& step, const Activations& at, const Tensor& out);
+  void write_log_probabilities(const Tensor& logits, const Tensor& targets, std::int64_t begin, const NextTokens& out);
 
   const ModelConfig config_;
   const Layout layout_;
   const Layout::Place place_;
-  const DType dtype_;
+  const DType dtype_, kv_dtype_;
   const LayerShare share_;
   const Range layers_;  // of this stage
   const HeadMap heads_;

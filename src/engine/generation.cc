@@ -1,7 +1,8 @@
-// Slots and steps of a generation (engine/generation.h).
+// Keeps the slots of a generation, and makes each step's input from them.
 #include "engine/generation.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "base/check.h"
@@ -24,57 +25,94 @@ RequestIndices requests_of_replica(std::size_t requests, const Layout& layout, s
 
 bool is_last_token(const GenerateRequest& request, std::int64_t generated, std::int32_t token,
                    std::span<const std::int32_t> eos) {
-  return generated >= request.new_tokens ||
-         (request.stop_at_eos && std::find(eos.begin(), eos.end(), token) != eos.end());
+  return generated >= request.new_tokens || (request.stop_at_eos && generated > request.min_new_tokens &&
+                                             std::find(eos.begin(), eos.end(), token) != eos.end());
 }
 
-Generation::Generation(std::span<const GenerateRequest> requests, RequestIndices served, std::int64_t batch,
-                       std::span<const std::int32_t> eos)
-    : requests_(requests),
-      served_(std::move(served)),
-      eos_(eos),
-      slots_(std::min(served_.size(), static_cast<std::size_t>(batch))) {
-  for (const std::size_t index : served_) slot_rows_ = std::max(slot_rows_, longest(requests_[index]));
+GenerationExtent extent_of(std::span<const GenerateRequest> requests, const RequestIndices& served,
+                           std::int64_t batch) {
+  GenerationExtent extent{.slots = std::min<std::int64_t>(std::ssize(served), batch)};
+  if (served.empty()) return extent;
+  std::vector<std::int64_t> lengths;
+  for (const std::size_t index : served) {
+    const GenerateRequest& request = requests[index];
+    lengths.push_back(std::ssize(request.prompt));
+    extent.slot_rows = std::max(extent.slot_rows, longest(request));
+    // A sequence's last token is not read any more, so one of two tokens or more is decoded, up to all but one of them.
+    if (request.new_tokens > 1) extent.decoded_keys = std::max(extent.decoded_keys, longest(request) - 1);
+    extent.is_drawn = extent.is_drawn || request.sampling.temperature > 0;
+    extent.has_log_probabilities = extent.has_log_probabilities || request.log_probabilities;
+  }
+  std::sort(lengths.begin(), lengths.end(), std::greater<>());
+  lengths.resize(static_cast<std::size_t>(extent.slots));
+  extent.prefills.push_back(std::move(lengths));
+  return extent;
 }
+
+GenerationExtent open_extent(std::int64_t batch, std::int64_t sequence_tokens, std::int64_t prompt_tokens) {
+  GenerationExtent extent{.slots = batch,
+                          .slot_rows = sequence_tokens,
+                          .decoded_keys = sequence_tokens - 1,
+                          .is_drawn = true,
+                          .has_log_probabilities = true,
+                          .is_open = true};
+  // As long prompts as there can be have the most tokens and scores, many short ones the most logits beside them.
+  const std::int64_t longest_prompt = sequence_tokens - 1, together = std::max(prompt_tokens, longest_prompt);
+  std::vector<std::int64_t> long_ones, short_ones;
+  for (std::int64_t left = together; left > 0 && std::ssize(long_ones) < batch; left -= long_ones.back())
+    long_ones.push_back(std::min(left, longest_prompt));
+  const std::int64_t prompts = std::min(batch, prompt_tokens);
+  for (std::int64_t i = 0; i < prompts; ++i)
+    short_ones.push_back(std::min(longest_prompt, even_share(prompt_tokens, prompts, i).size()));
+  extent.prefills = {std::move(long_ones), std::move(short_ones)};
+  return extent;
+}
+
+Generation::Generation(GenerationExtent extent, std::span<const std::int32_t> eos)
+    : extent_(std::move(extent)), eos_(eos), slots_(static_cast<std::size_t>(extent_.slots)) {}
 
 std::vector<GenerationStep> Generation::largest_steps() const {
   std::vector<GenerationStep> steps;
   if (slots_.empty()) return steps;
-  RequestIndices by_length = served_;
-  std::stable_sort(by_length.begin(), by_length.end(), [&](std::size_t a, std::size_t b) {
-    return requests_[a].prompt.size() > requests_[b].prompt.size();
-  });
-  GenerationStep prefill{.is_prefill = true};
-  for (std::size_t slot = 0; slot < slots_.size(); ++slot)
-    add(prefill, slot, by_length[slot], requests_[by_length[slot]].prompt, 0);
-  steps.push_back(std::move(prefill));
-
-  // A sequence's last token is not read any more, so one of two tokens or more is decoded, up to all but one of them.
-  std::int64_t keys = 0;
-  for (const std::size_t index : served_)
-    if (requests_[index].new_tokens > 1) keys = std::max(keys, longest(requests_[index]) - 1);
-  if (keys > 0) {
-    GenerationStep decode;
-    for (std::size_t slot = 0; slot < slots_.size(); ++slot)
-      add(decode, slot, by_length[slot], std::span(requests_[by_length[slot]].prompt).first(1), keys - 1);
-    steps.push_back(std::move(decode));
+  NumberedRequest any;
+  any.request.sampling.temperature = extent_.is_drawn ? 1 : 0;
+  any.request.log_probabilities = any.request.prompt_log_probabilities = extent_.has_log_probabilities;
+  for (const auto& lengths : extent_.prefills) {
+    std::vector<NumberedRequest> prompts(lengths.size(), any);
+    for (std::size_t i = 0; i < lengths.size(); ++i)
+      prompts[i].request.prompt.resize(static_cast<std::size_t>(lengths[i]));
+    steps.push_back(Generation(extent_, eos_).prefill(prompts));
   }
-  const auto drawn = std::find_if(served_.begin(), served_.end(),
-                                  [&](std::size_t index) { return requests_[index].sampling.temperature > 0; });
-  if (drawn != served_.end())
-    for (GenerationStep& step : steps)
-      for (TokenDraw& draw : step.draws) draw = draw_of(requests_[*drawn].sampling, 0, 0);
+  if (extent_.decoded_keys == 0) return steps;
+  GenerationStep decode;
+  for (std::size_t slot = 0; slot < slots_.size(); ++slot) {
+    constexpr std::int32_t token = 0;
+    add(decode, slot, any, {&token, 1}, extent_.decoded_keys - 1);
+  }
+  steps.push_back(std::move(decode));
   return steps;
 }
 
-GenerationStep Generation::prefill(const RequestIndices& admitted) {
+GenerationStep Generation::prefill(std::span<const NumberedRequest> admitted) {
   CHECK_THAT(admitted.size() <= free_slots(), "{} requests are admitted to {} slots", admitted.size(), free_slots());
   GenerationStep step{.is_prefill = true};
   std::size_t slot = 0;
-  for (const std::size_t request : admitted) {
+  for (const NumberedRequest& one : admitted) {
+    CHECK_THAT(longest(one.request) <= extent_.slot_rows, "{} tokens of a request find room in a slot of {}",
+               longest(one.request), extent_.slot_rows);
     while (slots_[slot]) ++slot;
-    slots_[slot] = Sequence{.request = request};
-    add(step, slot, request, requests_[request].prompt, 0);
+    slots_[slot] = Sequence{.of = one};
+    add(step, slot, one, one.request.prompt, 0);
+  }
+  for (std::size_t i = 0; i < admitted.size(); ++i) {
+    if (!admitted[i].request.prompt_log_probabilities) continue;
+    const auto& prompt = admitted[i].request.prompt;
+    step.batch.scored.push_back({i, step.batch.logits(), std::ssize(prompt) - 1});
+    for (std::size_t token = 1; token < prompt.size(); ++token) {
+      step.batch.logit_rows.push_back(
+          static_cast<std::int32_t>(step.batch.segments[i].query_begin + static_cast<std::int64_t>(token) - 1));
+      step.batch.targets.push_back(prompt[token]);
+    }
   }
   active_ += admitted.size();
   return step;
@@ -85,8 +123,7 @@ GenerationStep Generation::decode() const {
   for (std::size_t slot = 0; slot < slots_.size(); ++slot) {
     if (!slots_[slot]) continue;
     const Sequence& sequence = *slots_[slot];
-    add(step, slot, sequence.request, {&sequence.last, 1},
-        std::ssize(requests_[sequence.request].prompt) + sequence.generated - 1);
+    add(step, slot, sequence.of, {&sequence.last, 1}, std::ssize(sequence.of.request.prompt) + sequence.generated - 1);
   }
   return step;
 }
@@ -96,16 +133,24 @@ void Generation::append(const GenerationStep& step, std::span<const std::int32_t
     auto& slot = slots_[step.slots[i]];
     slot->last = tokens[i];
     ++slot->generated;
-    if (!is_last_token(requests_[slot->request], slot->generated, slot->last, eos_)) continue;
+    if (slot->last >= 0 && !is_last_token(slot->of.request, slot->generated, slot->last, eos_)) continue;
+    slot.reset();
+    --active_;
+  }
+}
+
+void Generation::cancel(std::span<const std::size_t> numbers) {
+  for (auto& slot : slots_) {
+    if (!slot || std::find(numbers.begin(), numbers.end(), slot->of.number) == numbers.end()) continue;
     slot.reset();
     --active_;
   }
 }
 
 // The next tokens of a sequence of which `cached` are in its slot.
-void Generation::add(GenerationStep& step, std::size_t slot, std::size_t request, std::span<const std::int32_t> tokens,
-                     std::int64_t cached) const {
-  const std::int64_t begin = static_cast<std::int64_t>(slot) * slot_rows_;
+void Generation::add(GenerationStep& step, std::size_t slot, const NumberedRequest& of,
+                     std::span<const std::int32_t> tokens, std::int64_t cached) const {
+  const std::int64_t begin = static_cast<std::int64_t>(slot) * extent_.slot_rows;
   const std::int64_t length = cached + std::ssize(tokens);
   step.batch.segments.push_back(
       {.query_begin = step.batch.rows(), .query_count = std::ssize(tokens), .shared = {}, .own = {begin, length}});
@@ -116,9 +161,10 @@ void Generation::add(GenerationStep& step, std::size_t slot, std::size_t request
   }
   step.batch.logit_rows.push_back(static_cast<std::int32_t>(step.batch.rows() - 1));
   step.batch.targets.push_back(-1);
-  step.requests.push_back(request);
+  step.has_log_probabilities = step.has_log_probabilities || of.request.log_probabilities;
+  step.requests.push_back(of.number);
   step.slots.push_back(slot);
-  step.draws.push_back(draw_of(requests_[request].sampling, request, length));
+  step.draws.push_back(draw_of(of.request.sampling, length));
 }
 
 }  // namespace batchscope

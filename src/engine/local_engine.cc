@@ -1,33 +1,19 @@
-// Loading and running on virtual devices.
+// Loads a model into the ranks of this process, and runs scoring and generation on them.
 #include "engine/local_engine.h"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <mutex>
 
 #include "base/error.h"
-#include "device/cpu/cpu_device.h"
+#include "base/phase_list.h"
+#include "base/phase_watch.h"
 #include "engine/step_phases.h"
-#include "ops/cpu_kernels.h"
 
 namespace batchscope {
 namespace {
-
-void check_placement(const Placement& placement, const ModelConfig& config) {
-  if (placement.device.kind != "cpu")
-    throw InputError("--device {}: this build has no engine for {} devices; use cpu:N", to_string(placement.device),
-                     placement.device.kind);
-  if (placement.dtype != DType::f32 && placement.dtype != DType::bf16)
-    throw InputError("--dtype {}: cpu devices compute f32 and bf16", name_of(placement.dtype));
-  if (placement.dtype == DType::bf16 && !__builtin_cpu_supports("avx512bw"))
-    throw InputError("--dtype bf16: this CPU has no AVX-512, which bf16 needs; use f32");
-  check(placement);
-  placement.layout.check(config);
-}
 
 std::size_t sequences(const std::vector<Batch>& parts) {
   std::size_t count = 0;
@@ -39,16 +25,6 @@ std::size_t sequences(const std::vector<Batch>& parts) {
 std::string batch_detail(std::size_t index, std::size_t sequences) {
   return fmt::format("batch {}, {} sequences", index, sequences);
 }
-
-// One replica's part of a generation.
-struct ReplicaGeneration {
-  RequestIndices served;
-  Generation start;  // each rank goes on from a copy
-  std::unique_ptr<Admission> admission = {};
-  // Of the rank that holds the results:
-  std::vector<Nanoseconds> step_times = {};
-  std::int64_t computed = 0;  // tokens
-};
 
 // A step's tokens, known `now`, to the sequences that they belong to.
 void append_tokens(const GenerationStep& step, std::span<const std::int32_t> tokens, Nanoseconds begin, Nanoseconds now,
@@ -63,12 +39,24 @@ void append_tokens(const GenerationStep& step, std::span<const std::int32_t> tok
   }
 }
 
-}  // namespace
-
-std::unique_ptr<Engine> make_engine(std::string_view name) {
-  if (name == "batchscope") return std::make_unique<LocalEngine>();
-  throw InputError("--engine: '{}' is not known; use batchscope", name);
+// Which requests' log-likelihoods a replica has, in the order in which its RankResult does.
+RequestIndices scored_by(const std::vector<std::vector<Batch>>& batches) {
+  RequestIndices all;
+  for (const auto& batch : batches)
+    for (const Batch& part : batch)
+      for (const auto& scored : part.scored) all.push_back(scored.request);
+  return all;
 }
+
+std::size_t replica_of(const Rank& rank) { return static_cast<std::size_t>(rank.place().replica); }
+
+// What the run was timed for.
+void record_timed(PhaseSink* phases, Nanoseconds begin, Nanoseconds time) {
+  if (phases != nullptr)
+    phases->record({.name = timed_phase, .track = "engine", .begin = begin, .end = begin + time});
+}
+
+}  // namespace
 
 std::string LocalEngine::describe() const { return "batchscope"; }
 
@@ -76,225 +64,347 @@ Capabilities LocalEngine::capabilities() const {
   return {.layouts = {"mp", "pp", "tp", "dp"},
           .fusions = {"qkv", "swiglu", "norm", "attention", "comm"},
           .packings = {"padded", "packed", "prefix"},
-          .dtypes = {"f32", "bf16"}};
+          .dtypes = {"f32", "bf16"},
+          .plans = true};
 }
 
 Nanoseconds LocalEngine::load(const ModelSource& model, const Placement& placement) {
   const Nanoseconds begin = monotonic_clock().now();
-  config_ = read_config(model);
-  check_placement(placement, config_);
-  placement_ = placement;
+  const int ranks = static_cast<int>(placement.layout.ranks());
   team_.reset();
   ranks_.clear();
-  const auto count = static_cast<int>(placement.layout.ranks());
-  page_ = std::make_unique<VirtualDevicePage>(count);
-  std::vector<VirtualDeviceCounters*> counters;
-  for (int i = 0; i < count; ++i) counters.push_back(&page_->device(i));
-  fabric_ = std::make_unique<Fabric>(counters, monotonic_clock());
-  ranks_.resize(static_cast<std::size_t>(count));
-  team_ = std::make_unique<Team>(count);
-  const auto weights = open_weights(model, config_);
-  team_->run([&](int index) { build_rank(index, *weights); }, [&] { fabric_->abort(); });
+  devices_.reset();
+  if (processes_ == nullptr) threads_ = std::make_unique<ThreadWorld>(ranks);
+  world_ = processes_ != nullptr ? processes_ : threads_.get();
+  std::unique_ptr<WeightSource> weights;
+  world_->together([&] {
+    check(placement, *world_);
+    config_ = read_config(model);
+    DeviceProvider& provider = device_provider(placement.device.kind);
+    const DeviceUse use = use_of(placement, world_->cpu_sharers());
+    provider.check(use, placement.precision());
+    placement.layout.check(config_);
+    placement_ = placement;
+    devices_ = provider.open(use, *world_);
+    ranks_.resize(static_cast<std::size_t>(world_->count()));
+    team_ = std::make_unique<Team>(world_->count());
+    weights = open_weights(model, config_);
+  });
+  world_->together([&] { team_->run([&](int here) { build_rank(world_->first() + here, *weights); }, [] {}); });
   return monotonic_clock().now() - begin;
 }
 
 void LocalEngine::build_rank(int index, const WeightSource& weights) {
-  RankState& state = ranks_[static_cast<std::size_t>(index)];
-  VirtualDeviceCounters& counters = page_->device(index);
-  counters.thread_id = static_cast<std::int32_t>(syscall(SYS_gettid));
-  const PhaseScope phase(nullptr, "load", {}, placement_.layout.to_string(), &page_->phase(index));
-  state.memory = std::make_unique<HostPages>();
-  auto device =
-      std::make_unique<CpuDevice>(fmt::format("cpu:{}", placement_.device.numbers[static_cast<std::size_t>(index)]),
-                                  *state.memory, cpu_kernels(), threads_of(placement_));
-  device->arena().publish(&counters.memory_used_bytes);
-  state.rank =
-      std::make_unique<Rank>(config_, placement_.layout, index, placement_.dtype, std::move(device), fabric_.get());
-  state.rank->load(weights);
+  const PhaseScope phase(nullptr, "load", {}, placement_.layout.to_string(), &devices_->current_phase(index));
+  auto& rank = ranks_[static_cast<std::size_t>(index - world_->first())];
+  rank = std::make_unique<Rank>(config_, placement_.layout, index, placement_.precision(), *devices_);
+  rank->load(weights);
 }
 
-void LocalEngine::on_every_rank(const std::function<void(RankState&)>& work) {
-  team_->run([&](int index) { work(ranks_[static_cast<std::size_t>(index)]); }, [&] { fabric_->abort(); });
+void LocalEngine::on_every_rank(const std::function<void(Rank&, int index)>& work) {
+  const auto wake_others = [&] {
+    world_->abort();
+    devices_->abort();
+  };
+  world_->together([&] {
+    team_->run([&](int here) { work(*ranks_[static_cast<std::size_t>(here)], world_->first() + here); }, wake_others);
+  });
 }
 
 void LocalEngine::prepare(const RunSettings& settings) {
-  if (settings.link.kind)
-    throw InputError("--link {}: cpu devices have virtual links; give a pace such as 12GB/s,5us",
-                     to_string(settings.link));
-  if (settings.fusion.graph)
-    spdlog::warn("--fusion graph: cpu devices have no graphs to replay; it changes nothing here");
-  fabric_->reset();
-  fabric_->set_link(settings.link);
-  for (std::size_t index = 0; index < ranks_.size(); ++index) {
-    Arena& arena = ranks_[index].rank->device().arena();
+  const DeviceProvider& provider = device_provider(placement_.device.kind);
+  if (settings.fusion.graph && to_string(settings.fusion) != "on" && !provider.has_graphs())
+    spdlog::warn("--fusion graph: {} devices have no graphs to replay; it has no effect here", placement_.device.kind);
+  devices_->prepare(settings.link, settings.device_memory_bytes);
+  link_ = provider.link_kind(settings.link);
+  for (const auto& rank : ranks_) {
+    Arena& arena = rank->device().arena();
     arena.limit(std::nullopt);
     arena.limit(settings.device_memory_bytes);
     arena.reset_peak();
-    page_->device(static_cast<int>(index)).memory_capacity_bytes = settings.device_memory_bytes.value_or(0);
   }
 }
 
-CurrentPhase& LocalEngine::current_phase(const RankState& state) {
-  return page_->phase(static_cast<int>(&state - ranks_.data()));
-}
-
-void LocalEngine::begin_measuring(RankState& state) {
-  const auto index = static_cast<int>(&state - ranks_.data());
-  state.rank->ledger().clear();
-  state.rank->communication_time() = {};
-  state.before = {thread_cpu_time(), page_->device(index).link_tx_bytes, page_->device(index).link_rx_bytes};
+void LocalEngine::begin_measuring() {
+  world_->together([&] { world_->align_clocks(); });
+  on_every_rank([&](Rank& rank, int index) {
+    rank.begin_measuring();
+    devices_->begin_measuring(index);
+  });
 }
 
 ScoreReport LocalEngine::score(std::span<const ScoreRequest> requests, const RunSettings& settings, PhaseSink* phases) {
-  prepare(settings);
   ScoreReport run;
-  run.log_likelihoods.resize(requests.size());
+  TokenCounts counts;
+  std::int64_t formed_batches = 0;
   const auto replicas = static_cast<std::size_t>(placement_.layout.replicas());
-  // Of each replica, made once and read by all its ranks.
+  // Of each replica, made once and read by all its ranks that are here.
   std::vector<std::vector<std::vector<Batch>>> batches(replicas);
-  for (std::size_t replica = 0; replica < replicas; ++replica) {
-    const auto formed = batches_of_replica(requests, settings, placement_.layout, static_cast<std::int64_t>(replica));
-    run.batches += std::ssize(formed);
-    for (const auto& batch : formed) {
-      batches[replica].push_back(pipeline_batches(requests, batch, placement_.layout, settings.packing));
-      count_tokens(batches[replica].back(), run.tokens);
+  world_->together([&] {
+    prepare(settings);
+    for (std::size_t replica = 0; replica < replicas; ++replica) {
+      const auto formed = batches_of_replica(requests, settings, placement_.layout, static_cast<std::int64_t>(replica));
+      formed_batches += std::ssize(formed);
+      for (const auto& batch : formed) {
+        batches[replica].push_back(pipeline_batches(requests, batch, placement_.layout, settings.packing));
+        count_tokens(batches[replica].back(), counts);
+      }
     }
-  }
-  for (const auto& request : requests) run.tokens.requested += std::ssize(request.tokens) - 1;
-
-  on_every_rank([&](RankState& state) {
-    const auto& mine = batches[static_cast<std::size_t>(state.rank->place().replica)];
-    const PhaseScope phase(phases, "warm-up", state.rank->device().name(), {}, &current_phase(state));
-    if (!mine.empty()) state.rank->score(mine.front(), settings.fusion, run.log_likelihoods);
+    for (const auto& request : requests) counts.requested += std::ssize(request.tokens) - 1;
   });
-  // Of each replica's batch: when the first stage took it, and when the last stage had done with it.
-  std::vector<std::vector<Nanoseconds>> started(replicas), ended(replicas);
-  on_every_rank([&](RankState& state) { begin_measuring(state); });
+  run.log_likelihoods.resize(requests.size());
+  run.tokens = reported(counts);
+  run.batches = formed_batches;
+
+  PhaseList told;  // of a process that others are to hear from
+  PhaseSink* const sink = has_rank_0() ? phases : &told;
+  on_every_rank([&](Rank& rank, int index) {
+    const auto& mine = batches[static_cast<std::size_t>(rank.place().replica)];
+    const PhaseScope phase(sink, warm_up_phase, rank.device().name(), {}, &devices_->current_phase(index));
+    rank.score(std::span(mine).first(std::min<std::size_t>(mine.size(), 1)), settings.fusion, run.log_likelihoods, {});
+  });
+  std::vector<RankResult> results(ranks_.size());
+  begin_measuring();
   const Nanoseconds begin = monotonic_clock().now();
-  on_every_rank([&](RankState& state) {
-    const auto replica = static_cast<std::size_t>(state.rank->place().replica);
-    const bool starts = state.rank->place().stage == 0 && state.rank->place().shard == 0;
-    for (std::size_t index = 0; index < batches[replica].size(); ++index) {
-      const auto& batch = batches[replica][index];
-      if (starts) started[replica].push_back(monotonic_clock().now());
-      const PhaseScope phase(phases, "batch", state.rank->device().name(), batch_detail(index, sequences(batch)),
-                             &current_phase(state));
-      state.rank->score(batch, settings.fusion, run.log_likelihoods);
-      if (state.rank->holds_results()) ended[replica].push_back(monotonic_clock().now());
-    }
-    state.cpu = thread_cpu_time() - state.before.cpu;
+  on_every_rank([&](Rank& rank, int index) {
+    const auto replica = static_cast<std::size_t>(rank.place().replica);
+    RankResult& result = of(results, index);
+    CurrentPhase& current = devices_->current_phase(index);
+    const auto on_begin = [&](std::size_t batch) {
+      current.show("batch", batch_detail(batch, sequences(batches[replica][batch])), monotonic_clock().now());
+    };
+    const auto on_end = [&](std::size_t batch, Nanoseconds batch_begin, Nanoseconds batch_end) {
+      if (rank.leads()) result.started.push_back(batch_begin);
+      if (rank.holds_results()) result.ended.push_back(batch_end);
+      if (sink != nullptr)
+        sink->record({.name = "batch",
+                      .track = rank.device().name(),
+                      .begin = batch_begin,
+                      .end = batch_end,
+                      .detail = batch_detail(batch, sequences(batches[replica][batch]))});
+    };
+    rank.score(batches[replica], settings.fusion, run.log_likelihoods, {on_begin, on_end});
+    current.clear();
+    devices_->end_measuring(index);
   });
   run.time = monotonic_clock().now() - begin;
+  record_timed(phases, begin, run.time);
+  for (int index = world_->first(); index < world_->first() + world_->count(); ++index) {
+    RankResult& result = of(results, index);
+    result.device = report(index, run.time);
+    if (!rank(index).holds_results()) continue;
+    for (const std::size_t request : scored_by(batches[static_cast<std::size_t>(rank(index).place().replica)]))
+      result.log_likelihoods.push_back(run.log_likelihoods[request]);
+  }
+  results = gather(std::move(results), told, phases);
+  // Of each replica's batches: when the first stage took them up, and when the last stage had done with them.
+  std::vector<std::vector<Nanoseconds>> started(replicas), ended(replicas);
+  for (std::size_t index = 0; index < results.size(); ++index) {
+    RankResult& result = results[index];
+    const auto replica = static_cast<std::size_t>(placement_.layout.place(static_cast<std::int64_t>(index)).replica);
+    for (const Nanoseconds time : result.started) started[replica].push_back(time + result.clock.offset);
+    for (const Nanoseconds time : result.ended) ended[replica].push_back(time + result.clock.offset);
+    if (result.log_likelihoods.empty()) continue;
+    const RequestIndices scored = scored_by(batches[replica]);
+    for (std::size_t i = 0; i < scored.size(); ++i) run.log_likelihoods[scored[i]] = result.log_likelihoods[i];
+  }
   for (std::size_t replica = 0; replica < replicas; ++replica)
     for (std::size_t index = 0; index < ended[replica].size(); ++index)
       run.batch_times.push_back(ended[replica][index] - started[replica][index]);
-  run.ledger = all_ledger_entries();
-  run.devices = report_devices(run.time);
+  take_devices(results, run);
   return run;
 }
+
+// What the ranks of a replica do alike from the begin of a run to its end.
+struct LocalEngine::RankSteps {
+  RequestSource& source;  // only asked by the replica's first rank
+  const Generation& start;
+  const Fusion& fusion;
+  PhaseSink* sink;
+  Nanoseconds begin;
+  // On the replica's first rank; instants since the begin.
+  std::function<void(const GenerationStep& step, const StepOutput& output, Nanoseconds step_begin, Nanoseconds now)>
+      on_step;
+};
 
 GenerateReport LocalEngine::generate(std::span<const GenerateRequest> requests, const RunSettings& settings,
                                      PhaseSink* phases, const TokenSink& on_token) {
   for (const auto& request : requests) {
     if (request.prompt.empty()) throw InputError("a prompt has no token; give some text");
     if (request.new_tokens < 1)
-      throw InputError("a request asks for {} new tokens; 1 is the least", request.new_tokens);
+      throw InputError("a request asks for {} new tokens; the minimum is 1", request.new_tokens);
   }
-  prepare(settings);
-  std::vector<ReplicaGeneration> replicas;
-  for (std::int64_t replica = 0; replica < placement_.layout.replicas(); ++replica) {
-    const RequestIndices served = requests_of_replica(requests.size(), placement_.layout, replica);
-    replicas.push_back({served, Generation(requests, served, settings.batch, config_.eos_tokens)});
-  }
-  const auto replica_of = [&](RankState& state) -> ReplicaGeneration& {
-    return replicas[static_cast<std::size_t>(state.rank->place().replica)];
-  };
-  on_every_rank([&](RankState& state) {
-    const PhaseScope phase(phases, "warm-up", state.rank->device().name(), {}, &current_phase(state));
-    state.rank->warm_up(replica_of(state).start, settings.fusion);
+  // Of each replica; each rank goes on from a copy.
+  std::vector<RequestIndices> served;
+  std::vector<Generation> starts;
+  world_->together([&] {
+    prepare(settings);
+    for (std::int64_t replica = 0; replica < placement_.layout.replicas(); ++replica) {
+      served.push_back(requests_of_replica(requests.size(), placement_.layout, replica));
+      starts.emplace_back(extent_of(requests, served.back(), settings.batch), config_.eos_tokens);
+    }
   });
+  PhaseList told;  // of a process that others are to hear from
+  PhaseSink* const sink = has_rank_0() ? phases : &told;
+  warm_up(starts, settings, sink);
 
   GenerateReport run;
+  TokenCounts counts;
   run.sequences.resize(requests.size());
+  std::vector<RankResult> results(ranks_.size());
   std::mutex sink_mutex;
-  on_every_rank([&](RankState& state) { begin_measuring(state); });
+  begin_measuring();
   const Nanoseconds begin = clock_.now();
-  for (auto& replica : replicas)
-    replica.admission = std::make_unique<Admission>(requests, replica.served, clock_, begin);
-  on_every_rank([&](RankState& state) {
-    ReplicaGeneration& replica = replica_of(state);
-    StepPhases step_phases(phases, state.rank->device().name(), current_phase(state));
-    const auto on_begin = [&](const GenerationStep& step, Nanoseconds step_begin) {
-      step_phases.begin(step, begin + step_begin);
-    };
-    const auto on_end = [&](const GenerationStep& step, std::span<const std::int32_t> tokens, Nanoseconds step_begin,
-                            bool is_active) {
-      const Nanoseconds now = clock_.now() - begin;
-      step_phases.end(step, begin + step_begin, begin + now);
-      if (!is_active) step_phases.pause();
-      if (!state.rank->holds_results()) return;
-      replica.step_times.push_back(now - step_begin);
-      replica.computed += step.batch.rows();
-      append_tokens(step, tokens, step_begin, now, run.sequences);
-      if (!on_token) return;
+  on_every_rank([&](Rank& rank, int index) {
+    RankResult& result = of(results, index);
+    const auto replica = replica_of(rank);
+    ListedRequests source(requests, served[replica], clock_, begin);
+    const auto on_step = [&](const GenerationStep& step, const StepOutput& output, Nanoseconds step_begin,
+                             Nanoseconds now) {
+      const auto nan = std::find(output.tokens.begin(), output.tokens.end(), -1);
+      if (nan != output.tokens.end())
+        throw Failure("a logit of request {} is NaN; the weights or the arithmetic overflow",
+                      step.requests[static_cast<std::size_t>(nan - output.tokens.begin())]);
+      result.step_times.push_back(now - step_begin);
+      result.computed += step.batch.rows();
+      append_tokens(step, output.tokens, step_begin, now, run.sequences);
+      if (!on_token || !has_rank_0()) return;
       const std::lock_guard lock(sink_mutex);
-      for (std::size_t i = 0; i < tokens.size(); ++i) on_token(step.requests[i], tokens[i]);
+      for (std::size_t i = 0; i < output.tokens.size(); ++i) on_token(step.requests[i], output.tokens[i]);
     };
-    state.rank->generate(replica.start, *replica.admission, settings.fusion, {on_begin, on_end});
-    state.cpu = thread_cpu_time() - state.before.cpu;
+    run_steps(rank, index, {source, starts[replica], settings.fusion, sink, begin, on_step});
+    devices_->end_measuring(index);
   });
   run.time = clock_.now() - begin;
-  for (const auto& replica : replicas) {
-    run.step_times.insert(run.step_times.end(), replica.step_times.begin(), replica.step_times.end());
-    run.tokens.computed += replica.computed;
+  record_timed(phases, begin, run.time);
+  for (int index = world_->first(); index < world_->first() + world_->count(); ++index) {
+    RankResult& result = of(results, index);
+    result.device = report(index, run.time);
+    if (!rank(index).leads()) continue;
+    for (const std::size_t request : served[replica_of(rank(index))])
+      result.sequences.push_back(run.sequences[request]);
+  }
+  results = gather(std::move(results), told, phases);
+  for (std::size_t index = 0; index < results.size(); ++index) {
+    RankResult& result = results[index];
+    run.step_times.insert(run.step_times.end(), result.step_times.begin(), result.step_times.end());
+    counts.computed += result.computed;
+    const auto place = placement_.layout.place(static_cast<std::int64_t>(index));
+    for (std::size_t i = 0; i < result.sequences.size(); ++i) {
+      const std::size_t request = served[static_cast<std::size_t>(place.replica)][i];
+      run.sequences[request] = std::move(result.sequences[i]);
+      if (!on_token || world_->is_here(static_cast<int>(index))) continue;
+      for (const std::int32_t token : run.sequences[request].tokens) on_token(request, token);
+    }
   }
   run.steps = std::ssize(run.step_times);
   for (std::size_t i = 0; i < requests.size(); ++i) {
     run.sequences[i].arrival = requests[i].arrival;
-    run.tokens.requested += std::ssize(requests[i].prompt) + std::ssize(run.sequences[i].tokens) - 1;
+    counts.requested += std::ssize(requests[i].prompt) + std::ssize(run.sequences[i].tokens) - 1;
   }
-  run.ledger = all_ledger_entries();
-  run.devices = report_devices(run.time);
+  run.tokens = reported(counts);
+  take_devices(results, run);
   return run;
 }
 
-std::vector<LedgerEntry> LocalEngine::all_ledger_entries() const {
-  std::vector<LedgerEntry> entries;
-  for (const auto& state : ranks_)
-    for (const auto& entry : state.rank->ledger().entries()) entries.push_back(entry);
-  return entries;
+void LocalEngine::serve(RequestSource& source, std::int64_t sequence_tokens, std::int64_t prompt_tokens,
+                        const RunSettings& settings, PhaseSink* phases, const std::function<void()>& on_ready,
+                        const StepSink& on_step) {
+  std::vector<Generation> starts;
+  world_->together([&] {
+    prepare(settings);
+    if (world_->count() < world_->size() && placement_.layout.replicas() > 1)
+      throw InputError("--parallel {}: replicas in several processes cannot be served by one; start a server for each",
+                       placement_.layout.to_string());
+    for (std::int64_t replica = 0; replica < placement_.layout.replicas(); ++replica)
+      starts.emplace_back(open_extent(settings.batch, sequence_tokens, prompt_tokens), config_.eos_tokens);
+  });
+  PhaseSink* const sink = has_rank_0() ? phases : nullptr;
+  warm_up(starts, settings, sink);
+  begin_measuring();
+  if (has_rank_0()) on_ready();
+  const Nanoseconds begin = clock_.now();
+  std::mutex sink_mutex;
+  on_every_rank([&](Rank& rank, int index) {
+    const auto on_end = [&](const GenerationStep& step, const StepOutput& output, auto, auto) {
+      const std::lock_guard lock(sink_mutex);
+      on_step(step, output);
+    };
+    run_steps(rank, index, {source, starts[replica_of(rank)], settings.fusion, sink, begin, on_end});
+    devices_->end_measuring(index);
+  });
+  record_timed(phases, begin, clock_.now() - begin);
 }
 
-std::vector<DeviceReport> LocalEngine::report_devices(Nanoseconds time) {
-  std::vector<DeviceReport> devices;
-  for (auto& state : ranks_) devices.push_back(report(state, time));
-  return devices;
+void LocalEngine::warm_up(const std::vector<Generation>& starts, const RunSettings& settings, PhaseSink* sink) {
+  on_every_rank([&](Rank& rank, int index) {
+    const PhaseScope phase(sink, warm_up_phase, rank.device().name(), {}, &devices_->current_phase(index));
+    rank.warm_up(starts[replica_of(rank)], settings.fusion);
+  });
 }
 
-DeviceReport LocalEngine::report(RankState& state, Nanoseconds time) {
-  const auto& counters = page_->device(static_cast<int>(&state - ranks_.data()));
-  Rank& rank = *state.rank;
-  DeviceReport device{.name = rank.device().name(), .threads = threads_of(placement_)};
-  device.memory = {.capacity_bytes = rank.device().arena().capacity(), .peak_bytes = rank.device().arena().peak()};
-  LinkReport link{.predicted_tx_bytes = 0, .predicted_rx_bytes = 0, .counted_tx_bytes = 0, .counted_rx_bytes = 0};
-  for (const auto& entry : rank.ledger().entries()) {
-    *link.predicted_tx_bytes += entry.predicted_tx_bytes;
-    *link.predicted_rx_bytes += entry.predicted_rx_bytes;
-    *link.counted_tx_bytes += entry.counted_tx_bytes;
-    *link.counted_rx_bytes += entry.counted_rx_bytes;
+void LocalEngine::run_steps(Rank& rank, int index, const RankSteps& steps) {
+  const auto members = rank.replica_members();
+  const auto self = std::find(members.begin(), members.end(), index) - members.begin();
+  Admission admission(steps.source, replica_of(rank), clock_, steps.begin,
+                      world_->group(members, static_cast<int>(self)));
+  StepPhases step_phases(steps.sink, rank.device().name(), devices_->current_phase(index));
+  const auto on_begin = [&](const GenerationStep& step, Nanoseconds step_begin) {
+    step_phases.begin(step, steps.begin + step_begin);
+  };
+  const auto on_end = [&](const GenerationStep& step, const StepOutput& output, Nanoseconds step_begin,
+                          bool is_active) {
+    const Nanoseconds now = clock_.now() - steps.begin;
+    step_phases.end(step, steps.begin + step_begin, steps.begin + now);
+    if (!is_active) step_phases.pause();
+    if (rank.leads()) steps.on_step(step, output, step_begin, now);
+  };
+  rank.generate(steps.start, admission, steps.fusion, {on_begin, on_end, [&] { step_phases.pause(); }});
+}
+
+std::vector<RankResult> LocalEngine::gather(std::vector<RankResult> results, PhaseList& phases, PhaseSink* sink) {
+  results.front().phases = phases.take();
+  std::vector<RankResult> all;
+  on_every_rank([&](Rank& rank, int index) {
+    RankResult& mine = of(results, index);
+    mine.ledger = rank.ledger().entries();
+    mine.clock = world_->clock_offset();
+    for (const std::string& bytes : world_->all_ranks(index).gather(to_bytes(mine)))
+      all.push_back(rank_result_from_bytes(bytes));
+  });
+  for (RankResult& result : all)
+    for (Phase& phase : result.phases) {
+      phase.clock_offset += result.clock.offset;
+      phase.clock_error += result.clock.error;
+      if (sink != nullptr) sink->record(std::move(phase));
+    }
+  return all;
+}
+
+template <class Report>
+void LocalEngine::take_devices(std::vector<RankResult>& results, Report& run) const {
+  for (RankResult& result : results) {
+    run.devices.push_back(std::move(result.device));
+    run.ledger.insert(run.ledger.end(), result.ledger.begin(), result.ledger.end());
   }
-  link.link_tx_bytes = counters.link_tx_bytes - state.before.tx_bytes;
-  link.link_rx_bytes = counters.link_rx_bytes - state.before.rx_bytes;
-  device.links.push_back(link);
-  if (time > Nanoseconds(0)) {
-    const auto& spent = rank.communication_time();
-    const auto share = [&](Nanoseconds part) { return std::clamp(to_seconds(part) / to_seconds(time), 0.0, 1.0); };
-    DeviceReport::Busy busy{.compute = share(state.cpu - spent.communicate_cpu),
-                            .communicate = share(spent.communicate)};
-    busy.communicate = std::min(busy.communicate, 1.0 - busy.compute);
-    busy.idle = 1.0 - busy.compute - busy.communicate;
-    device.busy = busy;
-  }
+}
+
+// The devices' own counters, and beside them what arena and ledger say.
+DeviceReport LocalEngine::report(int index, Nanoseconds time) {
+  Rank& rank = this->rank(index);
+  DeviceReport device = devices_->report(index, time, rank.working());
+  const Arena& arena = rank.device().arena();
+  device.memory = {.capacity_bytes = arena.capacity(), .peak_bytes = arena.peak()};
+  const auto found = std::find_if(device.links.begin(), device.links.end(),
+                                  [&](const LinkReport& link) { return link.kind == link_; });
+  if (found == device.links.end()) return device;
+  LedgerEntry total;
+  total.counted_tx_bytes = total.counted_rx_bytes = 0;
+  for (const LedgerEntry& entry : rank.ledger().entries()) add_bytes(total, entry);
+  found->predicted_tx_bytes = total.predicted_tx_bytes;
+  found->predicted_rx_bytes = total.predicted_rx_bytes;
+  if (!found->counted_tx_bytes) found->counted_tx_bytes = total.counted_tx_bytes;
+  if (!found->counted_rx_bytes) found->counted_rx_bytes = total.counted_rx_bytes;
   return device;
 }
 

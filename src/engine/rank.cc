@@ -2,14 +2,17 @@
 #include "engine/rank.h"
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
+
+#include "base/error.h"
 
 namespace batchscope {
 namespace {
 
 enum class Group { shards, stages, replica };
 
-// The fabric ranks of a group that `place` belongs to, in ring order.
+// The ranks of a group that `place` belongs to, in ring order.
 std::vector<int> members_of(const Layout& layout, const Layout::Place& place, Group group) {
   std::vector<int> members;
   for (std::int64_t stage = 0; stage < layout.stages(); ++stage) {
@@ -22,75 +25,213 @@ std::vector<int> members_of(const Layout& layout, const Layout::Place& place, Gr
   return members;
 }
 
-Communicator communicator(const Layout& layout, const Layout::Place& place, Group group, Device& device, Fabric* fabric,
-                          Ledger& ledger, CommunicationTime& time) {
+std::unique_ptr<Communicator> communicator(DeviceSet& devices, const Layout& layout, const Layout::Place& place,
+                                           Group group, Device& device, Ledger& ledger) {
   const auto members = members_of(layout, place, group);
   const auto self = std::find(members.begin(), members.end(), static_cast<int>(layout.rank(place)));
-  return {members, static_cast<int>(self - members.begin()), device, fabric, ledger, time};
+  return devices.make_communicator(members, static_cast<int>(self - members.begin()), device, ledger);
+}
+
+// At least so many bytes; what was there before is not kept.
+void make_room(Device& device, HostBuffer& buffer, std::int64_t bytes) {
+  if (buffer.bytes < bytes) buffer = device.host_buffer(bytes);
+}
+
+std::int64_t word_of(const Fusion& fusion) {
+  return fusion.qkv | fusion.swiglu << 1 | fusion.norm << 2 | fusion.attention << 3 | fusion.comm << 4;
+}
+
+enum class StepKind { score, most_probable, draw };
+
+// What decides which kernels run on what, but for the contents of tensors. Plain attention has a score for every pair.
+ReplayKey replay_key(StepKind kind, const Batch& batch, const Fusion& fusion) {
+  ReplayKey key{static_cast<std::int64_t>(kind), word_of(fusion)};
+  const auto shape = fusion.attention ? batch.launch_shape() : batch.shape();
+  key.insert(key.end(), shape.begin(), shape.end());
+  return key;
 }
 
 }  // namespace
 
-Rank::Rank(const ModelConfig& config, const Layout& layout, int rank, DType dtype, std::unique_ptr<Device> device,
-           Fabric* fabric)
-    : layout_(layout),
+Rank::Rank(const ModelConfig& config, const Layout& layout, int rank, const Precision& precision,
+           DeviceSet& devices)
+    : config_(config),
+      layout_(layout),
       place_(layout.place(rank)),
-      device_(std::move(device)),
+      device_(devices.make_device(rank)),
       memory_(device_->arena()),
-      shards_(communicator(layout, place_, Group::shards, *device_, fabric, ledger_, communication_time_)),
-      stages_(communicator(layout, place_, Group::stages, *device_, fabric, ledger_, communication_time_)),
-      replica_(communicator(layout, place_, Group::replica, *device_, fabric, ledger_, communication_time_)),
-      forward_(config, layout, rank, dtype, *device_, shards_, stages_) {}
+      shards_(communicator(devices, layout, place_, Group::shards, *device_, step_ledger_)),
+      stages_(communicator(devices, layout, place_, Group::stages, *device_, step_ledger_)),
+      replica_(communicator(devices, layout, place_, Group::replica, *device_, step_ledger_)),
+      forward_(config, layout, rank, precision, *device_, *shards_, *stages_) {}
 
-void Rank::score(std::span<const Batch> parts, const Fusion& fusion, std::span<double> out) {
-  for (const Batch& part : parts) {
-    const auto log_probabilities = forward_.score(part, fusion);
-    if (!holds_results()) continue;
-    for (const auto& scored : part.scored) {
-      const auto first = log_probabilities.begin() + scored.begin;
-      out[scored.request] = std::accumulate(first, first + scored.count, 0.0);
+std::vector<int> Rank::replica_members() const { return members_of(layout_, place_, Group::replica); }
+
+void Rank::score(std::span<const std::vector<Batch>> batches, const Fusion& fusion, std::span<double> out,
+                 const BatchSinks& sinks) {
+  drop_in_flight();
+  for (std::size_t index = 0; index < batches.size(); ++index) {
+    sinks.on_begin(index);
+    const auto& parts = batches[index];
+    for (const Batch& part : parts) {
+      const ArenaScope scope(device_->arena());
+      const StepInputs inputs(config_, part);
+      const Tensor result = device_->arena().allocate("log-probabilities", MemoryUse::activations, DType::f32, 1,
+                                                      std::max<std::int64_t>(part.logits(), 1));
+      InFlight step = take_buffers();
+      step.batch = index;
+      step.part = holds_results() ? &part : nullptr;
+      step.is_last_part = &part == &parts.back();
+      enqueue(step, inputs, result, replay_key(StepKind::score, part, fusion), fusion,
+              [&](const StepTensors& tensors) { forward_.score({part, tensors, fusion}, result); });
+      in_flight_.push_back(std::move(step));
     }
+    // In sequence means that the next batch starts once this one has left the last stage.
+    if (layout_.stages() > 1 && !layout_.micro_batches()) replica_->barrier();
+    while (!in_flight_.empty() && device_->has_happened(in_flight_.front().end)) finish_oldest(out, sinks);
+    while (in_flight_.size() > parts.size()) finish_oldest(out, sinks);  // one batch behind
   }
-  // In sequence means that the next batch starts once this one has left the last stage.
-  if (layout_.stages() > 1 && !layout_.micro_batches()) replica_.barrier();
+  while (!in_flight_.empty()) finish_oldest(out, sinks);
+}
+
+Rank::InFlight Rank::take_buffers() {
+  if (idle_.empty()) return {};
+  InFlight step = std::move(idle_.back());
+  idle_.pop_back();
+  return step;
+}
+
+void Rank::enqueue(InFlight& step, const StepInputs& inputs, const Tensor& out, const ReplayKey& shape,
+                   const Fusion& fusion, const std::function<void(const StepTensors& inputs)>& forward) {
+  const Tensor block =
+      device_->arena().allocate("step inputs", MemoryUse::activations, DType::i32, 1, inputs.bytes() / 4);
+  make_room(*device_, step.inputs, inputs.bytes());
+  inputs.pack(step.inputs.data.get());
+  step.begin = device_->record();
+  device_->copy_in(step.inputs.data.get(), block);
+  step_ledger_.clear();
+  const auto enqueue_forward = [&] { forward(inputs.on(block)); };
+  if (fusion.graph && device_->has_graphs()) {
+    ReplayKey key = shape;
+    for (const Tensor& tensor : {block, out}) key.push_back(reinterpret_cast<std::intptr_t>(tensor.data));
+    if (device_->replay(key, enqueue_forward))
+      replayed_[key] = step_ledger_;
+    else
+      step_ledger_ = replayed_.at(key);
+  } else {
+    enqueue_forward();
+  }
+  ledger_.add(step_ledger_, 1);
+  if (step.part != nullptr) {
+    make_room(*device_, step.results, out.bytes());
+    device_->copy_out(out, step.results.data.get());
+  }
+  step.end = device_->record();
+}
+
+void Rank::finish_oldest(std::span<double> out, const BatchSinks& sinks) {
+  InFlight& step = in_flight_.front();
+  finish(step);
+  if (step.part != nullptr) {
+    const auto* log_probabilities = reinterpret_cast<const float*>(step.results.data.get());
+    for (const auto& scored : step.part->scored)
+      out[scored.request] = std::accumulate(log_probabilities + scored.begin,
+                                            log_probabilities + scored.begin + scored.count, 0.0);
+  }
+  if (step.is_last_part)
+    sinks.on_end(step.batch, device_->time_of(step.begin), device_->time_of(step.end));
+  idle_.push_back(std::move(step));
+  in_flight_.pop_front();
+}
+
+void Rank::finish(const InFlight& step) {
+  device_->wait(step.end);
+  working_ += device_->time_of(step.end) - device_->time_of(step.begin);
+}
+
+void Rank::begin_measuring() {
+  ledger_.clear();
+  working_ = Nanoseconds(0);
+}
+
+// Of a run that failed.
+void Rank::drop_in_flight() {
+  for (InFlight& step : in_flight_) idle_.push_back(std::move(step));
+  in_flight_.clear();
 }
 
 void Rank::warm_up(const Generation& generation, const Fusion& fusion) {
   const ArenaScope scope(device_->arena());
-  const KvCache cache = forward_.allocate_cache(generation.cache_rows());
+  const KvCache cache = allocate_cache(generation.cache_rows());
   for (const GenerationStep& step : generation.largest_steps()) run(step, cache, fusion);
 }
 
 void Rank::generate(Generation generation, Admission& admission, const Fusion& fusion, const StepSinks& sinks) {
   const ArenaScope scope(device_->arena());
-  const KvCache cache = forward_.allocate_cache(generation.cache_rows());
-  for (std::size_t index = 0;; ++index) {
-    const auto& decision = admission.at(index, generation.free_slots(), generation.is_active());
-    if (decision.admitted.empty() && !generation.is_active()) return;
-    const GenerationStep step = decision.admitted.empty() ? generation.decode() : generation.prefill(decision.admitted);
+  const KvCache cache = allocate_cache(generation.cache_rows());
+  // What is known of a graph is kept, and prompts of callers hardly ever have the same shape twice.
+  Fusion of_prefill = fusion;
+  of_prefill.graph = fusion.graph && !generation.is_open();
+  while (true) {
+    const auto decision = admission.next(generation.free_slots(), generation.is_active());
+    if (!decision.cancelled.empty()) {
+      generation.cancel(decision.cancelled);
+      if (!generation.is_active()) sinks.on_idle();
+    }
+    if (decision.admitted.empty() && !generation.is_active()) {
+      if (decision.has_ended) return;
+      continue;
+    }
+    const bool is_prefill = !decision.admitted.empty();
+    const GenerationStep step = is_prefill ? generation.prefill(decision.admitted) : generation.decode();
     sinks.on_begin(step, decision.time);
-    const auto tokens = run(step, cache, fusion);
-    generation.append(step, tokens);
-    sinks.on_end(step, tokens, decision.time, generation.is_active());
+    const StepOutput output = run(step, cache, is_prefill ? of_prefill : fusion);
+    generation.append(step, output.tokens);
+    sinks.on_end(step, output, decision.time, generation.is_active());
   }
 }
 
-std::vector<std::int32_t> Rank::run(const GenerationStep& step, const KvCache& cache, const Fusion& fusion) {
-  auto tokens = forward_.next_tokens(step.batch, {&cache, step.cache_rows}, step.draws, fusion);
-  return share_tokens(std::move(tokens), step.requests.size());
-}
-
-// The last stage's choice, on every rank of the replica.
-std::vector<std::int32_t> Rank::share_tokens(std::vector<std::int32_t> tokens, std::size_t count) {
-  if (layout_.stages() == 1) return tokens;  // every shard has them
+StepOutput Rank::run(const GenerationStep& step, const KvCache& cache, const Fusion& fusion) {
   const ArenaScope scope(device_->arena());
-  const Tensor shared =
-      device_->arena().allocate("next tokens", MemoryUse::activations, DType::i32, 1, static_cast<std::int64_t>(count));
-  const int root = static_cast<int>((layout_.stages() - 1) * layout_.shards());
-  if (replica_.rank() == root) device_->upload(tokens, shared);
-  replica_.broadcast(shared, root, "tokens");
-  const auto values = device_->download(shared);
-  return {values.begin(), values.end()};
+  const bool is_drawn = std::any_of(step.draws.begin(), step.draws.end(),
+                                    [](const TokenDraw& draw) { return draw.temperature > 0; });
+  const StepInputs inputs(config_, step.batch, step.cache_rows,
+                          is_drawn ? std::span<const TokenDraw>(step.draws) : std::span<const TokenDraw>());
+  const std::int64_t sequences = std::ssize(step.requests);
+  const std::int64_t logits = step.has_log_probabilities ? step.batch.logits() : 0;
+  const Tensor all = device_->arena().allocate("next tokens", MemoryUse::activations, DType::i32, 1,
+                                               sequences + 3 * logits);
+  const auto part = [&](std::int64_t index, DType dtype) {
+    Tensor values = all.column_range(sequences + index * logits, logits);
+    values.dtype = dtype;
+    return values;
+  };
+  const NextTokens out{all.column_range(0, sequences), part(0, DType::f32), part(1, DType::i32), part(2, DType::f32)};
+  InFlight passing = take_buffers();
+  passing.part = &step.batch;
+  ReplayKey key = replay_key(is_drawn ? StepKind::draw : StepKind::most_probable, step.batch, fusion);
+  key.push_back(reinterpret_cast<std::intptr_t>(cache.layers.front().k.data));
+  key.push_back(cache.layers.front().k.rows);
+  key.push_back(logits);
+  enqueue(passing, inputs, all, key, fusion, [&](const StepTensors& tensors) {
+    forward_.next_tokens({step.batch, tensors, fusion, &cache}, out);
+    // Every shard of the last stage has them; other stages are told.
+    if (layout_.stages() > 1)
+      replica_->broadcast(all, static_cast<int>((layout_.stages() - 1) * layout_.shards()), "tokens");
+  });
+  finish(passing);
+  const std::byte* const words = passing.results.data.get();
+  const auto values = [&]<class T>(T, std::int64_t begin, std::int64_t count) {
+    std::vector<T> copied(static_cast<std::size_t>(count));
+    if (count > 0) std::memcpy(copied.data(), words + begin * 4, copied.size() * sizeof(T));
+    return copied;
+  };
+  StepOutput output{.tokens = values(std::int32_t{}, 0, sequences),
+                    .log_probabilities = values(float{}, sequences, logits),
+                    .top_tokens = values(std::int32_t{}, sequences + logits, logits),
+                    .top_log_probabilities = values(float{}, sequences + 2 * logits, logits)};
+  idle_.push_back(std::move(passing));
+  return output;
 }
 
 std::vector<RequestIndices> batches_of_replica(std::span<const ScoreRequest> requests, const RunSettings& settings,

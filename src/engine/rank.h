@@ -2,7 +2,9 @@
 // devices that compute and devices that plan; what it does with a batch is what a plan of it costs.
 #pragma once
 
+#include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <vector>
@@ -11,20 +13,28 @@
 #include "engine/engine.h"
 #include "engine/forward.h"
 #include "engine/generation.h"
+#include "provider/device_provider.h"
 
 namespace batchscope {
 
 class Rank {
  public:
-  // Without a fabric the rank plans.
-  Rank(const ModelConfig& config, const Layout& layout, int rank, DType dtype, std::unique_ptr<Device> device,
-       Fabric* fabric);
+  // Takes its device and communicators from `devices`.
+  Rank(const ModelConfig& config, const Layout& layout, int rank, const Precision& precision, DeviceSet& devices);
 
   void load(const WeightSource& source) { forward_.load(source); }
 
-  // One batch of this rank's replica, in the parts that pipeline_batches() made; on the replica's last rank the
-  // requests' log-likelihoods go to `out` (one a request of the task), elsewhere nothing does.
-  void score(std::span<const Batch> parts, const Fusion& fusion, std::span<double> out);
+  // Told of batches, by their index; times are on the host's monotonic clock.
+  struct BatchSinks {
+    std::function<void(std::size_t index)> on_begin = [](auto) {};  // the host begins to enqueue it
+    // Its results are there; `begin` and `end`: when the device took it up and had done with it.
+    std::function<void(std::size_t index, Nanoseconds begin, Nanoseconds end)> on_end = [](auto, auto, auto) {};
+  };
+  // Batches of this rank's replica, each in the parts that pipeline_batches() made; on the replica's last rank the requests'
+  // log-likelihoods go to `out` (one a request of the task), elsewhere nothing does. The results of a batch are read while
+  // the device works on the next.
+  void score(std::span<const std::vector<Batch>> batches, const Fusion& fusion, std::span<double> out,
+             const BatchSinks& sinks);
 
   // The largest steps of a generation, as warm-up; nothing comes of them.
   void warm_up(const Generation& generation, const Fusion& fusion);
@@ -33,32 +43,62 @@ class Rank {
   struct StepSinks {
     std::function<void(const GenerationStep& step, Nanoseconds begin)> on_begin = [](const auto&, auto) {};
     // Once its tokens are known. `is_active`: sequences remain, so that the next step follows at once.
-    std::function<void(const GenerationStep& step, std::span<const std::int32_t> tokens, Nanoseconds begin,
-                       bool is_active)>
-        on_end;
+    std::function<void(const GenerationStep& step, const StepOutput& output, Nanoseconds begin, bool is_active)> on_end =
+        [](const auto&, const auto&, auto, auto) {};
+    // Nothing is active any more, for other reasons than a step.
+    std::function<void()> on_idle = [] {};
   };
-  // Serves all requests of the replica, as they are admitted.
+  // One pass of a generation; what came of it, on every rank of the replica. `cache`: of allocate_cache().
+  StepOutput run(const GenerationStep& step, const KvCache& cache, const Fusion& fusion);
+  // In the arena's current scope.
+  KvCache allocate_cache(std::int64_t rows) { return forward_.allocate_cache(rows); }
+  // Serves all requests of the replica, as they are admitted, until their source has ended.
   void generate(Generation generation, Admission& admission, const Fusion& fusion, const StepSinks& sinks);
 
   Device& device() { return *device_; }
   Ledger& ledger() { return ledger_; }
-  CommunicationTime& communication_time() { return communication_time_; }
+  // Forgets what the ledger and working() have so far.
+  void begin_measuring();
+  Nanoseconds working() const { return working_; }  // time of steps on the device, as it tells
   const Layout::Place& place() const { return place_; }
-  // Holds a replica's results: the last stage's first shard.
+  // The first of its replica: decides who is admitted, and knows a generation's tokens as all of the replica do.
+  bool leads() const { return place_.stage == 0 && place_.shard == 0; }
+  // Holds the replica's log-likelihoods: the last stage's first shard.
   bool holds_results() const { return place_.stage == layout_.stages() - 1 && place_.shard == 0; }
+  // The ranks of its replica.
+  std::vector<int> replica_members() const;
 
  private:
-  std::vector<std::int32_t> run(const GenerationStep& step, const KvCache& cache, const Fusion& fusion);
-  std::vector<std::int32_t> share_tokens(std::vector<std::int32_t> tokens, std::size_t count);
+  // What the host holds of a step that is on its way through the device.
+  struct InFlight {
+    std::size_t batch = 0;        // index
+    const Batch* part = nullptr;  // whose results are to be read; null: none are
+    bool is_last_part = false;
+    HostBuffer inputs, results;
+    Event begin, end;
+  };
 
+  InFlight take_buffers();
+  // Copies the inputs to the device, has `forward` enqueue the rest, and copies what came to step.results.
+  void enqueue(InFlight& step, const StepInputs& inputs, const Tensor& out, const ReplayKey& shape, const Fusion& fusion,
+               const std::function<void(const StepTensors& inputs)>& forward);
+  void finish(const InFlight& step);
+  void finish_oldest(std::span<double> out, const BatchSinks& sinks);
+  void drop_in_flight();
+
+  const ModelConfig config_;
   const Layout layout_;
   const Layout::Place place_;
   std::unique_ptr<Device> device_;
   ArenaScope memory_;  // the weights'
   Ledger ledger_;
-  CommunicationTime communication_time_;
-  Communicator shards_, stages_, replica_;
+  Nanoseconds working_{0};
+  Ledger step_ledger_;                       // what the communicators write
+  std::map<ReplayKey, Ledger> replayed_;     // what a replay of a step stands for
+  std::unique_ptr<Communicator> shards_, stages_, replica_;
   Forward forward_;
+  std::deque<InFlight> in_flight_;  // the oldest first
+  std::vector<InFlight> idle_;      // buffers
 };
 
 // The requests of batch `index` go to replica index % replicas; this one's, in order.

@@ -1,4 +1,4 @@
-// Draws by counter (engine/sampling.h).
+// Gives each request and position its own random number, whatever runs beside it.
 #include "engine/sampling.h"
 
 #include "base/error.h"
@@ -17,15 +17,15 @@ std::uint64_t mix(std::uint64_t x) {
 
 }  // namespace
 
-TokenDraw draw_of(const Sampling& sampling, std::size_t request, std::int64_t position) {
-  const std::uint64_t hash = mix(mix(mix(sampling.seed) ^ request) ^ static_cast<std::uint64_t>(position));
+TokenDraw draw_of(const Sampling& sampling, std::int64_t position) {
+  const std::uint64_t hash = mix(mix(mix(sampling.seed) ^ sampling.sequence) ^ static_cast<std::uint64_t>(position));
   return {sampling.temperature, sampling.top_p, static_cast<double>(hash >> 11) * 0x1p-53};
 }
 
 double parse_temperature(std::string_view text, std::string_view what) {
   const auto temperature = parse_number(text);
   if (!temperature || *temperature < 0)
-    throw InputError("{}: '{}' is no temperature; write 0 (the most probable token) or more, for example 0.8", what,
+    throw InputError("{}: '{}' is not a temperature; write 0 (the most probable token) or more, for example 0.8", what,
                      text);
   return *temperature;
 }
@@ -33,8 +33,7 @@ double parse_temperature(std::string_view text, std::string_view what) {
 double parse_top_p(std::string_view text, std::string_view what) {
   const auto top_p = parse_number(text);
   if (!top_p || *top_p <= 0 || *top_p > 1)
-    throw InputError("{}: '{}' is no share of the probability; write more than 0 and at most 1, for example 0.9", what,
-                     text);
+    throw InputError("{}: '{}' is not a probability; write more than 0 and at most 1, for example 0.9", what, text);
   return *top_p;
 }
 

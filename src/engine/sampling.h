@@ -10,9 +10,9 @@
 
 namespace batchscope {
 
-// Of the token at `position` of the request's sequence, the prompt included. Depends on nothing else, so every layout,
+// Of the token at `position` of the sequence, the prompt included. Depends on nothing else, so every layout,
 // batch and arrival draws alike.
-TokenDraw draw_of(const Sampling& sampling, std::size_t request, std::int64_t position);
+TokenDraw draw_of(const Sampling& sampling, std::int64_t position);
 
 // InputError, which begins with `what`, for values that are none.
 double parse_temperature(std::string_view text, std::string_view what);  // "0.8": >= 0

@@ -13,15 +13,15 @@ namespace {
 
 TEST(Sampling, DrawsDependOnSeedRequestAndPosition) {
   const Sampling sampling{.temperature = 0.5, .top_p = 0.9, .seed = 7};
-  const TokenDraw draw = draw_of(sampling, 3, 20);
+  const TokenDraw draw = draw_of(sampling, 20);
   EXPECT_EQ(draw.temperature, 0.5);
   EXPECT_EQ(draw.top_p, 0.9);
-  EXPECT_EQ(draw.uniform, draw_of(sampling, 3, 20).uniform);
+  EXPECT_EQ(draw.uniform, draw_of(sampling, 20).uniform);
   std::set<double> all;
   for (const std::uint64_t seed : {0, 1, 2})
     for (std::size_t request = 0; request < 30; ++request)
       for (std::int64_t position = 0; position < 30; ++position)
-        all.insert(draw_of({.seed = seed}, request, position).uniform);
+        all.insert(draw_of({.seed = seed, .sequence = request}, position).uniform);
   EXPECT_EQ(all.size(), 3u * 30 * 30);
 }
 
@@ -29,7 +29,7 @@ TEST(Sampling, DrawsAreUniform) {
   constexpr int bins = 20, draws = 20000;
   std::array<int, bins> counts{};
   for (int i = 0; i < draws; ++i) {
-    const double uniform = draw_of({.seed = 1}, static_cast<std::size_t>(i % 50), i / 50).uniform;
+    const double uniform = draw_of({.seed = 1, .sequence = static_cast<std::uint64_t>(i % 50)}, i / 50).uniform;
     ASSERT_GE(uniform, 0);
     ASSERT_LT(uniform, 1);
     ++counts[static_cast<std::size_t>(uniform * bins)];

@@ -7,9 +7,11 @@
 #include <array>
 #include <span>
 
-#include "base/cpus.h"
+#include "base/comma_list.h"
 #include "base/error.h"
 #include "base/units.h"
+#include "comm/launcher.h"
+#include "comm/world.h"
 
 namespace batchscope {
 namespace {
@@ -19,18 +21,8 @@ constexpr std::array fusion_flags{&Fusion::qkv,       &Fusion::swiglu, &Fusion::
                                   &Fusion::attention, &Fusion::comm,   &Fusion::graph};
 constexpr auto fusion_names = std::span(fusion_words).subspan<fusion_words.size() - fusion_flags.size()>();
 
-// "on": everything that every device has; graphs only where they are asked for by name.
-constexpr Fusion all_fusions{
-    .qkv = true, .swiglu = true, .norm = true, .attention = true, .comm = true, .graph = false};
-
-template <class Visit>
-void for_each_part(std::string_view text, const Visit& visit) {
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    visit(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-}
+// "on": everything; a device without graphs does without.
+constexpr Fusion all_fusions{.qkv = true, .swiglu = true, .norm = true, .attention = true, .comm = true, .graph = true};
 
 }  // namespace
 
@@ -66,42 +58,26 @@ Packing parse_packing(std::string_view text) {
 
 std::string to_string(Packing packing) { return std::string(packing_words[static_cast<std::size_t>(packing)]); }
 
-DeviceSpec parse_device(std::string_view text) {
-  const auto colon = std::min(text.find(':'), text.size());
-  DeviceSpec device{.kind = std::string(text.substr(0, colon)), .numbers = {}};
-  if (device.kind != "cpu" && device.kind != "cuda")
-    throw InputError("--device: '{}' is not known; write cpu:4 (four virtual devices) or cuda:0,1", text);
-  const auto rest = colon < text.size() ? text.substr(colon + 1) : (device.kind == "cpu" ? "1" : "0");
-  if (device.kind == "cpu") {
-    const auto count = parse_integer(rest, 1, 1024, "--device cpu");
-    for (int number = 0; number < count; ++number) device.numbers.push_back(number);
-  } else {
-    for_each_part(rest, [&](std::string_view number) {
-      const auto index = static_cast<int>(parse_integer(number, 0, 1023, "--device cuda"));
-      if (std::find(device.numbers.begin(), device.numbers.end(), index) != device.numbers.end())
-        throw InputError("--device: '{}' names GPU {} twice", text, index);
-      device.numbers.push_back(index);
-    });
-  }
-  return device;
-}
-
-std::string to_string(const DeviceSpec& device) {
-  if (device.kind == "cpu") return fmt::format("cpu:{}", device.count());
-  return fmt::format("{}:{}", device.kind, fmt::join(device.numbers, ","));
-}
-
-int threads_of(const Placement& placement) {
-  if (placement.threads) return *placement.threads;
-  return std::max(1, usable_cpus() / static_cast<int>(std::max<std::int64_t>(placement.layout.ranks(), 1)));
+DeviceUse use_of(const Placement& placement, std::optional<int> cpu_sharers) {
+  return {placement.device, placement.threads, cpu_sharers.value_or(static_cast<int>(placement.layout.ranks()))};
 }
 
 void check(const Placement& placement) {
   const std::int64_t ranks = placement.layout.ranks();
   const DeviceSpec& device = placement.device;
-  if (ranks > device.count())
+  if (ranks > device.count() && !launched())
     throw InputError("--parallel {}: {} ranks, but --device {} names {}; use {}:{}", placement.layout.to_string(),
                      ranks, to_string(device), device.count(), device.kind, ranks);
+}
+
+void check(const Placement& placement, const World& world) {
+  if (placement.layout.ranks() != world.size())
+    throw InputError("--parallel {}: {} ranks, but {} processes were started; start one for each rank",
+                     placement.layout.to_string(), placement.layout.ranks(), world.size());
+  const int needed = world.device_index(world.first() + world.count() - 1) + 1;
+  if (needed > placement.device.count())
+    throw InputError("--device {} names {}, but {} ranks are on one host; use {}:{}", to_string(placement.device),
+                     placement.device.count(), needed, placement.device.kind, needed);
 }
 
 }  // namespace batchscope

@@ -10,7 +10,8 @@
 
 #include "device/link.h"
 #include "parallel/layout.h"
-#include "tensor/dtype.h"
+#include "provider/device_provider.h"
+#include "tensor/precision.h"
 
 namespace batchscope {
 
@@ -21,40 +22,36 @@ struct Fusion {
   bool norm = false;       // residual addition and RMSNorm in one pass
   bool attention = false;  // RoPE and attention without a score matrix
   bool comm = false;       // all-reduce, residual addition and RMSNorm behind one name
-  bool graph = false;      // replay of a captured graph, where the device has graphs
+  bool graph = false;      // replay of captured graphs; a device without them does without
   bool operator==(const Fusion&) const = default;
 };
 // "off" | "on" | a comma-separated list of the names above. The words, the first two of which stand alone:
 inline constexpr std::array<std::string_view, 8> fusion_words{"off",  "on",        "qkv",  "swiglu",
                                                               "norm", "attention", "comm", "graph"};
 Fusion parse_fusion(std::string_view text);
-std::string to_string(const Fusion& fusion);  // "off", "on" (all that a device without graphs has), or the list
+std::string to_string(const Fusion& fusion);  // "off", "on", or the list
 
 enum class Packing { padded, packed, prefix };
 inline constexpr std::array<std::string_view, 3> packing_words{"padded", "packed", "prefix"};
 Packing parse_packing(std::string_view text);
 std::string to_string(Packing packing);
 
-// Which devices: "cpu:4" four virtual devices; "cuda:0,1" GPUs by number.
-struct DeviceSpec {
-  std::string kind = "cpu";        // "cpu" | "cuda"
-  std::vector<int> numbers = {0};  // one a device
-  int count() const { return static_cast<int>(numbers.size()); }
-};
-DeviceSpec parse_device(std::string_view text);
-std::string to_string(const DeviceSpec& device);
-
 // Fixed while a model stays loaded.
 struct Placement {
   DeviceSpec device;
   Layout layout;
-  DType dtype = DType::f32;
-  std::optional<int> threads;  // of each device's worker; absent: threads_of()
+  DType dtype = DType::f32;  // to compute in, and to keep everything in that says nothing else
+  std::optional<DType> weights_dtype, kv_dtype;
+  std::optional<int> threads;  // of each device's worker on the host; absent: an equal share of the available CPUs
+
+  Precision precision() const { return {weights_dtype.value_or(dtype), dtype, kv_dtype.value_or(dtype)}; }
 };
-// Threads of each device's worker: what is set, or an even share of the CPUs that this process may use.
-int threads_of(const Placement& placement);
-// InputError when there are fewer devices than ranks.
+// Where that many ranks share the CPUs; by default all do.
+DeviceUse use_of(const Placement& placement, std::optional<int> cpu_sharers = {});
+// InputError when there are fewer devices than ranks. Under a launcher each host has these devices, and how many are
+// needed shows in the world.
 void check(const Placement& placement);
+void check(const Placement& placement, const World& world);
 
 // May change from run to run.
 struct RunSettings {

@@ -1,4 +1,4 @@
-// Phases of steps (engine/step_phases.h).
+// Joins steps into phases: a prefill each, decode steps until the next.
 #include "engine/step_phases.h"
 
 #include <fmt/format.h>

@@ -1,7 +1,7 @@
 // Rank threads: start a run, wait for it, pass its failure on.
 #include "engine/team.h"
 
-#include "comm/fabric.h"
+#include "comm/transport.h"
 
 namespace batchscope {
 namespace {

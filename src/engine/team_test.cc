@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "comm/fabric.h"
+#include "comm/thread_transport.h"
 
 namespace batchscope {
 namespace {
@@ -33,18 +33,18 @@ TEST(Team, ManyRunsInARowLoseNone) {
   EXPECT_EQ(runs, 1500);
 }
 
-// Rank `culprit` throws, the others wait for it through the fabric.
-std::string failure_of(Team& team, Fabric& fabric, int ranks, int culprit) {
+// Rank `culprit` throws, the others wait for it through the transport.
+std::string failure_of(Team& team, ThreadTransport& transport, int ranks, int culprit) {
   try {
     team.run(
         [&](int rank) {
           if (rank == culprit) throw std::runtime_error("rank " + std::to_string(rank) + " is the cause");
           std::byte byte{};
-          fabric.take(culprit, rank, &byte, 1);
+          transport.take(culprit, rank, &byte, 1);
         },
-        [&] { fabric.abort(); });
+        [&] { transport.abort(); });
   } catch (const std::exception& error) {
-    fabric.reset();
+    transport.reset();
     return error.what();
   }
   ADD_FAILURE() << ranks << " ranks ran";
@@ -53,10 +53,10 @@ std::string failure_of(Team& team, Fabric& fabric, int ranks, int culprit) {
 
 TEST(Team, TheCauseIsPassedOnWhicheverRankItWas) {
   Team team(4);
-  Fabric fabric(std::vector<VirtualDeviceCounters*>(4), monotonic_clock());
+  ThreadTransport transport(std::vector<VirtualDeviceCounters*>(4), monotonic_clock());
   for (int round = 0; round < 25; ++round)
     for (int culprit = 0; culprit < 4; ++culprit)
-      ASSERT_EQ(failure_of(team, fabric, 4, culprit), "rank " + std::to_string(culprit) + " is the cause");
+      ASSERT_EQ(failure_of(team, transport, 4, culprit), "rank " + std::to_string(culprit) + " is the cause");
 }
 
 TEST(Team, WorksAgainAfterAFailure) {

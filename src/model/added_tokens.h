@@ -15,6 +15,8 @@
 
 namespace batchscope {
 
+inline constexpr std::int64_t largest_token_id = (1 << 24) - 1;
+
 struct AddedToken {
   std::string content;
   std::optional<std::int32_t> id;  // absent: the vocabulary's, else the next one that is free
@@ -27,23 +29,31 @@ struct AddedToken {
   bool operator==(const AddedToken&) const = default;
 };
 
-// Finds the longest of several texts that begins at a place.
+// Finds many texts at once, in time linear in the text that is searched: the automaton of Aho and Corasick (1975). It
+// reads backwards, so that what it has found at a place is the longest text that begins there.
 class TextTrie {
  public:
   // Of equal texts the first one counts.
   void add(std::string_view text, std::int32_t value);
+  void finish();  // to be called when all are added
   struct Match {
-    std::size_t begin = 0, end = 0;
+    std::uint32_t begin = 0, end = 0;
     std::int32_t value = 0;
   };
-  std::optional<Match> find(std::string_view text, std::size_t from) const;  // the leftmost
+  // At each place where one begins the longest, from left to right.
+  std::vector<Match> find_all(std::string_view text) const;
 
  private:
   struct Node {
-    std::map<unsigned char, std::size_t> next;
-    std::optional<std::int32_t> value;
+    std::map<unsigned char, std::uint32_t> next{};
+    std::uint32_t shorter = 0;  // the node of the longest text that this one's ends with
+    std::uint32_t length = 0;   // of the longest text that is found here; 0: none
+    std::int32_t value = 0;
   };
+  std::uint32_t follow(std::uint32_t node, char c) const;
+
   std::vector<Node> nodes_{1};
+  std::string first_bytes_;  // that texts begin with
 };
 
 // A stretch of a text: an added token's, or what the model encodes.
@@ -66,6 +76,10 @@ class AddedTokens {
 
   // What a token decodes to: "" when it is left out; null when it is none of these.
   const std::string* text_of(std::int32_t id) const;
+  std::optional<std::int32_t> id_of(const std::string& content) const {
+    const auto found = ids_.find(content);
+    return found == ids_.end() ? std::nullopt : std::optional(found->second);
+  }
   std::int32_t largest_id() const { return by_id_.empty() ? -1 : by_id_.rbegin()->first; }
 
  private:

@@ -1,4 +1,4 @@
-// Merging pairs (model/bpe.h).
+// Merges pairs of symbols, the best-ranked first.
 #include "model/bpe.h"
 
 #include <algorithm>

@@ -54,6 +54,9 @@ struct ModelConfig {
   std::vector<std::int64_t> windows;  // [layers] newest keys that a query sees, itself included; 0 or empty: all
   bool tied_embeddings = false;       // the vocabulary projection is the embedding table
   DType dtype = DType::f32;           // of the checkpoint
+  struct Fp8Block {
+    std::int64_t rows = 0, columns = 0;
+  } fp8_block;  // of a checkpoint in FP8: the part of a projection that shares a scale; 0: scales are of rows or tensors
   std::int32_t bos_token = -1;        // -1: none
   std::vector<std::int32_t> eos_tokens;
 
@@ -90,13 +93,14 @@ ModelConfig parse_huggingface_config(std::string_view json, std::string_view ori
 
 // The metadata of a GGUF file (model/gguf_checkpoint.h).
 ModelConfig read_gguf_config(const std::filesystem::path& path);
-inline bool is_gguf_path(const std::filesystem::path& path) { return path.extension() == ".gguf"; }
+// By its first bytes, whatever its name.
+bool is_gguf_file(const std::filesystem::path& path);
 
-// A shape without weights, for plan and --random-weights: a known name ("llama-7b", "llama-13b", "llama-30b",
-// "llama-65b"), a path to a config.json or its folder or to a GGUF file, or "layers=2,hidden=64,heads=4,kv_heads=2,
-// head_dim=16,intermediate=172,vocabulary=512" (kv_heads, head_dim may be left out; may be added: max_positions,
-// rope_theta, rms_norm_eps, tied, dtype, qkv_bias, attention_out_bias, mlp_bias, qk_norm, window and max_window_layers,
-// which says how many layers come before the windowed ones).
+// A shape without weights, for plan and --random-weights: a known name (model/named_shapes.h), a path to a config.json or
+// its folder or to a GGUF file, or "layers=2,hidden=64,heads=4,kv_heads=2,head_dim=16,intermediate=172,vocabulary=512"
+// (kv_heads, head_dim may be left out; may be added: max_positions, rope_theta, rms_norm_eps, tied, dtype, qkv_bias,
+// attention_out_bias, mlp_bias, qk_norm, window and max_window_layers, which says how many layers come before the windowed
+// ones).
 ModelConfig parse_model_shape(std::string_view shape);
 
 }  // namespace batchscope

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/input_warnings.h"
 #include "base/shared_data.h"
 #include "model/weights.h"
 
@@ -124,6 +125,40 @@ TEST(HuggingFaceConfig, FieldsThatChangeNumbersAreRefusedByName) {
   EXPECT_THAT(error_of(theta), HasSubstr("contradicts"));
 }
 
+TEST(HuggingFaceConfig, Fp8CheckpointsAreRead) {
+  const auto block = [](const json& quantization) {
+    const ModelConfig config = parse(with("quantization_config", quantization));
+    return std::pair(config.fp8_block.rows, config.fp8_block.columns);
+  };
+  const auto compressed = [](json weights, const char* format = "float-quantized") {
+    weights.update({{"num_bits", 8}, {"type", "float"}});
+    return json{{"quant_method", "compressed-tensors"},
+                {"format", format},
+                {"config_groups", {{"group_0", {{"targets", {"Linear"}}, {"weights", weights}}}}}};
+  };
+  using Pair = std::pair<std::int64_t, std::int64_t>;
+  EXPECT_EQ(block({{"quant_method", "fp8"}, {"weight_block_size", {128, 64}}, {"activation_scheme", "dynamic"}}),
+            Pair(128, 64));
+  EXPECT_EQ(block({{"quant_method", "fp8"}, {"activation_scheme", "static"}}), Pair(0, 0));
+  EXPECT_EQ(block({{"quant_method", "fbgemm_fp8"}, {"activation_scale_ub", 1200.0}}), Pair(0, 0));
+  EXPECT_EQ(block(compressed({{"strategy", "channel"}})), Pair(0, 0));
+  EXPECT_EQ(block(compressed({{"strategy", "block"}, {"block_structure", {128, 128}}})), Pair(128, 128));
+
+  const auto refused = [](const json& quantization) { return error_of(with("quantization_config", quantization)); };
+  EXPECT_THAT(refused({{"quant_method", "gptq"}}), AllOf(HasSubstr("\"gptq\""), HasSubstr("supported: FP8")));
+  EXPECT_THAT(refused({{"quant_method", "fp8"}, {"fmt", "e5m2"}}), HasSubstr("fmt"));
+  for (const json& size : json{{128}, {0, 128}, {128, -1}, "128", {1.5, 2}, {1 << 21, 1}})
+    EXPECT_THAT(refused({{"quant_method", "fp8"}, {"weight_block_size", size}}), HasSubstr("weight_block_size"));
+  EXPECT_THAT(refused(compressed({{"strategy", "group"}})), HasSubstr("group_0.weights.strategy"));
+  EXPECT_THAT(refused(compressed({{"strategy", "channel"}}, "pack-quantized")), HasSubstr("format"));
+  EXPECT_THAT(refused(compressed({{"strategy", "block"}})), HasSubstr("block_structure"));
+  json integers = compressed({{"strategy", "channel"}});
+  integers["config_groups"]["group_0"]["weights"]["type"] = "int";
+  EXPECT_THAT(refused(integers), HasSubstr("type"));
+  EXPECT_THAT(refused({{"quant_method", "compressed-tensors"}, {"format", "float-quantized"}}),
+              HasSubstr("config_groups"));
+}
+
 TEST(HuggingFaceConfig, TheSameFieldsMayBeNeutral) {
   const json neutral = {{"hidden_act", "silu"},
                         {"attention_bias", false},
@@ -155,7 +190,9 @@ TEST(HuggingFaceConfig, SizesMustFit) {
   EXPECT_THAT(error_of(with("num_key_value_heads", 3)), HasSubstr("not a multiple of 3"));
   EXPECT_THAT(error_of(with("head_dim", 7)), HasSubstr("even"));
   EXPECT_THAT(error_of(with("rms_norm_eps", 0)), HasSubstr("rms_norm_eps"));
-  EXPECT_THAT(error_of(with("eos_token_id", 512)), HasSubstr("eos_token_id"));
+  EXPECT_THAT(error_of(with("eos_token_id", "x")), HasSubstr("eos_token_id"));
+  EXPECT_TRUE(parse_huggingface_config(with("eos_token_id", 512).dump(), "config.json").eos_tokens.empty());
+  EXPECT_THAT(input_warnings().back(), HasSubstr("eos_token_id: token 512 is outside the vocabulary of 512"));
   EXPECT_THAT(error_of(json::array()), HasSubstr("expected an object"));
   json missing = plain();
   missing.erase("vocab_size");

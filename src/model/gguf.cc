@@ -5,9 +5,12 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "base/error.h"
+#include "base/file_kind.h"
+#include "base/input_warnings.h"
 #include "base/json.h"
 
 namespace batchscope {
@@ -150,6 +153,7 @@ Gguf::Gguf(const std::filesystem::path& path) : mapped_(path), file_(mapped_->by
 Gguf::Gguf(std::span<const std::byte> file, std::string_view origin) : file_(file), origin_(origin) { parse(); }
 
 void Gguf::parse() {
+  refuse_foreign_kind(file_, origin_);
   Cursor cursor(file_, origin_);
   if (file_.size() < sizeof magic || cursor.number<std::uint32_t>("the header") != magic)
     throw InputError("{}: it does not begin with GGUF; not a GGUF file", origin_);
@@ -186,7 +190,7 @@ void Gguf::parse_values(Cursor& cursor, std::uint64_t count) {
       value.bytes = cursor.take(value.count * of(value.type).bytes, what);
     }
     if (!values_.emplace(key, value).second)
-      throw InputError("{}: {} is there twice; the file is damaged", origin_, what);
+      throw InputError("{}: {} occurs twice; the file is damaged", origin_, what);
   }
 }
 
@@ -220,7 +224,7 @@ void Gguf::parse_tensors(Cursor& cursor, std::uint64_t count) {
     if (__builtin_mul_overflow(blocks, static_cast<std::uint64_t>(type->block_bytes), &tensor.bytes))
       damaged("its shape has more bytes than can be counted");
     tensor.offset = cursor.number<std::uint64_t>(what);  // from where the data begins
-    if (!tensors_.emplace(name, std::move(tensor)).second) damaged("it is there twice");
+    if (!tensors_.emplace(name, std::move(tensor)).second) damaged("it occurs twice");
   }
 }
 
@@ -312,6 +316,18 @@ std::int64_t Gguf::integer(std::string_view key, std::int64_t low, std::int64_t 
   const auto number = integer_at(value.type, value.bytes.data());
   if (!number || *number < low || *number > high) refuse(key, expected);
   return *number;
+}
+
+std::optional<std::int32_t> Gguf::token(std::string_view key, std::int64_t vocabulary) const {
+  constexpr std::int64_t none = std::numeric_limits<std::uint32_t>::max();  // -1, as most files are typed
+  const std::int64_t id =
+      integer(key, std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max(), -1);
+  if (id >= 0 && id < vocabulary) return static_cast<std::int32_t>(id);
+  if (id >= 0 && id != none)
+    warn_of_input(
+        fmt::format("{}: token {} is outside the vocabulary of {}; the model cannot give it, so it is left out",
+                    name(key), id, vocabulary));
+  return std::nullopt;
 }
 
 double Gguf::number(std::string_view key, double low, double high, std::optional<double> fallback) const {

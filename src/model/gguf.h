@@ -60,6 +60,8 @@ class Gguf {
                        std::optional<std::int64_t> fallback = {}) const;
   // f32 or f64; above `low` and at most `high`.
   double number(std::string_view key, double low, double high, std::optional<double> fallback = {}) const;
+  // A token's id; absent where there is none, -1 (in any width) or, after a warning, one outside of the vocabulary.
+  std::optional<std::int32_t> token(std::string_view key, std::int64_t vocabulary) const;
   bool boolean(std::string_view key, std::optional<bool> fallback = {}) const;
   std::string_view text(std::string_view key, std::optional<std::string_view> fallback = {}) const;
 

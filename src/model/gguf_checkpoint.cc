@@ -1,7 +1,11 @@
 // Opening of GGUF checkpoints and their parts (model/gguf_checkpoint.h).
 #include "model/gguf_checkpoint.h"
 
+#include <array>
+#include <fstream>
 #include <limits>
+#include <string_view>
+#include <system_error>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -53,6 +57,14 @@ void GgufCheckpoint::add_tensors(const Gguf& file) {
     if (!tensors_.emplace(name, Place{&file, &tensor}).second)
       throw InputError("{}: tensor {} is in another part, too; the parts do not belong together", file.origin(),
                        quote(name));
+}
+
+bool is_gguf_file(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored)) return false;
+  std::array<char, 4> first{};
+  std::ifstream(path, std::ios::binary).read(first.data(), first.size());
+  return std::string_view(first.data(), first.size()) == "GGUF";
 }
 
 ModelConfig read_gguf_config(const std::filesystem::path& path) {

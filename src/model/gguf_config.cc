@@ -1,6 +1,4 @@
 // A GGUF file's metadata as a configuration (gguf_config of model/gguf_checkpoint.h).
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -10,22 +8,24 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/input_warnings.h"
 #include "base/json.h"
 #include "model/gguf_blocks.h"
 #include "model/gguf_checkpoint.h"
+#include "model/rope_frequencies.h"
 
 namespace batchscope {
 namespace {
 
 constexpr std::string_view architecture_key = "general.architecture";
 
-struct Architecture {
+struct GgufArchitecture {
   std::string_view gguf, huggingface;
   bool qkv_bias, qk_norm;  // always; a bias that others have shows in their tensors
 };
-constexpr std::array architectures{Architecture{"llama", "LlamaForCausalLM", false, false},
-                                   Architecture{"qwen2", "Qwen2ForCausalLM", true, false},
-                                   Architecture{"qwen3", "Qwen3ForCausalLM", false, true}};
+constexpr std::array gguf_architectures{GgufArchitecture{"llama", "LlamaForCausalLM", false, false},
+                                        GgufArchitecture{"qwen2", "Qwen2ForCausalLM", true, false},
+                                        GgufArchitecture{"qwen3", "Qwen3ForCausalLM", false, true}};
 
 // Below the architecture's name: what gguf_config reads, and what changes nothing that is computed here.
 constexpr std::array known_keys{"context_length",
@@ -59,44 +59,44 @@ constexpr std::array known_keys{"context_length",
                                 "tensor_data_layout"};
 
 // Keys whose one value here means that nothing is done; with any other the numbers would be others.
-struct Neutral {
+struct GgufNeutral {
   std::string_view key;
   double value;
 };
-constexpr std::array neutral_values{Neutral{"expert_count", 0},
-                                    Neutral{"expert_used_count", 0},
-                                    Neutral{"expert_shared_count", 0},
-                                    Neutral{"expert_feed_forward_length", 0},
-                                    Neutral{"expert_shared_feed_forward_length", 0},
-                                    Neutral{"leading_dense_block_count", 0},
-                                    Neutral{"interleave_moe_layer_step", 0},
-                                    Neutral{"nextn_predict_layers", 0},
-                                    Neutral{"use_parallel_residual", 0},
-                                    Neutral{"full_attention_interval", 0},
-                                    Neutral{"attn_logit_softcapping", 0},
-                                    Neutral{"final_logit_softcapping", 0},
-                                    Neutral{"attention.scale", 0},
-                                    Neutral{"attention.clamp_kqv", 0},
-                                    Neutral{"attention.max_alibi_bias", 0},
-                                    Neutral{"attention.temperature_scale", 0},
-                                    Neutral{"attention.temperature_length", 0},
-                                    Neutral{"attention.q_lora_rank", 0},
-                                    Neutral{"attention.kv_lora_rank", 0},
-                                    Neutral{"rope.scaling.alpha", 0},
-                                    Neutral{"logit_scale", 1},
-                                    Neutral{"residual_scale", 1},
-                                    Neutral{"embedding_scale", 1},
-                                    Neutral{"attention.output_scale", 1},
-                                    Neutral{"attention.value_scale", 1}};
+constexpr std::array gguf_neutral_values{GgufNeutral{"expert_count", 0},
+                                         GgufNeutral{"expert_used_count", 0},
+                                         GgufNeutral{"expert_shared_count", 0},
+                                         GgufNeutral{"expert_feed_forward_length", 0},
+                                         GgufNeutral{"expert_shared_feed_forward_length", 0},
+                                         GgufNeutral{"leading_dense_block_count", 0},
+                                         GgufNeutral{"interleave_moe_layer_step", 0},
+                                         GgufNeutral{"nextn_predict_layers", 0},
+                                         GgufNeutral{"use_parallel_residual", 0},
+                                         GgufNeutral{"full_attention_interval", 0},
+                                         GgufNeutral{"attn_logit_softcapping", 0},
+                                         GgufNeutral{"final_logit_softcapping", 0},
+                                         GgufNeutral{"attention.scale", 0},
+                                         GgufNeutral{"attention.clamp_kqv", 0},
+                                         GgufNeutral{"attention.max_alibi_bias", 0},
+                                         GgufNeutral{"attention.temperature_scale", 0},
+                                         GgufNeutral{"attention.temperature_length", 0},
+                                         GgufNeutral{"attention.q_lora_rank", 0},
+                                         GgufNeutral{"attention.kv_lora_rank", 0},
+                                         GgufNeutral{"rope.scaling.alpha", 0},
+                                         GgufNeutral{"logit_scale", 1},
+                                         GgufNeutral{"residual_scale", 1},
+                                         GgufNeutral{"embedding_scale", 1},
+                                         GgufNeutral{"attention.output_scale", 1},
+                                         GgufNeutral{"attention.value_scale", 1}};
 // Of no value that would mean nothing.
 constexpr std::array unsupported_keys{
     "attention.sliding_window_pattern", "attention.key_length_mla",   "attention.value_length_mla",
     "attention.key_length_swa",         "attention.value_length_swa", "rope.freq_base_swa",
     "rope.dimension_count_swa",         "rope.dimension_sections",    "classifier.output_labels"};
 
-class Reader {
+class ConfigReader {
  public:
-  explicit Reader(const GgufCheckpoint& checkpoint)
+  explicit ConfigReader(const GgufCheckpoint& checkpoint)
       : checkpoint_(checkpoint), file_(checkpoint.metadata()), architecture_(find_architecture()) {}
 
   ModelConfig read() {
@@ -112,9 +112,9 @@ class Reader {
   }
 
  private:
-  const Architecture& find_architecture() const {
+  const GgufArchitecture& find_architecture() const {
     const std::string_view name = file_.text(architecture_key);
-    for (const Architecture& known : architectures)
+    for (const GgufArchitecture& known : gguf_architectures)
       if (name == known.gguf) return known;
     throw InputError("{}: not supported yet: {}; supported: llama (LLaMA, Mistral), qwen2, qwen3",
                      file_.name(architecture_key), quote(name));
@@ -146,20 +146,19 @@ class Reader {
   void read_yarn();
   void read_rope_divisors();
   void read_tokens();
-  std::int32_t token(std::string_view key) const;
   DType main_dtype() const;
 
   const GgufCheckpoint& checkpoint_;
   const Gguf& file_;
-  const Architecture& architecture_;
+  const GgufArchitecture& architecture_;
   ModelConfig config_;
 };
 
-void Reader::refuse_what_we_do_not_compute() const {
+void ConfigReader::refuse_what_we_do_not_compute() const {
   if (const auto type = file_.text("general.type", "model"); type != "model")
     throw InputError("{}: not supported: {}; supported: model", file_.name("general.type"), quote(type));
   require("general.quantization_version", 2, "2, the version of the blocks' formulas");
-  for (const Neutral& neutral : neutral_values)
+  for (const GgufNeutral& neutral : gguf_neutral_values)
     require(key(neutral.key), neutral.value, fmt::format("{} (anything else is not supported yet)", neutral.value));
   for (const std::string_view unsupported : unsupported_keys)
     if (file_.has(key(unsupported))) file_.refuse(key(unsupported), "nothing (not supported yet)");
@@ -169,23 +168,24 @@ void Reader::refuse_what_we_do_not_compute() const {
     throw InputError("{}: not supported yet: {}; supported: silu", file_.name(key("hidden_activation")), quote(act));
 }
 
-void Reader::warn_of_unknown_keys() const {
+void ConfigReader::warn_of_unknown_keys() const {
   std::string unknown;
   const std::string prefix = key("");
   for (const std::string_view name : file_.keys()) {
     if (!name.starts_with(prefix)) continue;
     const std::string_view below = name.substr(prefix.size());
     const bool known = std::find(known_keys.begin(), known_keys.end(), below) != known_keys.end() ||
-                       std::any_of(neutral_values.begin(), neutral_values.end(),
-                                   [&](const Neutral& neutral) { return neutral.key == below; });
+                       std::any_of(gguf_neutral_values.begin(), gguf_neutral_values.end(),
+                                   [&](const GgufNeutral& neutral) { return neutral.key == below; });
     if (!known && unknown.size() < 200) unknown += (unknown.empty() ? "" : ", ") + quote(name);
   }
   if (!unknown.empty())
-    spdlog::warn("{}: unknown keys {}: if they change the model's numbers, the results here are not its own",
-                 file_.origin(), unknown);
+    warn_of_input(
+        fmt::format("{}: unknown keys {}: if they change the model's numbers, the results here are not its own",
+                    file_.origin(), unknown));
 }
 
-void Reader::read_sizes() {
+void ConfigReader::read_sizes() {
   config_.name = file_.origin();
   config_.architecture = architecture_.huggingface;
   config_.layers = file_.integer(key("block_count"), 1, ModelLimits::layers);
@@ -205,7 +205,7 @@ void Reader::read_sizes() {
     config_.vocabulary = static_cast<std::int64_t>(file_.size(tokens));
 }
 
-void Reader::read_attention() {
+void ConfigReader::read_attention() {
   config_.heads = uniform("attention.head_count", ModelLimits::heads);
   config_.kv_heads = uniform("attention.head_count_kv", ModelLimits::heads, config_.heads);
   if (!file_.has(key("attention.key_length")) && config_.hidden % config_.heads != 0)
@@ -234,7 +234,7 @@ void Reader::read_attention() {
   config_.windows.assign(static_cast<std::size_t>(config_.layers), window);
 }
 
-void Reader::read_rope() {
+void ConfigReader::read_rope() {
   constexpr double usual_theta = 10000, largest = 1e15;
   config_.rope_theta = file_.number(key("rope.freq_base"), 0, largest, usual_theta);
   read_rope_divisors();
@@ -254,12 +254,7 @@ void Reader::read_rope() {
   if (!linear) scaling.factor = 1;
 }
 
-// The attention factor that follows from how far positions are stretched (Peng et al. 2023).
-double yarn_attention_factor(double factor, double multiplier) {
-  return factor <= 1 ? 1 : 0.1 * multiplier * std::log(factor) + 1;
-}
-
-void Reader::read_yarn() {
+void ConfigReader::read_yarn() {
   constexpr double largest = 1e6;
   RopeScaling& scaling = config_.rope_scaling;
   scaling.kind = RopeScaling::Kind::yarn;
@@ -277,7 +272,7 @@ void Reader::read_yarn() {
 }
 
 // What llama3's scaling does to the frequencies: written out by whoever converted the model.
-void Reader::read_rope_divisors() {
+void ConfigReader::read_rope_divisors() {
   const auto found = checkpoint_.tensors().find("rope_freqs.weight");
   if (found == checkpoint_.tensors().end() || architecture_.gguf != "llama") return;
   const auto [file, tensor] = found->second;
@@ -293,18 +288,13 @@ void Reader::read_rope_divisors() {
                        file->origin(), divisor);
 }
 
-// -1 where the file has none.
-std::int32_t Reader::token(std::string_view name) const {
-  return static_cast<std::int32_t>(file_.integer(name, 0, config_.vocabulary - 1, -1));
-}
-
-void Reader::read_tokens() {
-  config_.bos_token = token("tokenizer.ggml.bos_token_id");
-  if (const std::int32_t eos = token("tokenizer.ggml.eos_token_id"); eos >= 0) config_.eos_tokens = {eos};
+void ConfigReader::read_tokens() {
+  config_.bos_token = file_.token("tokenizer.ggml.bos_token_id", config_.vocabulary).value_or(-1);
+  if (const auto eos = file_.token("tokenizer.ggml.eos_token_id", config_.vocabulary)) config_.eos_tokens = {*eos};
 }
 
 // That of most bytes among the matrices; quantised ones count as what they become.
-DType Reader::main_dtype() const {
+DType ConfigReader::main_dtype() const {
   std::map<DType, std::uint64_t> bytes;
   for (const auto& [name, place] : checkpoint_.tensors()) {
     const auto format = format_of(*place.tensor->type);
@@ -318,6 +308,6 @@ DType Reader::main_dtype() const {
 
 }  // namespace
 
-ModelConfig gguf_config(const GgufCheckpoint& checkpoint) { return Reader(checkpoint).read(); }
+ModelConfig gguf_config(const GgufCheckpoint& checkpoint) { return ConfigReader(checkpoint).read(); }
 
 }  // namespace batchscope

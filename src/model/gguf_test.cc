@@ -188,7 +188,7 @@ TEST(Gguf, LyingValuesAreRefused) {
   EXPECT_THAT(error_of(GgufWriter().raw("k", GgufType{13}, zero).file()), HasSubstr("type 13 is not known"));
   const std::string nested = GgufWriter::encoded(std::uint32_t{9}) + std::string(8, '\0');
   EXPECT_THAT(error_of(GgufWriter().raw("k", GgufType::array, nested).file()), HasSubstr("an array of arrays"));
-  EXPECT_THAT(error_of(GgufWriter().value("k", true).value("k", true).file()), HasSubstr("k is there twice"));
+  EXPECT_THAT(error_of(GgufWriter().value("k", true).value("k", true).file()), HasSubstr("k occurs twice"));
   EXPECT_THAT(error_of(GgufWriter().raw("a\nb", GgufType{13}, zero).file()), HasSubstr("\"a\\x0ab\": type 13"));
   EXPECT_THAT(error_of(GgufWriter().value("general.alignment", std::uint32_t{24}).file()), HasSubstr("power of two"));
   EXPECT_THAT(error_of(GgufWriter().value("general.alignment", std::uint32_t{0}).file()), HasSubstr("from 1"));
@@ -215,7 +215,7 @@ TEST(Gguf, LyingTensorsAreRefused) {
   EXPECT_THAT(one({std::uint64_t{1} << 32, std::uint64_t{1} << 32}, f32, 0), HasSubstr("more elements than"));
   EXPECT_THAT(one({~std::uint64_t{0}}, f32, 0), HasSubstr("more elements than"));
   EXPECT_THAT(error_of(GgufWriter().tensor("a", {1}, f32, data).tensor("a", {1}, f32, data).file()),
-              HasSubstr("there twice"));
+              HasSubstr("occurs twice"));
 }
 
 // Files with one byte changed are read or refused, and what is read lies inside.

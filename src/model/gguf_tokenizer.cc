@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/input_warnings.h"
 #include "base/json.h"
 #include "model/pipeline_tokenizer.h"
 #include "model/sentencepiece_model.h"
@@ -71,9 +72,34 @@ const std::vector<WordKind>& word_kinds() {
   return kinds;
 }
 
-const WordKind& word_kind(const Gguf& file) {
-  const std::string_view name = file.text(words_key, "");
+// What was written before files named how words are cut, or by a converter that did not know the tokenizer.
+// Vocabularies that are known by their special tokens are cut as their models' are.
+std::string_view recognised(const std::vector<std::string>& tokens) {
+  const auto has = [&](std::string_view token) {
+    return std::find(tokens.begin(), tokens.end(), token) != tokens.end();
+  };
+  const auto is_at = [&](std::size_t id, std::string_view token) { return id < tokens.size() && tokens[id] == token; };
+  if (has("<|begin_of_text|>") && has("<|end_of_text|>")) return "llama-bpe";
+  if (is_at(151643, "<|endoftext|>")) return "qwen2";
+  if (is_at(50256, "<|endoftext|>")) return "gpt-2";
+  if (tokens.size() == 131072 && has("[INST]")) return "tekken";
+  return "";
+}
+
+const WordKind& word_kind(const Gguf& file, const std::vector<std::string>& tokens) {
+  std::string_view name = file.text(words_key, "");
   const auto& kinds = word_kinds();
+  if (name.empty() || name == "default") {
+    const std::string_view known = recognised(tokens);
+    if (known.empty())
+      warn_of_input(
+          fmt::format("{} {}, and the vocabulary is not a known one: words are cut by GPT-2's rule; if the "
+                      "model's is another, tokens and answers are not its own. Convert the model again with a "
+                      "current llama.cpp, or use its Hugging Face folder",
+                      file.name(words_key), name.empty() ? "is missing" : "is \"default\""));
+    else
+      name = known;
+  }
   const auto found = std::find_if(kinds.begin(), kinds.end(), [&](const WordKind& kind) { return kind.name == name; });
   if (found != kinds.end()) return *found;
   std::string known;
@@ -82,9 +108,9 @@ const WordKind& word_kind(const Gguf& file) {
   throw InputError("{}: not supported yet: {}; supported: {}", file.name(words_key), quote(name), known);
 }
 
-class Reader {
+class TokenizerReader {
  public:
-  explicit Reader(const Gguf& file) : file_(file) {}
+  explicit TokenizerReader(const Gguf& file) : file_(file) {}
 
   PipelineModel read() {
     const std::string_view kind = file_.text(kind_key);
@@ -116,7 +142,7 @@ class Reader {
   PipelineModel model_;
 };
 
-void Reader::read_tokens() {
+void TokenizerReader::read_tokens() {
   for (const std::string_view token : file_.texts(tokens_key)) {
     tokens_.push_back(well_formed(token));
     if (tokens_.back() != token)
@@ -129,7 +155,7 @@ void Reader::read_tokens() {
     throw InputError("{}: {} types for {} tokens", file_.name(types_key), types_.size(), tokens_.size());
 }
 
-bool Reader::read_merges() {
+bool TokenizerReader::read_merges() {
   if (!file_.has(merges_key)) return false;
   for (const std::string_view merge : file_.texts(merges_key)) {
     const std::size_t space = merge.find(' ');
@@ -141,7 +167,7 @@ bool Reader::read_merges() {
   return true;
 }
 
-void Reader::read_llama() {
+void TokenizerReader::read_llama() {
   for (std::size_t i = 0; i < tokens_.size(); ++i) model_.bpe.vocabulary[tokens_[i]] = static_cast<std::int32_t>(i);
   if (!read_merges()) {
     const std::vector<float> scores = file_.numbers(scores_key);
@@ -166,7 +192,7 @@ bool is_byte_level(std::string_view token) {
   return true;
 }
 
-void Reader::read_gpt2() {
+void TokenizerReader::read_gpt2() {
   for (std::size_t i = 0; i < tokens_.size(); ++i) {
     std::string spelled;
     if (is_byte_level(tokens_[i])) {
@@ -177,7 +203,7 @@ void Reader::read_gpt2() {
     model_.bpe.vocabulary[spelled] = static_cast<std::int32_t>(i);
   }
   if (!read_merges()) file_.refuse(merges_key, "a list of merges");
-  const WordKind& words = word_kind(file_);
+  const WordKind& words = word_kind(file_, tokens_);
   model_.decoders.emplace();
   set_byte_level(model_, words.pattern, false);
   model_.bpe.ignore_merges = words.whole_words;
@@ -187,20 +213,22 @@ void Reader::read_gpt2() {
 
 // Control tokens are special, user-defined ones are not; both are cut out of texts. In a byte-level vocabulary one
 // that is not spelled so is a piece of text with the wrong mark.
-void Reader::add_marked_tokens(bool byte_level) {
+void TokenizerReader::add_marked_tokens(bool byte_level) {
   for (const PieceType type : {PieceType::control, PieceType::user_defined})
     for (std::size_t i = 0; i < types_.size(); ++i)
       if (types_[i] == static_cast<std::int64_t>(type) && (!byte_level || is_byte_level(tokens_[i])))
         model_.added.push_back({.content = tokens_[i], .special = type == PieceType::control});
 }
 
-std::optional<std::int32_t> Reader::special_id(std::string_view key, std::optional<std::int64_t> fallback) const {
-  const auto last = static_cast<std::int64_t>(tokens_.size()) - 1;
-  if (!file_.has(key) && (!fallback || *fallback > last)) return std::nullopt;
-  return static_cast<std::int32_t>(file_.integer(key, 0, last, fallback));
+std::optional<std::int32_t> TokenizerReader::special_id(std::string_view key,
+                                                        std::optional<std::int64_t> fallback) const {
+  const auto count = static_cast<std::int64_t>(tokens_.size());
+  if (file_.has(key)) return file_.token(key, count);
+  return fallback && *fallback < count ? std::optional(static_cast<std::int32_t>(*fallback)) : std::nullopt;
 }
 
-void Reader::set_begin_and_end(bool add_bos, std::optional<std::int64_t> bos, std::optional<std::int64_t> eos) {
+void TokenizerReader::set_begin_and_end(bool add_bos, std::optional<std::int64_t> bos,
+                                        std::optional<std::int64_t> eos) {
   const auto add = [&](const char* flag, bool by_default, std::string_view key, std::optional<std::int64_t> fallback,
                        std::vector<std::int32_t>& ids) {
     if (!file_.boolean(flag, by_default)) return;
@@ -212,13 +240,17 @@ void Reader::set_begin_and_end(bool add_bos, std::optional<std::int64_t> bos, st
   add("tokenizer.ggml.add_eos_token", false, "tokenizer.ggml.eos_token_id", eos, model_.behind);
 }
 
-void Reader::add_named_tokens(bool llama) {
+void TokenizerReader::add_named_tokens(bool llama) {
   const auto add = [&](const std::string& token) {
     if (model_.bpe.vocabulary.contains(token)) model_.added.push_back({.content = token});
   };
-  for (const char* name : {"bos_token_id", "eos_token_id", "unknown_token_id", "padding_token_id"})
-    if (const auto id = special_id(fmt::format("tokenizer.ggml.{}", name), {}))
-      add(tokens_[static_cast<std::size_t>(*id)]);
+  for (const char* name : {"bos_token_id", "eos_token_id", "unknown_token_id", "padding_token_id"}) {
+    const auto id = special_id(fmt::format("tokenizer.ggml.{}", name), {});
+    if (!id) continue;
+    add(tokens_[static_cast<std::size_t>(*id)]);
+    if (const std::string_view is(name); is == "bos_token_id" || is == "eos_token_id")
+      model_.prefixes.push_back(tokens_[static_cast<std::size_t>(*id)]);
+  }
   if (llama) {
     for (const char* token : {"<unk>", "<s>", "</s>"}) add(token);
   } else {
@@ -229,7 +261,7 @@ void Reader::add_named_tokens(bool llama) {
 }  // namespace
 
 std::unique_ptr<Tokenizer> make_gguf_tokenizer(const Gguf& file) {
-  return make_pipeline_tokenizer(Reader(file).read(), file.origin());
+  return make_pipeline_tokenizer(TokenizerReader(file).read(), file.origin());
 }
 
 }  // namespace batchscope

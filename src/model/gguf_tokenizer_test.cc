@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/input_warnings.h"
 #include "base/json.h"
 #include "model/test_gguf.h"
 
@@ -114,6 +115,40 @@ TEST(GgufTokenizer, MarksDecideWhatIsCutOut) {
   EXPECT_EQ(tokenizer->encode("<think><|im_end|>"), (Ids{last - 2, last - 1}));
   EXPECT_EQ(tokenizer->decode(Ids{last - 2, last - 1}), "<think>");
   EXPECT_GT(tokenizer->encode("not byte-level").size(), 1u);
+}
+
+// Written before files said how words are cut: known by the vocabulary, or not without a warning.
+TEST(GgufTokenizer, AFileThatDoesNotSayHowWordsAreCut) {
+  const Source source = read_source("llama3");
+  for (const char* words : {"", "default"}) {
+    GgufWriter writer = byte_level(source, words);
+    writer.value("tokenizer.ggml.bos_token_id", std::uint32_t{1})
+        .value("tokenizer.ggml.eos_token_id", std::uint32_t{2});
+    Source marked = source;
+    marked.tokens.insert(marked.tokens.end(), {"<|begin_of_text|>", "<|end_of_text|>"});
+    GgufWriter known = byte_level(marked, words), named = byte_level(marked, "llama-bpe");
+    for (GgufWriter* each : {&known, &named}) each->value("tokenizer.ggml.bos_token_id", std::uint32_t{1});
+    const std::size_t before = input_warnings().size();
+    const auto tokenizer = open(known), same = open(named);
+    EXPECT_EQ(input_warnings().size(), before);
+    for (const std::string& text : texts_without_added_tokens()) EXPECT_EQ(tokenizer->encode(text), same->encode(text));
+    open(writer);
+    EXPECT_THAT(input_warnings().back(), HasSubstr("words are cut by GPT-2's rule"));
+  }
+}
+
+// -1 in whatever width is none; another one outside of the vocabulary is left out, unless texts are to begin with it.
+TEST(GgufTokenizer, SpecialTokensOutsideOfTheVocabulary) {
+  const Source source = read_source("gpt2");
+  const auto plain = open(byte_level(source, "gpt-2"));
+  GgufWriter writer = byte_level(source, "gpt-2");
+  writer.value("tokenizer.ggml.padding_token_id", std::uint32_t{0xffffffff});
+  writer.value("tokenizer.ggml.unknown_token_id", std::int32_t{-1});
+  writer.value("tokenizer.ggml.eos_token_id", std::uint32_t{32000});
+  EXPECT_EQ(open(writer)->encode("a b"), plain->encode("a b"));
+  EXPECT_THAT(input_warnings().back(), HasSubstr("eos_token_id: token 32000 is outside the vocabulary"));
+  writer.value("tokenizer.ggml.add_eos_token", true);
+  EXPECT_THAT(error_of(writer), HasSubstr("as tokenizer.ggml.add_eos_token is true"));
 }
 
 TEST(GgufTokenizer, NamesWhatIsNotSupported) {

@@ -1,6 +1,7 @@
 // Weights of a GGUF checkpoint, de-quantised slice by slice (gguf_weights of model/gguf_checkpoint.h).
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstring>
 #include <optional>
 #include <set>
@@ -9,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/input_warnings.h"
 #include "base/json.h"
 #include "model/gguf_blocks.h"
 #include "model/gguf_checkpoint.h"
@@ -50,12 +52,19 @@ class GgufWeights : public WeightSource {
     std::set<std::string_view> used;
     if (!config.rope_scaling.divisors.empty()) used.insert("rope_freqs.weight");
     for (const WeightShape& shape : weight_shapes(config)) used.insert(add(shape, config));
-    for (const auto& [name, place] : checkpoint_->tensors())
-      if (!used.contains(name) && !name.ends_with(".attn_rot_embd.weight"))  // old conversions; it follows from theta
+    std::string unknown;
+    for (const auto& [name, place] : checkpoint_->tensors()) {
+      if (used.contains(name) || name.ends_with(".attn_rot_embd.weight")) continue;  // old ones; it follows from theta
+      if (is_of_a_layer(name, config))
         throw InputError(
             "{}: tensor {} is not part of a {} as the metadata describes it; such models are not "
             "supported yet",
             place.file->origin(), quote(name), config.architecture);
+      if (unknown.size() < 200) unknown += (unknown.empty() ? "" : ", ") + quote(name);
+    }
+    if (!unknown.empty())
+      warn_of_input(
+          fmt::format("{}: tensors that the model does not use: {}", checkpoint_->metadata().origin(), unknown));
   }
 
   HostMatrix read(const WeightShape& tensor, const Slice& slice, std::vector<std::byte>& scratch) const override {
@@ -69,6 +78,17 @@ class GgufWeights : public WeightSource {
   }
 
  private:
+  // Of one that is computed: it would change what that gives.
+  static bool is_of_a_layer(std::string_view name, const ModelConfig& config) {
+    constexpr std::string_view layers = "blk.";
+    if (name.starts_with("rope_")) return true;  // divides the frequencies of all layers
+    if (!name.starts_with(layers)) return false;
+    std::int64_t layer = 0;
+    name.remove_prefix(layers.size());
+    const auto [stop, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
+    return error != std::errc() || layer < config.layers;
+  }
+
   struct Located {
     const Gguf* file;
     const std::byte* data;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -9,9 +10,11 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/input_warnings.h"
 #include "base/json.h"
 #include "model/config.h"
 #include "model/huggingface_keys.h"
+#include "model/huggingface_quantization.h"
 #include "model/huggingface_rope.h"
 
 namespace batchscope {
@@ -128,8 +131,13 @@ std::vector<std::int32_t> read_token_ids(const JsonObject& file, std::string_vie
   std::vector<std::int32_t> ids;
   for (const json& element : list) {
     const json one = {{std::string(key), element}};
-    const std::int64_t id = JsonObject(one, file.where()).integer(key, -1, vocabulary - 1);
-    if (id >= 0) ids.push_back(static_cast<std::int32_t>(id));
+    const std::int64_t id = JsonObject(one, file.where()).integer(key, -1, std::numeric_limits<std::int32_t>::max());
+    if (id >= vocabulary)
+      warn_of_input(
+          fmt::format("{}: token {} is outside the vocabulary of {}; the model cannot give it, so it is left out",
+                      file.name(key), id, vocabulary));
+    else if (id >= 0)
+      ids.push_back(static_cast<std::int32_t>(id));
   }
   return ids;
 }
@@ -253,6 +261,7 @@ ModelConfig parse_huggingface_config(std::string_view text, std::string_view ori
   read_rope(file, config);
   read_biases(file, architecture, config);
   read_windows(file, architecture, config);
+  read_quantization(file, config);
   config.tied_embeddings = file.boolean("tie_word_embeddings", false);
   config.dtype = read_dtype(file);
   const auto bos = read_token_ids(file, "bos_token_id", config.vocabulary, architecture.bos_token);

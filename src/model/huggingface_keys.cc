@@ -1,14 +1,13 @@
 // The lists of config.json's keys. They are kept strict: what would change numbers is refused, not overlooked.
 #include "model/huggingface_keys.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <array>
 #include <string>
 #include <string_view>
 
 #include "base/error.h"
+#include "base/input_warnings.h"
 
 namespace batchscope {
 namespace {
@@ -42,7 +41,8 @@ constexpr std::array honoured_keys{"architectures",
                                    "max_window_layers",
                                    "original_max_position_embeddings",
                                    "attention_bias",
-                                   "mlp_bias"};
+                                   "mlp_bias",
+                                   "quantization_config"};
 
 // Fields of the family's other members and of older versions that change numbers, with the only value (besides null and
 // absence) that means "as the members that we compute have it".
@@ -71,7 +71,6 @@ constexpr std::array neutral_values{
     Neutral{"scale_attn_by_inverse_layer_idx", Neutral::boolean_false},
     Neutral{"use_dynamic_ntk", Neutral::boolean_false},
     Neutral{"use_logn_attn", Neutral::boolean_false},
-    Neutral{"quantization_config", Neutral::nothing},
     Neutral{"compression_config", Neutral::nothing},
     Neutral{"attention_chunk_size", Neutral::nothing},
     Neutral{"sliding_window_pattern", Neutral::nothing},
@@ -128,6 +127,7 @@ bool is_neutral(const json& value, Neutral::Kind kind) {
 constexpr std::array harmless_keys{"_attn_implementation",
                                    "_attn_implementation_autoset",
                                    "_commit_hash",
+                                   "_model_name_or_path",
                                    "_name_or_path",
                                    "attention_dropout",
                                    "attn_dropout",
@@ -187,6 +187,7 @@ constexpr std::array harmless_keys{"_attn_implementation",
                                    "transformers.js_config",
                                    "transformers_version",
                                    "typical_p",
+                                   "unk_token_id",
                                    "unsloth_version",
                                    "unsloth_fixed",
                                    "use_bfloat16",
@@ -221,8 +222,9 @@ void warn_of_unknown_keys(const JsonObject& file) {
     if (!known && unknown.size() < 200) unknown += (unknown.empty() ? "" : ", ") + quote(key);
   }
   if (!unknown.empty())
-    spdlog::warn("{}: unknown keys {}: if they change the model's numbers, the results here are not its own",
-                 file.where(), unknown);
+    warn_of_input(
+        fmt::format("{}: unknown keys {}: if they change the model's numbers, the results here are not its own",
+                    file.where(), unknown));
 }
 
 }  // namespace batchscope

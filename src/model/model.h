@@ -18,9 +18,11 @@ struct ModelSource {
   std::uint64_t seed = 0;
 };
 
+// The folder or GGUF file that the user named, or the embedded model's folder; InputError when it is neither.
+std::filesystem::path checkpoint_path(const ModelSource& source);
 ModelConfig read_config(const ModelSource& source);
 std::unique_ptr<WeightSource> open_weights(const ModelSource& source, const ModelConfig& config);
-// InputError if it has more pieces than `config` has rows in its embedding.
+// Where it has more pieces than `config` has rows in its embedding, texts that need those are an InputError.
 std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const ModelConfig& config);
 
 // Where the program's own files lie (models/tiny, studies/demo.toml): beside the program, in its source tree, or in

@@ -62,13 +62,26 @@ TEST(ModelSource, ARandomShapeNeedsNoFiles) {
     EXPECT_EQ(weights->read(shape, {0, shape.rows, 0, shape.columns}, scratch).rows, shape.rows);
 }
 
+// By its content, whatever its name.
+TEST_F(ModelFolder, AGgufFileIsKnownByItsFirstBytes) {
+  std::ofstream(folder / "MODEL.GGUF") << "GGUF";
+  std::ofstream(folder / "model") << "GGUF";
+  for (const char* name : {"MODEL.GGUF", "model"})
+    EXPECT_THAT(error_of({.path = (folder / name).string()}), HasSubstr("it is cut short")) << name;
+}
+
 TEST(ModelSource, ATokenizerMustFitTheEmbedding) {
   NEEDS_SHARED_DATA(folder, "models/stories260K-hf");
   const ModelSource source{.path = folder.string()};
   ModelConfig config = read_config(source);
   EXPECT_EQ(open_tokenizer(source, config)->vocabulary(), 512);
   config.vocabulary = 511;
-  EXPECT_THROW(open_tokenizer(source, config), InputError);
+  const auto bounded = open_tokenizer(source, config);  // texts without the last piece are the same
+  EXPECT_EQ(bounded->vocabulary(), 511);
+  config.vocabulary = 512;
+  const auto whole = open_tokenizer(source, config);
+  EXPECT_EQ(bounded->encode("Once upon a time"), whole->encode("Once upon a time"));
+  EXPECT_THROW(bounded->encode(whole->decode({{511}})), InputError);
 }
 
 }  // namespace

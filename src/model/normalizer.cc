@@ -26,7 +26,13 @@ void apply(const ReplaceText& step, TextPart& part) {
   const Span first = matches.front();
   if (first.begin == 0 && first.end > 0 && (step.content.empty() || code_points(part.text.substr(0, first.end)) > 1))
     part.at_start = false;
+  std::size_t made = part.text.size();
+  for (const Span& match : matches) {
+    made += step.content.size() - (match.end - match.begin);
+    if (step.content.size() > match.end - match.begin) check_made(made);
+  }
   std::string result;
+  result.reserve(made);
   std::size_t begin = 0;
   for (const Span& match : matches) {
     result.append(part.text, begin, match.begin - begin);
@@ -77,8 +83,15 @@ void apply(const StripText& step, TextPart& part) {
 
 }  // namespace
 
+void check_made(std::size_t bytes) {
+  if (bytes > longest_made_text) throw MadeTooLong{};
+}
+
 void normalize(const std::vector<Normalizer>& steps, TextPart& part) {
-  for (const Normalizer& step : steps) std::visit([&](const auto& each) { apply(each, part); }, step);
+  for (const Normalizer& step : steps) {
+    std::visit([&](const auto& each) { apply(each, part); }, step);
+    check_made(part.text.size());
+  }
 }
 
 }  // namespace batchscope

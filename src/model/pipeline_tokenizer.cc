@@ -1,4 +1,4 @@
-// Running the pipeline (model/pipeline_tokenizer.h).
+// Runs normaliser, pre-tokeniser, model and post-processor of a tokenizer.json.
 #include "model/pipeline_tokenizer.h"
 
 #include <algorithm>
@@ -10,8 +10,7 @@
 namespace batchscope {
 namespace {
 
-// ICU counts bytes in int32_t, and no task has such texts.
-constexpr std::size_t longest_text = 64 << 20;
+constexpr std::size_t longest_text = longest_made_text;  // no task has such texts
 
 class PipelineTokenizer : public Tokenizer {
  public:
@@ -20,11 +19,15 @@ class PipelineTokenizer : public Tokenizer {
   std::vector<std::int32_t> encode(std::string_view text) const override;
   std::string decode(std::span<const std::int32_t> tokens) const override;
   std::int64_t vocabulary() const override { return vocabulary_; }
+  std::optional<std::int32_t> prefix() const override;
 
  private:
+  [[noreturn]] void refuse_made() const;
+  std::vector<std::int32_t> encode_whole(std::string_view text) const;
   void encode_raw(std::string_view text, bool at_start, std::vector<std::int32_t>& ids) const;
   void encode_normalized(TextPart part, std::vector<std::int32_t>& ids) const;
 
+  std::string origin_;
   PipelineModel model_;
   Bpe bpe_;
   AddedTokens added_;
@@ -33,9 +36,13 @@ class PipelineTokenizer : public Tokenizer {
 };
 
 PipelineTokenizer::PipelineTokenizer(PipelineModel model, std::string_view origin)
-    : model_(std::move(model)), bpe_(std::move(model_.bpe), origin) {
+    : origin_(origin), model_(std::move(model)), bpe_(std::move(model_.bpe), origin) {
   for (const AddedToken& token : model_.added) added_.add(token, bpe_.vocabulary());
-  added_.finish(model_.normalizers, origin);
+  try {
+    added_.finish(model_.normalizers, origin);
+  } catch (const MadeTooLong&) {
+    refuse_made();
+  }
   for (const auto& [token, id] : bpe_.vocabulary()) {
     if (tokens_.size() <= static_cast<std::size_t>(id)) tokens_.resize(static_cast<std::size_t>(id) + 1);
     tokens_[static_cast<std::size_t>(id)] = token;
@@ -44,13 +51,26 @@ PipelineTokenizer::PipelineTokenizer(PipelineModel model, std::string_view origi
   for (const auto* ids : {&model_.before, &model_.behind})
     for (const std::int32_t id : *ids)
       if (id < 0 || id >= vocabulary_)
-        throw InputError("{}: texts are to begin or end with the token {}, which is none of its {}", origin, id,
+        throw InputError("{}: texts should begin or end with the token {}, but there are only {}", origin, id,
                          vocabulary_);
 }
 
 std::vector<std::int32_t> PipelineTokenizer::encode(std::string_view text) const {
   if (text.size() > longest_text)
     throw InputError("a text of {} bytes is too long to tokenise; the longest is {}", text.size(), longest_text);
+  try {
+    return encode_whole(text);
+  } catch (const MadeTooLong&) {
+    refuse_made();
+  }
+}
+
+void PipelineTokenizer::refuse_made() const {
+  throw InputError("{}: its steps expand a text to more than {} MiB; download it again, or use another", origin_,
+                   longest_made_text >> 20);
+}
+
+std::vector<std::int32_t> PipelineTokenizer::encode_whole(std::string_view text) const {
   const std::string whole = well_formed(text);
   std::vector<std::int32_t> ids = model_.before;
   std::vector<TokenSpan> spans;
@@ -65,6 +85,14 @@ std::vector<std::int32_t> PipelineTokenizer::encode(std::string_view text) const
   }
   ids.insert(ids.end(), model_.behind.begin(), model_.behind.end());
   return ids;
+}
+
+std::optional<std::int32_t> PipelineTokenizer::prefix() const {
+  for (const std::string& token : model_.prefixes) {
+    if (const auto id = added_.id_of(token)) return id;
+    if (const auto id = bpe_.vocabulary().find(token); id != bpe_.vocabulary().end()) return id->second;
+  }
+  return std::nullopt;
 }
 
 void PipelineTokenizer::encode_raw(std::string_view text, bool at_start, std::vector<std::int32_t>& ids) const {
@@ -101,7 +129,11 @@ std::string PipelineTokenizer::decode(std::span<const std::int32_t> tokens) cons
       texts.emplace_back("\ufffd");
     }
   }
-  if (model_.decoders) return decode_tokens(*model_.decoders, std::move(texts));
+  try {
+    if (model_.decoders) return decode_tokens(*model_.decoders, std::move(texts));
+  } catch (const MadeTooLong&) {
+    refuse_made();
+  }
   std::string text;
   for (const std::string& each : texts) text += (&each == texts.data() ? "" : " ") + each;
   return text;

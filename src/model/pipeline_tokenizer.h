@@ -23,6 +23,7 @@ struct PipelineModel {
   BpeModel bpe;
   std::vector<AddedToken> added;             // in the order in which they are added; their ids are not looked at
   std::vector<std::int32_t> before, behind;  // every text
+  std::vector<std::string> prefixes;         // of Tokenizer::prefix(): BOS, EOS, those that there are
   std::optional<std::vector<TokenDecoder>> decoders;  // absent: tokens are joined by spaces
 };
 

@@ -1,4 +1,4 @@
-// Pre-tokenizers (model/pre_tokenizer.h).
+// Cuts a text into the words that are tokenised one by one.
 #include "model/pre_tokenizer.h"
 
 #include <functional>
@@ -120,7 +120,10 @@ void apply(const MarkSpaces& step, Words& words) {
 Words pre_tokenize(const std::vector<PreTokenizer>& steps, TextPart part) {
   Words words{std::move(part), {}};
   if (!words.part.text.empty()) words.words.push_back({0, words.part.text.size()});
-  for (const PreTokenizer& step : steps) std::visit([&](const auto& each) { apply(each, words); }, step);
+  for (const PreTokenizer& step : steps) {
+    std::visit([&](const auto& each) { apply(each, words); }, step);
+    check_made(words.part.text.size());
+  }
   return words;
 }
 

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t longest_pattern = 64 << 10;
 // Steps of one match. A long text needs a few a character; a pattern that backtracks without end needs them all.
-constexpr std::uint32_t most_steps = 100'000'000;
+constexpr std::uint32_t most_match_steps = 100'000'000;
 constexpr std::size_t jit_stack_bytes = 64 << 20;
 
 constexpr std::string_view word_class = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
@@ -256,7 +256,7 @@ RegularExpression::RegularExpression(std::string_view pattern, std::string_view 
   code_->compiled = pcre2_jit_compile(code_->code, PCRE2_JIT_COMPLETE) == 0;
   code_->context = pcre2_match_context_create(nullptr);
   if (code_->context == nullptr) throw Failure("{}: no memory for a regular expression", origin);
-  pcre2_set_match_limit(code_->context, most_steps);
+  pcre2_set_match_limit(code_->context, most_match_steps);
 }
 
 RegularExpression::~RegularExpression() = default;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file_kind.h"
 #include "base/json.h"
 
 namespace batchscope {
@@ -33,8 +34,9 @@ std::optional<std::uint64_t> product(std::uint64_t a, std::uint64_t b) {
 }
 
 std::string_view header_of(std::span<const std::byte> file, std::string_view origin) {
+  refuse_foreign_kind(file, origin);
   if (file.size() < length_bytes)
-    throw InputError("{}: {} bytes are no safetensors file; download it again", origin, file.size());
+    throw InputError("{}: {} bytes are too few for a safetensors file; download it again", origin, file.size());
   std::uint64_t length = 0;
   for (std::size_t i = 0; i < length_bytes; ++i) length |= std::to_integer<std::uint64_t>(file[i]) << (8 * i);
   if (length > longest_header)

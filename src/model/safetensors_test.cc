@@ -13,6 +13,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/input_warnings.h"
 #include "base/shared_data.h"
 #include "model/weights.h"
 
@@ -64,7 +65,7 @@ TEST(Safetensors, ReadsAHeader) {
 }
 
 TEST(Safetensors, LyingLengthsAreRefused) {
-  EXPECT_THAT(error_of(""), HasSubstr("0 bytes are no safetensors file"));
+  EXPECT_THAT(error_of(""), HasSubstr("0 bytes are too few for a safetensors file"));
   EXPECT_THAT(error_of("1234567"), HasSubstr("7 bytes"));
   EXPECT_THAT(error_of(with_length(3, "{}")), HasSubstr("cut short"));
   EXPECT_THAT(error_of(with_length(~0ull, "{}")), HasSubstr("more than the format allows"));
@@ -180,6 +181,80 @@ TEST_F(Checkpoint, ReadsSlicesAsViews) {
   EXPECT_THROW(source->read({"nothing", 1, 1}, {0, 1, 0, 1}, scratch), std::logic_error);
 }
 
+// A projection in FP8 that says of each value which it is, with the scales given.
+class Fp8Checkpoint : public Checkpoint {
+ protected:
+  std::string error_with(const std::string& scales_name, const json& shape, const std::vector<float>& scales,
+                         std::uint8_t first_code = 0x38) {
+    tensors.erase(up.name);
+    json header = json::object();
+    std::string data;
+    for (std::uint8_t code = 0; code < 12; ++code) data.push_back(static_cast<char>(first_code + code));
+    header[up.name] = entry("F8_E4M3", {3, 4}, {0, 12});
+    const auto append = [&](const std::string& name, const json& of, const std::vector<float>& values) {
+      const std::size_t begin = data.size();
+      data.append(reinterpret_cast<const char*>(values.data()), values.size() * 4);
+      header[name] = entry("F32", of, {begin, data.size()});
+    };
+    if (!scales_name.empty()) append(scales_name, shape, scales);
+    for (const auto& [name, tensor] : tensors) append(name, tensor.first, tensor.second);
+    const std::string text = header.dump();
+    std::ofstream(folder / "model.safetensors", std::ios::binary) << with_length(text.size(), text + data);
+    try {
+      source = open_safetensors(folder, config);
+    } catch (const InputError& e) {
+      return e.what();
+    }
+    return "no error";
+  }
+  // The whole tensor, or a part of it.
+  std::vector<float> values(const Slice& slice) const {
+    std::vector<std::byte> scratch;
+    const HostMatrix matrix = source->read(up, slice, scratch);
+    EXPECT_EQ(matrix.dtype, DType::f32);
+    const auto* floats = reinterpret_cast<const float*>(matrix.data);
+    return {floats, floats + matrix.rows * matrix.columns};
+  }
+  static float code(int bits) {
+    Float8 element;
+    element.bits = static_cast<std::uint8_t>(bits);
+    return static_cast<float>(element);
+  }
+  std::unique_ptr<WeightSource> source;
+  const std::string scale = up.name + "_scale";
+};
+
+TEST_F(Fp8Checkpoint, AScaleIsOfTheTensorOfRowsOrOfBlocks) {
+  for (const json& shape : json{json::array(), {1}, {1, 1}}) {
+    ASSERT_EQ(error_with(scale, shape, {2}), "no error");
+    EXPECT_EQ(values({0, 1, 0, 2}), (std::vector{2 * code(0x38), 2 * code(0x39)}));
+  }
+  for (const json& shape : json{{3}, {3, 1}}) {
+    ASSERT_EQ(error_with(scale, shape, {2, 4, 8}), "no error");
+    EXPECT_EQ(values({1, 2, 3, 1}), (std::vector{4 * code(0x3f), 8 * code(0x43)}));
+  }
+  config.fp8_block = {2, 3};
+  ASSERT_EQ(error_with(scale + "_inv", {2, 2}, {2, 4, 8, 16}), "no error");
+  EXPECT_EQ(values({1, 2, 2, 2}), (std::vector{2 * code(0x3e), 4 * code(0x3f), 8 * code(0x42), 16 * code(0x43)}));
+  const auto kept = source->read_fp8(up, {1, 2, 2, 2}, 1);
+  ASSERT_TRUE(kept);
+  EXPECT_EQ(kept->values.dtype, DType::fp8);
+  EXPECT_EQ(std::to_integer<int>(kept->values.data[kept->values.stride]), 0x42);
+  EXPECT_EQ(kept->scales, (std::vector<float>{2, 4, 8, 16}));
+  EXPECT_FALSE(source->read_fp8({"model.layers.0.mlp.gate_proj.weight", 3, 4}, {0, 1, 0, 4}, 4));
+}
+
+TEST_F(Fp8Checkpoint, ScalesThatDoNotFitAreNamed) {
+  EXPECT_THAT(error_with("", {}, {}), AllOf(HasSubstr(up.name), HasSubstr("without a tensor")));
+  EXPECT_THAT(error_with(scale, {2}, {1, 1}), AllOf(HasSubstr(scale), HasSubstr("shape [2]")));
+  EXPECT_THAT(error_with(scale, {2, 2}, {1, 1, 1, 1}), HasSubstr("config.json would have to state"));
+  EXPECT_THAT(error_with(scale, {3}, {1, std::nanf(""), 1}), HasSubstr("not finite"));
+  ASSERT_EQ(error_with(scale, {3}, {1, 1, 1}, 0x78), "no error");
+  EXPECT_THROW(values({0, 3, 0, 4}), InputError);  // 0x7f is not a number
+  EXPECT_THROW(source->read_fp8(up, {1, 2, 2, 2}, 2), InputError);
+  EXPECT_NO_THROW(values({0, 1, 0, 4}));
+}
+
 TEST_F(Checkpoint, ValuesThatAreNotFiniteAreFoundInTheSliceOnly) {
   tensors[up.name].second[7] = std::nanf("");
   tensors["model.norm.weight"].second[3] = -std::numeric_limits<float>::infinity();
@@ -212,6 +287,52 @@ TEST_F(Checkpoint, ExtraTensorsThatMatterAreRefused) {
   EXPECT_THAT(error(), HasSubstr("q_proj.bias"));
 }
 
+// What follows from theta, scales of an 8-bit KV cache, heads for other tasks: the model computes the same without.
+TEST_F(Checkpoint, ExtraTensorsThatDoNotMatterAreLeftOut) {
+  for (const char* name :
+       {"model.layers.0.self_attn.rotary_emb.cos_cached", "model.rotary_emb.sin_cached",
+        "model.layers.0.self_attn.k_scale", "model.layers.0.self_attn.attn.v_scale", "v_head.summary.weight",
+        "v_head.summary.bias", "lm_head.bias", "model.layers.7.mlp.up_proj.bias"})
+    add(name, {1}, {1});
+  EXPECT_EQ(error(), "no error");
+}
+
+// A base model, saved without its head, whose table the head shares.
+TEST_F(Checkpoint, NamesWithoutModelAreTheSame) {
+  ASSERT_EQ(error(), "no error");
+  std::vector<std::byte> scratch;
+  const auto values = [&] {
+    const auto source = open_safetensors(folder, config);
+    const HostMatrix view = source->read(up, {0, 3, 0, 4}, scratch);
+    return std::vector<std::byte>(view.data, view.data + 48);
+  };
+  const auto expected = values();
+  config.tied_embeddings = true;
+  tensors.erase("lm_head.weight");
+  const auto renamed = [&](const std::string& prefix) {
+    decltype(tensors) out;
+    for (const auto& [name, tensor] : tensors) out[prefix + name.substr(name.find('.') + 1)] = tensor;
+    return out;
+  };
+  const auto original = tensors;
+  tensors = renamed("");
+  ASSERT_EQ(error(), "no error");
+  EXPECT_EQ(values(), expected);
+  tensors = original;
+  tensors = renamed("_orig_mod.model.");
+  EXPECT_THAT(error(), AllOf(HasSubstr("\"_orig_mod.\""), HasSubstr("torch.compile")));
+  tensors = original;
+  tensors = renamed("module.model.");
+  EXPECT_THAT(error(), HasSubstr("\"module.\" (DataParallel's)"));
+}
+
+TEST_F(Checkpoint, ATiedTableMayHaveTheProjectionsName) {
+  config.tied_embeddings = true;
+  tensors["lm_head.weight"] = tensors.at("model.embed_tokens.weight");
+  tensors.erase("model.embed_tokens.weight");
+  EXPECT_EQ(error(), "no error");
+}
+
 TEST_F(Checkpoint, ATiedModelNeedsNoProjectionAndTakesTheSameOneOnly) {
   config.tied_embeddings = true;
   EXPECT_EQ(error(), "no error");
@@ -240,12 +361,39 @@ TEST_F(Checkpoint, ShardsAreFoundByTheirIndex) {
   std::vector<std::byte> scratch;
   const HostMatrix view = open_safetensors(folder, config)->read(up, {0, 3, 0, 4}, scratch);
   EXPECT_EQ(view.rows, 3);
+  // Where tensors are counts, not where the index says that they are.
   map["model.norm.weight"] = "b.safetensors";
+  map["nowhere"] = "a.safetensors";
+  map.erase("model.embed_tokens.weight");
   index();
-  EXPECT_THROW(open_safetensors(folder, config), InputError);  // it is not in that file
+  EXPECT_NO_THROW(open_safetensors(folder, config));
+  EXPECT_THAT(input_warnings().back(), HasSubstr("2 of its tensors are not in the files that it names"));
   map["model.norm.weight"] = "c.safetensors";
   index();
   EXPECT_THROW(open_safetensors(folder, config), InputError);  // there is no such file
+}
+
+TEST_F(Checkpoint, OfATensorInTwoShardsTheLastCountsAsInTransformers) {
+  json map;
+  for (const auto& [name, tensor] : tensors) map[name] = "a.safetensors";
+  map["model.norm.weight"] = "b.safetensors";
+  std::ofstream(folder / "model.safetensors.index.json") << json{{"weight_map", map}}.dump();
+  write("a.safetensors", [](const std::string&) { return true; });
+  write("b.safetensors", [](const std::string& name) { return name == up.name; });
+  std::vector<std::byte> scratch;
+  const std::size_t before = input_warnings().size();
+  const auto first = [&] {
+    float value = 0;
+    std::memcpy(&value, open_safetensors(folder, config)->read(up, {0, 3, 0, 4}, scratch).data, 4);
+    return value;
+  };
+  first();
+  EXPECT_EQ(input_warnings().size(), before + 1);  // of the index; the values are the same
+  tensors[up.name].second[0] = 5;
+  write("b.safetensors", [](const std::string& name) { return name == up.name; });
+  EXPECT_EQ(first(), 5);
+  EXPECT_THAT(input_warnings().back(),
+              AllOf(HasSubstr("a.safetensors"), HasSubstr("b.safetensors"), HasSubstr(up.name)));
 }
 
 TEST(SafetensorsWeights, RealCheckpointsAreOpened) {

@@ -23,14 +23,15 @@ class CharacterMap {
     std::memcpy(&size, blob.data(), sizeof size);
     blob.remove_prefix(sizeof size);
     if (size >= blob.size() || size == 0 || size % 4 != 0) return false;
-    return CharacterMap(blob.substr(0, size), blob.size() - size).walk(0, 0) <= most_matches;
+    return CharacterMap(blob.substr(0, size), blob.substr(size)).walk(0, 0) <= most_matches;
   }
 
  private:
   static constexpr int most_matches = 32, too_many = 1000, deepest = 512;
+  static constexpr std::size_t longest_text = 256;  // that a character becomes; Unicode's longest has 33 bytes
   static constexpr int unseen = -1, on_path = -2;
 
-  CharacterMap(std::string_view trie, std::size_t texts)
+  CharacterMap(std::string_view trie, std::string_view texts)
       : units_(trie.size() / 4), seen_(units_.size(), unseen), texts_(texts) {
     std::memcpy(units_.data(), trie.data(), trie.size());
   }
@@ -47,15 +48,21 @@ class CharacterMap {
     for (std::size_t byte = 0; byte < 256 && most < too_many; ++byte)
       if ((units_[base ^ byte] & 0x800000ffu) == byte) most = std::max(most, walk(base ^ byte, depth + 1));
     if ((unit & 0x100u) != 0) {
-      if ((units_[base] & 0x7fffffffu) >= texts_) return too_many;
+      const std::size_t text = units_[base] & 0x7fffffffu;
+      if (text >= texts_.size() || !ends_soon(text)) return too_many;
       ++most;
     }
     return seen_[node] = std::min(most, too_many);
   }
 
+  // Texts end with a zero byte; the last one may end with the table.
+  bool ends_soon(std::size_t text) const {
+    return std::min(texts_.find('\0', text), texts_.size()) - text <= longest_text;
+  }
+
   std::vector<std::uint32_t> units_;
   std::vector<int> seen_;
-  std::size_t texts_;
+  std::string_view texts_;
 };
 
 // The longest chain of texts each of which begins with the one before.
@@ -79,6 +86,7 @@ bool is_safe_sentencepiece_model(std::string_view model) {
   constexpr std::uint64_t piece_text = 1, piece_type = 3, user_defined = 4;  // of a piece
   constexpr std::uint64_t character_map = 2;                                 // of a normalizer
   constexpr std::size_t most_nested = 64;
+  constexpr std::size_t longest_piece = 4096;  // the library builds its trie by recursion, a level a byte
   std::vector<std::string_view> symbols;
   const bool sound = each_field(model, [&](const MessageField& field) {
     if (field.id == pieces) {
@@ -90,7 +98,7 @@ bool is_safe_sentencepiece_model(std::string_view model) {
         return true;
       });
       if (type == user_defined) symbols.push_back(text);
-      return read;
+      return read && text.size() <= longest_piece;
     }
     if (field.id != normalizer && field.id != denormalizer) return true;
     return each_field(field.bytes, [](const MessageField& part) {

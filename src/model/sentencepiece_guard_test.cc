@@ -57,6 +57,11 @@ TEST(SentencePieceGuard, RefusesMoreNestedSymbolsThanTheLibraryKeeps) {
   EXPECT_FALSE(is_safe_sentencepiece_model(symbols(65)));
 }
 
+TEST(SentencePieceGuard, RefusesPiecesThatTheLibraryRecursesOver) {
+  EXPECT_TRUE(is_safe_sentencepiece_model(field(1, field(1, std::string(4096, 'a')))));
+  EXPECT_FALSE(is_safe_sentencepiece_model(field(1, field(1, std::string(4097, 'a')))));
+}
+
 TEST(SentencePieceGuard, RefusesWhatIsNoMessage) {
   for (const char* bad : {"\x0a\x05"
                           "ab",

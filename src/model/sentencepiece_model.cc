@@ -2,6 +2,7 @@
 #include "model/sentencepiece_model.h"
 
 #include "base/error.h"
+#include "base/file_kind.h"
 #include "model/protocol_buffer.h"
 #include "model/unicode_text.h"
 
@@ -10,6 +11,7 @@ namespace batchscope {
 SentencePieceModel parse_sentencepiece_model(std::string_view content, std::string_view origin) {
   constexpr std::uint64_t piece = 1, trainer = 2, piece_text = 1, piece_type = 3, model_type = 3;
   constexpr std::size_t most_pieces = 1 << 24;
+  refuse_foreign_kind(content, origin);
   SentencePieceModel model;
   const auto read_piece = [&](const MessageField& part) {
     if (part.id == piece_text) model.pieces.back() = part.bytes;

@@ -4,22 +4,21 @@
 #include <sentencepiece_processor.h>
 
 #include <algorithm>
-#include <array>
 #include <exception>
 #include <map>
 #include <utility>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "model/added_tokens.h"
+#include "model/normalizer.h"
 #include "model/sentencepiece_guard.h"
 #include "model/unicode_text.h"
 
 namespace batchscope {
 namespace {
 
-// The library counts bytes in int, and no task has such texts.
-constexpr std::size_t longest_text = 64 << 20;
-constexpr std::string_view space_mark = "\u2581";  // SentencePiece writes a space so
+constexpr std::string_view sentence_space = "\u2581";  // SentencePiece writes a space so
 
 using sentencepiece::SentencePieceProcessor;
 
@@ -59,7 +58,6 @@ class SentencePieceTokenizer : public Tokenizer {
   std::optional<std::int32_t> piece(const std::string& content) const;
   std::optional<std::int32_t> add_named(const std::optional<std::string>& content);
   void add(Special special);
-  const Special* special_at(std::string_view text, std::size_t at) const;
   void encode_parts(std::string_view text, Ids& ids) const;
   void encode_plain(std::string_view text, Ids& ids) const;
 
@@ -69,9 +67,9 @@ class SentencePieceTokenizer : public Tokenizer {
   bool legacy_;
   std::optional<std::int32_t> bos_, eos_;  // those that are added
   std::string unknown_;
-  std::size_t unknown_tokens_ = 0;  // that continuing_ makes of it
-  std::vector<Special> specials_;   // longest first
-  std::array<bool, 256> begins_special_{};
+  std::size_t unknown_tokens_ = 0;             // that continuing_ makes of it
+  std::vector<Special> specials_;              // longest first
+  TextTrie special_texts_;                     // leading to indices in specials_
   std::map<std::int32_t, std::size_t> by_id_;  // id -> index in specials_
   std::int64_t vocabulary_ = 0;
 };
@@ -98,8 +96,9 @@ SentencePieceTokenizer::SentencePieceTokenizer(std::string_view model, std::stri
                    [](const Special& a, const Special& b) { return a.content.size() > b.content.size(); });
   for (std::size_t i = 0; i < specials_.size(); ++i) {
     by_id_.emplace(specials_[i].id, i);
-    begins_special_[static_cast<unsigned char>(specials_[i].content.front())] = true;
+    special_texts_.add(specials_[i].content, static_cast<std::int32_t>(i));
   }
+  special_texts_.finish();
   if (legacy_) return;
   // Appending a message merges it: normalizer_spec (field 3) { add_dummy_prefix (field 3): false }.
   load(continuing_, content + std::string("\x1a\x02\x18\x00", 4), origin);
@@ -132,28 +131,21 @@ void SentencePieceTokenizer::add(Special special) {
   specials_.push_back(std::move(special));
 }
 
-const SentencePieceTokenizer::Special* SentencePieceTokenizer::special_at(std::string_view text, std::size_t at) const {
-  if (!begins_special_[static_cast<unsigned char>(text[at])]) return nullptr;
-  for (const Special& special : specials_)
-    if (text.substr(at).starts_with(special.content)) return &special;
-  return nullptr;
-}
-
 std::vector<std::int32_t> SentencePieceTokenizer::encode(std::string_view text) const {
-  if (text.size() > longest_text)
-    throw InputError("a text of {} bytes is too long to tokenise; the longest is {}", text.size(), longest_text);
+  if (text.size() > longest_made_text)  // the library counts bytes in int
+    throw InputError("a text of {} bytes is too long to tokenise; the longest is {}", text.size(), longest_made_text);
   Ids ids;
   if (bos_) ids.push_back(*bos_);
   if (legacy_ || text.empty()) {
     encode_parts(text, ids);
   } else {
     std::string prefixed(text);
-    replace_all(prefixed, space_mark, " ");
-    prefixed.insert(0, space_mark);
+    replace_all(prefixed, sentence_space, " ");
+    prefixed.insert(0, sentence_space);
     const std::size_t begin = ids.size();
     encode_parts(prefixed, ids);
     // A text that begins with a special token keeps no trace of the space put before it.
-    const auto mark = piece(std::string(space_mark));
+    const auto mark = piece(std::string(sentence_space));
     if (ids.size() > begin + 1 && ids[begin] == mark && by_id_.contains(ids[begin + 1]))
       ids.erase(ids.begin() + static_cast<std::ptrdiff_t>(begin));
   }
@@ -164,26 +156,22 @@ std::vector<std::int32_t> SentencePieceTokenizer::encode(std::string_view text) 
 // Cuts the text at the special tokens written out in it.
 void SentencePieceTokenizer::encode_parts(std::string_view text, Ids& ids) const {
   std::size_t begin = 0;
-  for (std::size_t at = 0; at < text.size();) {
-    const Special* special = special_at(text, at);
-    if (special == nullptr) {
-      ++at;
-      continue;
-    }
-    std::size_t end = at;
-    while (special->strip_left && end > begin && is_space(text[end - 1])) --end;
+  for (const TextTrie::Match& match : special_texts_.find_all(text)) {
+    if (match.begin < begin) continue;
+    const Special& special = specials_[static_cast<std::size_t>(match.value)];
+    std::size_t end = match.begin;
+    while (special.strip_left && end > begin && is_space(text[end - 1])) --end;
     encode_plain(text.substr(begin, end - begin), ids);
-    ids.push_back(special->id);
-    at += special->content.size();
-    while (special->strip_right && at < text.size() && is_space(text[at])) ++at;
-    begin = at;
+    ids.push_back(special.id);
+    begin = match.end;
+    while (special.strip_right && begin < text.size() && is_space(text[begin])) ++begin;
   }
   encode_plain(text.substr(begin), ids);
 }
 
 void SentencePieceTokenizer::encode_plain(std::string_view text, Ids& ids) const {
   if (text.empty()) return;
-  const bool begins_with_space = text.starts_with(space_mark) || text.starts_with(' ');
+  const bool begins_with_space = text.starts_with(sentence_space) || text.starts_with(' ');
   Ids part;
   std::size_t skip = 0;
   bool ok = false;

@@ -12,20 +12,10 @@
 #include "base/error.h"
 #include "base/units.h"
 #include "model/config.h"
+#include "model/named_shapes.h"
 
 namespace batchscope {
 namespace {
-
-struct NamedShape {
-  std::string_view name;
-  std::int64_t layers, hidden, heads, intermediate;
-  double rms_norm_epsilon;
-};
-
-// LLaMA's first generation, as its Hugging Face conversions have it: 2048 positions, 32000 pieces, f16.
-constexpr std::array named_shapes{
-    NamedShape{"llama-7b", 32, 4096, 32, 11008, 1e-6}, NamedShape{"llama-13b", 40, 5120, 40, 13824, 1e-6},
-    NamedShape{"llama-30b", 60, 6656, 52, 17920, 1e-6}, NamedShape{"llama-65b", 80, 8192, 64, 22016, 1e-5}};
 
 constexpr std::array keys{"layers",     "hidden",
                           "heads",      "kv_heads",
@@ -49,23 +39,10 @@ ModelConfig with_defaults(std::string_view name) {
   return config;
 }
 
-ModelConfig from_name(const NamedShape& shape) {
-  ModelConfig config = with_defaults(shape.name);
-  config.layers = shape.layers;
-  config.hidden = shape.hidden;
-  config.heads = config.kv_heads = shape.heads;
-  config.head_dim = shape.hidden / shape.heads;
-  config.intermediate = shape.intermediate;
-  config.vocabulary = 32000;
-  config.rms_norm_epsilon = shape.rms_norm_epsilon;
-  config.dtype = DType::f16;
-  return config;
-}
-
 // The words of "key=value,key=value"; each is taken once, and what nobody took is a mistake.
-class Words {
+class ShapeWords {
  public:
-  explicit Words(std::string_view shape) : shape_(shape) {
+  explicit ShapeWords(std::string_view shape) : shape_(shape) {
     for (std::string_view rest = shape; !rest.empty();) {
       const auto comma = std::min(rest.find(','), rest.size());
       add(rest.substr(0, comma));
@@ -119,7 +96,7 @@ class Words {
   std::map<std::string, std::string, std::less<>> values_;
 };
 
-std::vector<std::int64_t> windows(const Words& words, std::int64_t layers) {
+std::vector<std::int64_t> windows(const ShapeWords& words, std::int64_t layers) {
   if (words.text("window", "").empty()) return {};
   const std::string full = words.text("max_window_layers", "0");
   const std::int64_t before = parse_integer(full, 0, ModelLimits::layers, words.name("max_window_layers"));
@@ -129,7 +106,7 @@ std::vector<std::int64_t> windows(const Words& words, std::int64_t layers) {
 }
 
 ModelConfig from_words(std::string_view shape) {
-  const Words words(shape);
+  const ShapeWords words(shape);
   ModelConfig config = with_defaults(shape);
   config.layers = words.size("layers", ModelLimits::layers);
   config.hidden = words.size("hidden", ModelLimits::hidden);
@@ -160,20 +137,20 @@ ModelConfig from_words(std::string_view shape) {
 }  // namespace
 
 ModelConfig parse_model_shape(std::string_view shape) {
-  for (const NamedShape& named : named_shapes)
-    if (shape == named.name) return from_name(named);
+  if (is_shape_name(shape)) return *named_shape(shape);
   // A path may hold '=', a list of sizes is no path.
   const std::filesystem::path path(shape);
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) return read_huggingface_config(path);
   if (std::filesystem::is_regular_file(path, ignored))
-    return is_gguf_path(path) ? read_gguf_config(path) : read_huggingface_config_file(path);
+    return is_gguf_file(path) ? read_gguf_config(path) : read_huggingface_config_file(path);
   if (shape.find('=') != std::string_view::npos) return from_words(shape);
+  if (const auto named = named_shape(shape)) return *named;
+  const std::string near = nearest_shape(shape);
   throw InputError(
-      "unknown shape '{}'; use llama-7b, llama-13b, llama-30b, llama-65b, a config.json or its folder, a GGUF file, or "
-      "sizes like "
+      "unknown shape '{}'; {}use a name ({}), a config.json or its folder, a GGUF file, or sizes like "
       "layers=2,hidden=64,heads=4,intermediate=172,vocabulary=512",
-      shape);
+      shape, near.empty() ? "" : fmt::format("did you mean {}? Else ", near), fmt::join(shape_families(), ", "));
 }
 
 }  // namespace batchscope

@@ -1,4 +1,4 @@
-// Decoding as tokens come (model/text_stream.h).
+// Turns tokens into text as they come, holding back bytes that a later token may complete.
 #include "model/text_stream.h"
 
 #include <algorithm>

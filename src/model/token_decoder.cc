@@ -1,4 +1,4 @@
-// Decoders (model/token_decoder.h).
+// Turns tokens back into text, by the decoders of tokenizer.json.
 #include "model/token_decoder.h"
 
 #include <charconv>
@@ -15,10 +15,12 @@ using Tokens = std::vector<std::string>;
 
 void apply(const ReplaceText& step, Tokens& tokens) {
   const std::vector<Normalizer> replace{step};
+  std::size_t made = 0;
   for (std::string& token : tokens) {
     TextPart part{std::move(token), false};
     normalize(replace, part);
     token = std::move(part.text);
+    check_made(made += token.size());
   }
 }
 
@@ -81,10 +83,12 @@ void apply(ReadByteCharacters, Tokens& tokens) {
 void apply(const StripCharacters& step, Tokens& tokens) {
   if (step.character.empty()) return;
   for (std::string& token : tokens) {
-    for (std::size_t i = 0; i < step.left && token.starts_with(step.character); ++i)
-      token.erase(0, step.character.size());
-    for (std::size_t i = 0; i < step.right && token.ends_with(step.character); ++i)
-      token.resize(token.size() - step.character.size());
+    std::string_view rest = token;
+    for (std::size_t i = 0; i < step.left && rest.starts_with(step.character); ++i)
+      rest.remove_prefix(step.character.size());
+    for (std::size_t i = 0; i < step.right && rest.ends_with(step.character); ++i)
+      rest.remove_suffix(step.character.size());
+    token = std::string(rest);
   }
 }
 

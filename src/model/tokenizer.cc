@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/input_warnings.h"
 #include "base/json.h"
 #include "model/pipeline_tokenizer.h"
 #include "model/sentencepiece_model.h"
@@ -20,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_there(const fs::path& path) {
+bool has_file(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(path, ignored);
 }
@@ -29,7 +30,7 @@ TokenizerConfig read_config(const fs::path& folder) {
   TokenizerConfig config;
   const auto read = [&](const char* name, const auto& parse) {
     const fs::path path = folder / name;
-    if (is_there(path)) parse(read_file(path), path.string());
+    if (has_file(path)) parse(read_file(path), path.string());
   };
   read("tokenizer_config.json",
        [&](const std::string& text, const std::string& name) { config = parse_tokenizer_config(text, name); });
@@ -59,6 +60,8 @@ bool is_named(const TokenizerConfig& config, const std::string& content) {
 // The tokens that the configuration adds, as transformers does it: one that is named is special. A named one that the
 // vocabulary lacks stays away: it would get an id for which the model has no row.
 void add_configured(const TokenizerConfig& config, PipelineModel& model) {
+  for (const char* name : {"bos_token", "eos_token"})
+    if (const auto token = config.token(name, std::nullopt)) model.prefixes.push_back(*token);
   for (AddedToken token : config.added) {
     token.special = token.special || is_named(config, token.content);
     model.added.push_back(std::move(token));
@@ -81,7 +84,9 @@ void add_plainly(const TokenizerConfig& config, PipelineModel& model) {
     if (has_token(model, content)) model.added.push_back({.content = content});
 }
 
-constexpr std::array generic_classes{"", "PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer"};
+// Whose tokenizer.json says all.
+constexpr std::array described_classes{"", "PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer",
+                                       "CodeLlamaTokenizer"};
 
 [[noreturn]] void refuse_class(const fs::path& folder, const TokenizerConfig& config, std::string_view supported) {
   throw InputError("{}: tokenizer_class: not supported yet: {}; supported: {}",
@@ -111,8 +116,9 @@ std::unique_ptr<Tokenizer> open_json(const fs::path& folder, TokenizerConfig con
     class_adds_again = name == "Qwen2Tokenizer";
     default_tokens(config, {{"eos_token", "<|endoftext|>"}, {"unk_token", "<|endoftext|>"}});
   } else if (name != "LlamaTokenizer" &&
-             std::find(generic_classes.begin(), generic_classes.end(), name) == generic_classes.end()) {
-    refuse_class(folder, config, "LlamaTokenizer, GPT2Tokenizer, Qwen2Tokenizer, PreTrainedTokenizerFast");
+             std::find(described_classes.begin(), described_classes.end(), name) == described_classes.end()) {
+    warn_of_input(fmt::format("{}: tokenizer_class {} is not known; its tokenizer.json is used as it is",
+                              (folder / "tokenizer_config.json").string(), quote(name)));
   }
   add_configured(config, model);
   if (class_adds_again) add_plainly(config, model);
@@ -163,14 +169,15 @@ PipelineModel sentencepiece_bpe(SentencePieceModel pieces, const TokenizerSettin
 
 std::unique_ptr<Tokenizer> open_sentencepiece(const fs::path& folder, const TokenizerConfig& config) {
   const fs::path path = folder / "tokenizer.model";
-  if (!config.tokenizer_class.empty() && config.tokenizer_class != "LlamaTokenizer")
+  const std::string& name = config.tokenizer_class;
+  if (!name.empty() && name != "LlamaTokenizer" && name != "CodeLlamaTokenizer")
     refuse_class(folder, config, "LlamaTokenizer, or others with a tokenizer.json");
   const std::string content = read_file(path);
   SentencePieceModel model = parse_sentencepiece_model(content, path.string());
   const TokenizerSettings settings = sentencepiece_settings(config, folder);
   // transformers makes a pipeline of its own of the pieces, which differs from SentencePiece in runs of spaces. Where
   // nothing asks for that, the file means what its own library makes of it.
-  if (model.kind == SentencePieceKind::bpe && is_there(folder / "tokenizer_config.json"))
+  if (model.kind == SentencePieceKind::bpe && has_file(folder / "tokenizer_config.json"))
     return make_pipeline_tokenizer(sentencepiece_bpe(std::move(model), settings, config, path.string()), path.string());
   if (!config.add_prefix_space.value_or(true))
     throw InputError("{}: add_prefix_space: expected true, found false (not supported for this tokenizer.model)",
@@ -181,8 +188,8 @@ std::unique_ptr<Tokenizer> open_sentencepiece(const fs::path& folder, const Toke
 }  // namespace
 
 std::unique_ptr<Tokenizer> open_tokenizer(const fs::path& folder) {
-  if (is_there(folder / "tokenizer.json")) return open_json(folder, read_config(folder));
-  if (is_there(folder / "tokenizer.model")) return open_sentencepiece(folder, read_config(folder));
+  if (has_file(folder / "tokenizer.json")) return open_json(folder, read_config(folder));
+  if (has_file(folder / "tokenizer.model")) return open_sentencepiece(folder, read_config(folder));
   throw InputError("{}: neither tokenizer.json nor tokenizer.model in it; use a folder that has one of them",
                    folder.string());
 }

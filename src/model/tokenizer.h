@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,6 +21,9 @@ class Tokenizer {
   // Without special tokens.
   virtual std::string decode(std::span<const std::int32_t> tokens) const = 0;
   virtual std::int64_t vocabulary() const = 0;
+  // What a text without any token is said to begin with, so that its continuation can be scored: BOS, else EOS, as
+  // lm-evaluation-harness has it. Absent: there is neither.
+  virtual std::optional<std::int32_t> prefix() const { return std::nullopt; }
 };
 
 // The tokenizer of a model folder: tokenizer.json, or without one tokenizer.model (SentencePiece), with what

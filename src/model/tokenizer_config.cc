@@ -15,7 +15,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::int64_t largest_id = (1 << 24) - 1;
 
 std::optional<bool> optional_boolean(const JsonObject& file, std::string_view key) {
   return file.has(key) ? std::optional(file.boolean(key)) : std::nullopt;
@@ -68,8 +67,8 @@ void read_added_tokens(const JsonObject& file, TokenizerConfig& config) {
   for (const auto& [key, value] : tokens.value().items()) {
     std::int32_t id = 0;
     const auto [stop, error] = std::from_chars(key.data(), key.data() + key.size(), id);
-    if (error != std::errc() || stop != key.data() + key.size() || id < 0 || id > largest_id)
-      throw InputError("{}: expected a token id from 0 to {} as the key", tokens.name(key), largest_id);
+    if (error != std::errc() || stop != key.data() + key.size() || id < 0 || id > largest_token_id)
+      throw InputError("{}: expected a token id from 0 to {} as the key", tokens.name(key), largest_token_id);
     AddedToken token = parse_added_token(tokens.object(key), true);
     token.id = id;
     config.added.push_back(std::move(token));
@@ -117,7 +116,7 @@ void add_added_tokens(std::string_view text, std::string_view origin, TokenizerC
   for (const auto& entry : file.value().items()) {
     const std::string& token = entry.key();
     if (token.empty()) file.refuse(token, "a token that is not empty");
-    AddedToken added{.content = token, .id = static_cast<std::int32_t>(file.integer(token, 0, largest_id))};
+    AddedToken added{.content = token, .id = static_cast<std::int32_t>(file.integer(token, 0, largest_token_id))};
     const auto is_it = [&token = token](const AddedToken& each) { return each.content == token; };
     added.special = std::any_of(config.extra.begin(), config.extra.end(), is_it) ||
                     std::any_of(config.named.begin(), config.named.end(),

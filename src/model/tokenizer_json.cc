@@ -28,7 +28,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::int64_t largest_id = (1 << 24) - 1;
+constexpr std::size_t most_steps = 256;             // of a kind
+constexpr std::size_t most_template_tokens = 1024;  // before and behind each text
 
 [[noreturn]] void refuse_type(const JsonObject& object, std::string_view supported) {
   throw InputError("{}: not supported yet: {}; supported: {}", object.name("type"), quote(object.text("type")),
@@ -151,9 +152,15 @@ void append_special(const JsonObject& processor, const JsonObject& part, std::ve
   const json* list = token.find("ids");
   if (list == nullptr || !list->is_array()) token.refuse("ids", "a list of token ids");
   for (const json& id : *list) {
-    if (!id.is_number_unsigned() || id.get<std::uint64_t>() > largest_id) token.refuse("ids", "a list of token ids");
+    if (!id.is_number_unsigned() || id.get<std::uint64_t>() > largest_token_id) token.refuse("ids", "a list of token ids");
     ids.push_back(id.get<std::int32_t>());
   }
+  if (ids.size() > most_template_tokens)
+    token.refuse("ids", fmt::format("no more than {} tokens beside the text", most_template_tokens));
+}
+
+void check_steps(std::size_t count, const JsonObject& file, const char* key) {
+  if (count > most_steps) file.refuse(key, fmt::format("no more than {} steps", most_steps));
 }
 
 void add_template(const JsonObject& processor, PipelineModel& model) {
@@ -168,6 +175,8 @@ void add_template(const JsonObject& processor, PipelineModel& model) {
     }
   });
   if (texts != 1) processor.refuse("single", "the text once (\"A\")");
+  if (model.before.size() + model.behind.size() + before.size() + behind.size() > most_template_tokens)
+    processor.refuse("single", fmt::format("no more than {} tokens beside the text", most_template_tokens));
   model.before.insert(model.before.begin(), before.begin(), before.end());
   model.behind.insert(model.behind.end(), behind.begin(), behind.end());
 }
@@ -210,8 +219,8 @@ void read_vocabulary(const JsonObject& model, Vocabulary& vocabulary) {
   const JsonObject tokens = model.object("vocab");
   vocabulary.reserve(tokens.value().size());
   for (const auto& [token, id] : tokens.value().items()) {
-    if (!id.is_number_unsigned() || id.get<std::uint64_t>() > largest_id)
-      tokens.refuse(token, fmt::format("a token id from 0 to {}", largest_id));
+    if (!id.is_number_unsigned() || id.get<std::uint64_t>() > largest_token_id)
+      tokens.refuse(token, fmt::format("a token id from 0 to {}", largest_token_id));
     vocabulary.emplace(token, id.get<std::int32_t>());
   }
 }
@@ -264,10 +273,13 @@ PipelineModel parse_tokenizer_json(std::string_view text, std::string_view origi
   if (file.has("pre_tokenizer")) add_pre_tokenizers(file.object("pre_tokenizer"), model.pre_tokenizers);
   if (file.has("post_processor")) add_processors(file.object("post_processor"), model);
   if (file.has("decoder")) add_decoders(file.object("decoder"), model.decoders.emplace());
+  check_steps(model.normalizers.size(), file, "normalizer");
+  check_steps(model.pre_tokenizers.size(), file, "pre_tokenizer");
+  if (model.decoders) check_steps(model.decoders->size(), file, "decoder");
   if (file.has("added_tokens"))
     each_object(file, "added_tokens", [&](const JsonObject& token) {
       model.added.push_back(parse_added_token(token, true));
-      model.added.back().id = static_cast<std::int32_t>(token.integer("id", 0, largest_id));
+      model.added.back().id = static_cast<std::int32_t>(token.integer("id", 0, largest_token_id));
     });
   return model;
 }

@@ -32,22 +32,6 @@ constexpr ByteCharacters byte_characters;
 
 }  // namespace
 
-std::string well_formed(std::string_view text) {
-  std::string result;
-  result.reserve(text.size());
-  for (std::int32_t at = 0; at < length_of(text);) {
-    const std::int32_t begin = at;
-    UChar32 value = 0;
-    U8_NEXT(text.data(), at, length_of(text), value);
-    if (value < 0) {
-      result += "\ufffd";
-    } else {
-      result += text.substr(static_cast<std::size_t>(begin), static_cast<std::size_t>(at - begin));
-    }
-  }
-  return result;
-}
-
 CodePoint code_point_at(std::string_view text, std::size_t at) {
   const auto first = static_cast<unsigned char>(text[at]);
   if (first < 0x80) return {first, 1};
@@ -62,19 +46,6 @@ CodePoint code_point_before(std::string_view text, std::size_t end) {
   UChar32 value = 0;
   U8_PREV_OR_FFFD(text.data(), 0, begin, value);
   return {static_cast<char32_t>(value), end - static_cast<std::size_t>(begin)};
-}
-
-std::size_t code_points(std::string_view text) {
-  std::size_t count = 0;
-  for (const char c : text) count += (static_cast<unsigned char>(c) & 0xc0) != 0x80;
-  return count;
-}
-
-void append_code_point(char32_t value, std::string& text) {
-  char bytes[U8_MAX_LENGTH];
-  std::int32_t length = 0;
-  U8_APPEND_UNSAFE(bytes, length, value);
-  text.append(bytes, static_cast<std::size_t>(length));
 }
 
 bool is_white_space(char32_t value) { return u_isUWhiteSpace(static_cast<UChar32>(value)); }

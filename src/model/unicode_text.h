@@ -6,10 +6,9 @@
 #include <string>
 #include <string_view>
 
-namespace batchscope {
+#include "base/utf8.h"
 
-// The same text when it is well-formed UTF-8; else each ill-formed part is one U+FFFD, as in Python's errors="replace".
-std::string well_formed(std::string_view text);
+namespace batchscope {
 
 // The functions below expect well-formed text.
 
@@ -19,8 +18,6 @@ struct CodePoint {
 };
 CodePoint code_point_at(std::string_view text, std::size_t at);
 CodePoint code_point_before(std::string_view text, std::size_t end);  // the one that ends at `end`
-std::size_t code_points(std::string_view text);
-void append_code_point(char32_t value, std::string& text);
 
 bool is_white_space(char32_t value);  // White_Space
 bool is_word(char32_t value);         // \w: Alphabetic, M, Nd, Pc, Join_Control

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::uint32_t f32_exponent = 0x7f800000u;
 constexpr std::uint16_t bf16_exponent = 0x7f80u, f16_exponent = 0x7c00u;
+constexpr std::uint8_t fp8_not_a_number = 0x7fu;  // which has no infinities
 
 template <class Word>
 [[gnu::always_inline]] inline Word word_at(const std::byte* row, std::int64_t column) {
@@ -33,6 +34,7 @@ template <class Word>
 BATCHSCOPE_TARGET_CLONES
 bool any_not_finite(const std::byte* row, std::int64_t columns, DType dtype) {
   if (dtype == DType::f32) return any_not_finite(row, columns, f32_exponent);
+  if (dtype == DType::fp8) return any_not_finite(row, columns, fp8_not_a_number);
   return any_not_finite(row, columns, dtype == DType::bf16 ? bf16_exponent : f16_exponent);
 }
 
@@ -46,6 +48,7 @@ std::int64_t first_not_finite(const std::byte* row, Word exponent) {
 // Of a row in which there is one.
 std::int64_t first_not_finite(const std::byte* row, DType dtype) {
   if (dtype == DType::f32) return first_not_finite(row, f32_exponent);
+  if (dtype == DType::fp8) return first_not_finite(row, fp8_not_a_number);
   return first_not_finite(row, dtype == DType::bf16 ? bf16_exponent : f16_exponent);
 }
 

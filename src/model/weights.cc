@@ -44,10 +44,14 @@ std::vector<WeightShape> weight_shapes(const ModelConfig& config) {
 }
 
 ExtraTensor classify_extra_tensor(std::string_view name, const ModelConfig& config) {
-  if (name.ends_with("rotary_emb.inv_freq"))
-    return ExtraTensor::harmless;  // old conversions keep it; it follows from theta
+  // Old conversions keep what follows from theta: frequencies, or their cosines and sines.
+  if (name.find(".rotary_emb.") != std::string_view::npos) return ExtraTensor::harmless;
+  for (const char* scale : {".k_scale", ".v_scale", ".kv_scale"})  // of a KV cache in 8 bits, which is none here
+    if (name.ends_with(scale)) return ExtraTensor::harmless;
+  // Of activations that an engine may round to 8 bits; they are not rounded here.
+  if (name.ends_with(".input_scale")) return ExtraTensor::harmless;
   if (name == "lm_head.weight" && config.tied_embeddings) return ExtraTensor::harmless;
-  if (name.ends_with(".bias") || name.find("lora_") != std::string_view::npos) return ExtraTensor::changes_numbers;
+  if (name.find("lora_") != std::string_view::npos) return ExtraTensor::changes_numbers;
   constexpr std::string_view layers = "model.layers.";
   if (!name.starts_with(layers)) return ExtraTensor::unknown;
   name.remove_prefix(layers.size());

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,23 @@ std::vector<WeightShape> weight_shapes(const ModelConfig& config);
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
+  // Of a tensor whose values are drawn (tensor/drawn_values.h): what from, so that a device may draw them itself.
+  struct Drawn {
+    std::uint64_t key = 0;
+    float mean = 0;
+  };
+  virtual std::optional<Drawn> drawn(const WeightShape& /*tensor*/) const { return std::nullopt; }
+  // A slice of a tensor that the checkpoint keeps in FP8, as it is there.
+  struct Fp8Slice {
+    HostMatrix values;
+    std::vector<float> scales;  // [rows, groups]
+  };
+  // Nothing where it is not kept so; read() gives it with its scales applied. `scale_columns` columns of the slice, from its
+  // first one on, are a group; none lies across the border of two of the checkpoint's blocks.
+  virtual std::optional<Fp8Slice> read_fp8(const WeightShape& /*tensor*/, const Slice& /*slice*/,
+                                           std::int64_t /*scale_columns*/) const {
+    return std::nullopt;
+  }
   // The slice of a tensor: a view of mapped memory where possible, else of `scratch`, which it fills. Only the slice
   // is touched. InputError names the file and the tensor when the values there are not finite. Safe to call from
   // several threads, each with a scratch of its own.
@@ -40,7 +58,8 @@ class WeightSource {
 };
 
 // A folder's model.safetensors, or its shards by model.safetensors.index.json. Checks, before anything is read, that
-// every tensor of `config` is there with its shape and a dtype of F32, F16 or BF16, and that no offset leaves a file.
+// every tensor of `config` is there with its shape and a dtype of F32, F16, BF16, or F8_E4M3 with scales ("NAME_scale" or
+// "NAME_scale_inv": of the tensor, of its rows, or of the blocks that config.json states), and that no offset leaves a file.
 std::unique_ptr<WeightSource> open_safetensors(const std::filesystem::path& folder, const ModelConfig& config);
 
 // A GGUF file (model/gguf_checkpoint.h), with the same checks. What the file has quantised comes in f32.

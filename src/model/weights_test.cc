@@ -92,6 +92,8 @@ TEST(WeightNames, ExtrasAreJudged) {
   EXPECT_EQ(classify_extra_tensor("model.layers.1.self_attn.q_norm.weight", config), ExtraTensor::changes_numbers);
   EXPECT_EQ(classify_extra_tensor("model.layers.2.mlp.up_proj.weight", config), ExtraTensor::unknown);
   EXPECT_EQ(classify_extra_tensor("vision.patch.weight", config), ExtraTensor::unknown);
+  EXPECT_EQ(classify_extra_tensor("lm_head.bias", config), ExtraTensor::unknown);
+  EXPECT_EQ(classify_extra_tensor("model.layers.1.self_attn.k_scale", config), ExtraTensor::harmless);
 }
 
 }  // namespace

@@ -35,11 +35,27 @@ struct HeadMap {
   std::int64_t kv_head(std::int64_t head) const { return (first_head + head) / group - first_kv_head; }
 };
 
-// The tensors of one layer's attention; k and v may be a cache with more rows than q.
+// A row of the table that a device reads: query_begin, query_count, shared.begin, shared.count, own.begin, own.count.
+inline constexpr std::int64_t segment_words = 6;
+void write_segments(const std::vector<AttentionSegment>& segments, std::int32_t* table);
+
+// What a grid may depend on: steps of equal extent launch equal kernels, so that a graph of one can be replayed for
+// another.
+struct AttentionExtent {
+  std::int64_t segments = 0;
+  std::int64_t queries = 0;  // the most of any segment
+  std::int64_t keys = 0;     // the most of any segment, rounded up to whole `key_step`s
+  static constexpr std::int64_t key_step = 256;
+};
+AttentionExtent extent_of(const std::vector<AttentionSegment>& segments);
+
+// The tensors of one layer's attention; k and v may be a cache with more rows than q. The host's segments are for cost
+// and for grids, the table, which has the same, for kernels that run later.
 struct AttentionShape {
-  const std::vector<AttentionSegment>* segments;  // outlives the op
+  const std::vector<AttentionSegment>* segments;  // outlives the call
   HeadMap map;
   std::int64_t window = 0;  // newest keys that a query sees, itself included; 0: all before it
+  Tensor table = {};        // [segments, segment_words] i32
   // The first key, among a segment's, that its query i sees.
   std::int64_t first_key(const AttentionSegment& segment, std::int64_t i) const {
     return window == 0 ? 0 : std::max<std::int64_t>(segment.position(i) + 1 - window, 0);
@@ -86,17 +102,20 @@ struct QkNorm {
   float epsilon = 0;
 };
 
-// Norms and rotates the new keys in place (the last query_count own ones of each segment), then attends with normed and
-// rotated queries.
+// Norms and rotates the new keys, puts them and the new values to the others (the last query_count own ones of each
+// segment), then attends with normed and rotated queries. What q, new_k and new_v hold afterwards is the device's affair.
 struct RopeAttention {
-  Tensor q, k, v;  // as above, before norm and RoPE; cached keys have both behind them
+  Tensor q;             // [tokens, heads * head_dim], before norm and RoPE
+  Tensor new_k, new_v;  // [tokens, kv_heads * head_dim], before norm and RoPE
+  Tensor key_rows;      // [1, tokens] i32, where they go in k and v; nothing: k and v are new_k and new_v
+  Tensor k, v;          // [rows, kv_heads * head_dim]; keys that were there before have norm and RoPE behind them. On a
+                        // CPU bf16 also where the rest is f32
   QkNorm norm;
   Tensor cosine, sine;  // [tokens, head_dim / 2] f32
-  Tensor out;           // [tokens, heads * head_dim]
   AttentionShape shape;
+  Tensor out;  // [tokens, heads * head_dim]
   static constexpr std::int64_t largest_head_dim = 256;
 };
-void rope_attention(Device& device, const Tensor& q, const Tensor& k, const Tensor& v, const QkNorm& norm,
-                    const Tensor& cosine, const Tensor& sine, const AttentionShape& shape, const Tensor& out);
+void rope_attention(Device& device, const RopeAttention& op);
 
 }  // namespace batchscope

@@ -61,19 +61,83 @@ void softmax_row(T* row, std::int64_t count) {
   store_row(x, row, count);
 }
 
-}  // namespace
-
-void attention_scores_cpu(const CpuContext& context, const AttentionScores& op) {
+// Calls multiply(a, b, transpose_b, scale, out, accumulate) with the products of one head of a segment.
+template <class Multiply>
+void score_products(const AttentionScores& op, const AttentionSegment& segment, std::int64_t head, const Tensor& scores,
+                    const Multiply& multiply) {
   const HeadMap& map = op.shape.map;
   const float scale = 1.0f / std::sqrt(static_cast<float>(map.head_dim));
+  const Tensor q = head_columns(op.q, head, map.head_dim).row_range(segment.query_begin, segment.query_count);
+  const Tensor k = head_columns(op.k, map.kv_head(head), map.head_dim);
+  multiply(q, span_rows(k, segment.shared), Transpose::yes, scale, scores.column_range(0, segment.shared.count), false);
+  multiply(q, span_rows(k, segment.own), Transpose::yes, scale,
+           scores.column_range(segment.shared.count, segment.own.count), false);
+}
+
+template <class Multiply>
+void value_products(const AttentionValues& op, const AttentionSegment& segment, std::int64_t head, const Tensor& scores,
+                    const Multiply& multiply) {
+  const HeadMap& map = op.shape.map;
+  const Tensor out = head_columns(op.out, head, map.head_dim).row_range(segment.query_begin, segment.query_count);
+  const Tensor v = head_columns(op.v, map.kv_head(head), map.head_dim);
+  const std::int64_t shared = segment.shared.count;
+  if (shared > 0)
+    multiply(scores.column_range(0, shared), span_rows(v, segment.shared), Transpose::no, 1.0f, out, false);
+  multiply(scores.column_range(shared, segment.own.count), span_rows(v, segment.own), Transpose::no, 1.0f, out,
+           shared > 0);
+}
+
+// What a thread's products want, the most of any; heads do not differ.
+template <class Products>
+std::int64_t thread_workspace(const AttentionShape& shape, const Products& products) {
+  std::int64_t most = 0;
+  for (const AttentionSegment& segment : *shape.segments)
+    products(segment, [&](const Tensor& a, const Tensor& b, Transpose transpose_b, float scale, const Tensor& out,
+                          bool accumulate) {
+      most = std::max(most, gemm_workspace(one_thread, a, b, transpose_b, scale, out, accumulate));
+    });
+  return (most + Arena::granularity - 1) / Arena::granularity * Arena::granularity;
+}
+
+Tensor scores_of(const AttentionSegment& segment, const Tensor& scores) {
+  return {scores.data, scores.dtype, segment.query_count, segment.keys(), segment.keys()};
+}
+
+std::int64_t thread_workspace(const AttentionScores& op) {
+  return thread_workspace(op.shape, [&](const AttentionSegment& segment, const auto& multiply) {
+    score_products(op, segment, 0, scores_of(segment, op.scores), multiply);
+  });
+}
+
+std::int64_t thread_workspace(const AttentionValues& op) {
+  return thread_workspace(op.shape, [&](const AttentionSegment& segment, const auto& multiply) {
+    value_products(op, segment, 0, scores_of(segment, op.scores), multiply);
+  });
+}
+
+// Multiplies with the calling thread's part of the workspace.
+auto multiply_in(const CpuContext& context, std::int64_t thread_bytes) {
+  return [=](const Tensor& a, const Tensor& b, Transpose transpose_b, float scale, const Tensor& out, bool accumulate) {
+    const CpuContext own{.threads = 1, .workspace = context.workspace + thread_number() * thread_bytes};
+    gemm_cpu(own, a, b, transpose_b, scale, out, accumulate);
+  };
+}
+
+}  // namespace
+
+std::int64_t attention_scores_cpu_workspace(const CpuContext& context, const AttentionScores& op) {
+  return op.k.dtype == DType::f32 ? 0 : context.threads * thread_workspace(op);
+}
+
+std::int64_t attention_values_cpu_workspace(const CpuContext& context, const AttentionValues& op) {
+  return op.v.dtype == DType::f32 ? 0 : context.threads * thread_workspace(op);
+}
+
+void attention_scores_cpu(const CpuContext& context, const AttentionScores& op) {
+  const auto multiply = multiply_in(context, attention_scores_cpu_workspace(context, op) / context.threads);
   for_each_head(context, op.shape, op.scores, [&](const AttentionSegment& segment, std::int64_t head,
                                                   const Tensor& scores) {
-    const Tensor q = head_columns(op.q, head, map.head_dim).row_range(segment.query_begin, segment.query_count);
-    const Tensor k = head_columns(op.k, map.kv_head(head), map.head_dim);
-    gemm_cpu(one_thread, q, span_rows(k, segment.shared), Transpose::yes, scale,
-             scores.column_range(0, segment.shared.count));
-    gemm_cpu(one_thread, q, span_rows(k, segment.own), Transpose::yes, scale,
-             scores.column_range(segment.shared.count, segment.own.count));
+    score_products(op, segment, head, scores, multiply);
   });
 }
 
@@ -101,16 +165,10 @@ void attention_softmax_cpu(const CpuContext& context, const AttentionSoftmax& op
 }
 
 void attention_values_cpu(const CpuContext& context, const AttentionValues& op) {
-  const HeadMap& map = op.shape.map;
+  const auto multiply = multiply_in(context, attention_values_cpu_workspace(context, op) / context.threads);
   for_each_head(context, op.shape, op.scores, [&](const AttentionSegment& segment, std::int64_t head,
                                                   const Tensor& scores) {
-    const Tensor out = head_columns(op.out, head, map.head_dim).row_range(segment.query_begin, segment.query_count);
-    const Tensor v = head_columns(op.v, map.kv_head(head), map.head_dim);
-    const std::int64_t shared = segment.shared.count;
-    if (shared > 0)
-      gemm_cpu(one_thread, scores.column_range(0, shared), span_rows(v, segment.shared), Transpose::no, 1.0f, out);
-    gemm_cpu(one_thread, scores.column_range(shared, segment.own.count), span_rows(v, segment.own), Transpose::no, 1.0f,
-             out, shared > 0);
+    value_products(op, segment, head, scores, multiply);
   });
 }
 

@@ -22,6 +22,7 @@ CpuKernels cpu_kernels() {
   kernels.add<HeadRmsNorm, head_rms_norm_cpu>();
   kernels.add<AddRmsNorm, add_rms_norm_cpu>();
   kernels.add<Linear, linear_cpu>();
+  kernels.add_workspace<Linear, linear_cpu_workspace>();
   kernels.add<Add, add_cpu>();
   kernels.add<Maximum, maximum_cpu>();
   kernels.add<Silu, silu_cpu>();
@@ -30,9 +31,11 @@ CpuKernels cpu_kernels() {
   kernels.add<RopeTable, rope_table_cpu>();
   kernels.add<Rope, rope_cpu>();
   kernels.add<AttentionScores, attention_scores_cpu>();
+  kernels.add_workspace<AttentionScores, attention_scores_cpu_workspace>();
   kernels.add<CausalMask, causal_mask_cpu>();
   kernels.add<AttentionSoftmax, attention_softmax_cpu>();
   kernels.add<AttentionValues, attention_values_cpu>();
+  kernels.add_workspace<AttentionValues, attention_values_cpu_workspace>();
   kernels.add<RopeAttention, rope_attention_cpu>();
   kernels.add<GatherRows, gather_rows_cpu>();
   kernels.add<ScatterRows, scatter_rows_cpu>();
@@ -40,6 +43,7 @@ CpuKernels cpu_kernels() {
   kernels.add<SumExpAndTarget, sum_exp_and_target_cpu>();
   kernels.add<TargetLogProbability, target_log_probability_cpu>();
   kernels.add<RowArgMax, row_argmax_cpu>();
+  kernels.add<BestToken, best_token_cpu>();
   kernels.add<SampleTokens, sample_tokens_cpu>();
   kernels.weight_panel = gemm_panel;
   return kernels;

@@ -87,7 +87,9 @@ TEST(Elementwise, ShapesMustAgree) {
   const Tensor x = device.empty(DType::f32, 2, 3), y = device.empty(DType::f32, 3, 2);
   EXPECT_THROW(add(device, x, y), std::logic_error);
   EXPECT_THROW(swiglu(device, x, y, x), std::logic_error);
-  EXPECT_THROW(silu(device, device.empty(DType::f16, 1, 1)), std::logic_error);
+  if (!TestDevice::is_gpu) {
+    EXPECT_THROW(silu(device, device.empty(DType::f16, 1, 1)), std::logic_error);
+  }
 }
 
 }  // namespace

@@ -6,7 +6,7 @@ namespace batchscope {
 void embedding(Device& device, const Tensor& ids, const Tensor& table, const Tensor& out) {
   CHECK_EQUAL(ids.columns, out.rows, "one row a token");
   CHECK_EQUAL(table.columns, out.columns, "rows are as wide as the table");
-  device.launch({"embedding", 0, ids.bytes() + 2 * out.bytes()}, Embedding{ids, table, out});
+  device.launch({"embedding", 0, ids.bytes() + out.elements() * size_of(table.dtype) + out.bytes(), out.dtype, out.elements()}, Embedding{ids, table, out});
 }
 
 }  // namespace batchscope

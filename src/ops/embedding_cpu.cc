@@ -4,6 +4,7 @@
 #include "device/cpu/parallel_for.h"
 #include "ops/embedding.h"
 #include "ops/kernels_cpu.h"
+#include "ops/widened_rows.h"
 
 namespace batchscope {
 namespace {
@@ -20,9 +21,12 @@ void embedding_cpu(const CpuContext& context, const Embedding& op) {
     const std::int32_t id = op.ids.row<std::int32_t>(0)[token];
     CHECK_THAT(id >= 0 && id < op.table.rows, "token {} is within the vocabulary of {}", id, op.table.rows);
   }
+  CHECK_THAT(op.table.dtype == op.out.dtype || is_widened(op.table.dtype, op.out.dtype), "a table of {} gives no rows of {}",
+             name_of(op.table.dtype), name_of(op.out.dtype));
   parallel_for(context, op.out.rows, [&](std::int64_t token) {
     const std::int32_t id = op.ids.row<std::int32_t>(0)[token];
     std::byte* out = op.out.data + op.out.offset(token, 0) * size_of(op.out.dtype);
+    if (is_widened(op.table.dtype, op.out.dtype)) return widen_row(op.table, id, op.out.row<float>(token));
     const std::byte* row = op.table.data + op.table.offset(id, 0) * size_of(op.table.dtype);
     if (op.table.panel > 0)
       gather_from_panel(row, op.table.panel, op.table.columns / op.table.panel_group(), out);

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "ops/element.h"
 #include "ops/panel_product.h"
+#include "ops/widened_rows.h"
 
 #ifndef BATCHSCOPE_WITHOUT_OPENMP
 #include <omp.h>
@@ -51,6 +52,11 @@ void multiply_weight(const CpuContext& context, const Tensor& a, const Tensor& w
 }
 
 std::int64_t panel_that_is_read(DType, std::int64_t, std::int64_t) { return 0; }
+
+std::int64_t workspace(const CpuContext&, const Tensor&, const Tensor&, Transpose, float, const Tensor&, bool) {
+  return 0;
+}
+std::int64_t weight_workspace(const CpuContext&, const Tensor&, const Tensor&, const Tensor&, const Tensor&) { return 0; }
 
 #else
 
@@ -104,6 +110,7 @@ dnnl::matmul::primitive_desc describe(const Product& p) {
   const memory::desc out({p.m, p.n}, type, memory::dims{p.out_stride, 1});
   const memory::desc bias = p.biased ? memory::desc({1, p.n}, type, memory::dims{p.n, 1}) : memory::desc();
   dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   dnnl::post_ops after;
 #if DNNL_VERSION_MAJOR >= 3
   if (p.scale != 1.0f) after.append_eltwise(linear, p.scale, 0.0f);
@@ -126,43 +133,80 @@ struct Ready {
         b(desc.weights_desc(), cpu_engine(), nullptr),
         bias(desc.bias_desc(), cpu_engine(), nullptr),
         out(desc.dst_desc(), cpu_engine(), nullptr),
-        arguments{{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, out}} {
+        scratchpad(desc.scratchpad_desc(), cpu_engine(), nullptr),
+        arguments{{DNNL_ARG_SRC, a}, {DNNL_ARG_WEIGHTS, b}, {DNNL_ARG_DST, out}, {DNNL_ARG_SCRATCHPAD, scratchpad}} {
     if (bias.get_desc().get_size() > 0) arguments.emplace(DNNL_ARG_BIAS, bias);
   }
   dnnl::matmul matmul;
-  memory a, b, bias, out;
+  memory a, b, bias, out, scratchpad;
   std::unordered_map<int, memory> arguments;  // the same memory objects
 };
 
 // The calling thread's primitives: asking oneDNN for one costs as much as a small product. Batches come in many lengths,
 // so the oldest are not kept for ever.
+constexpr std::size_t most_products = 512;
 Ready& ready(const Product& product) {
-  constexpr std::size_t most = 512;
   thread_local std::map<Product, Ready> known;
   if (const auto found = known.find(product); found != known.end()) return found->second;
-  if (known.size() >= most) known.clear();
+  if (known.size() >= most_products) known.clear();
   return known.emplace(product, Ready(describe(product))).first->second;
 }
 
-void execute(const Product& product, const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& out) {
+// What the product's primitive wants, known without making it: a plan asks, too.
+std::int64_t scratchpad_bytes(const Product& product) {
+  thread_local std::map<Product, std::int64_t> known;
+  if (const auto found = known.find(product); found != known.end()) return found->second;
+  if (known.size() >= most_products) known.clear();
+  const auto bytes = static_cast<std::int64_t>(describe(product).scratchpad_desc().get_size());
+  return known.emplace(product, bytes).first->second;
+}
+
+void execute(const Product& product, const Tensor& a, const Tensor& b, const Tensor& bias, const Tensor& out,
+             std::byte* workspace) {
   thread_local dnnl::stream stream(cpu_engine());
   Ready& r = ready(product);
   r.a.set_data_handle(a.data);
   r.b.set_data_handle(b.data);
   r.out.set_data_handle(out.data);
+  r.scratchpad.set_data_handle(workspace);
   if (product.biased) r.bias.set_data_handle(bias.data);
   r.matmul.execute(stream, r.arguments);
   stream.wait();
 }
 
+Product product_of(const Tensor& a, const Tensor& b, Transpose transpose_b, float scale, const Tensor& out,
+                   bool accumulate) {
+  return {.m = out.rows, .n = out.columns, .k = a.columns, .dtype = a.dtype, .a_stride = a.stride,
+          .b_stride = b.stride, .out_stride = out.stride, .transpose_b = transpose_b, .scale = scale,
+          .accumulate = accumulate};
+}
+
+Product product_of(const Tensor& a, const Tensor& weight, const Tensor& bias, const Tensor& out) {
+  return {.m = out.rows, .n = out.columns, .k = a.columns, .dtype = a.dtype, .a_stride = a.stride,
+          .b_stride = weight.stride, .out_stride = out.stride, .panel = weight.panel, .biased = bias.elements() > 0};
+}
+
+// The setting is the calling thread's, and scratchpads depend on it.
+void use_threads_of(const CpuContext& context) { omp_set_num_threads(context.threads); }
+
+std::int64_t workspace(const CpuContext& context, const Tensor& a, const Tensor& b, Transpose transpose_b, float scale,
+                       const Tensor& out, bool accumulate) {
+  if (a.dtype != DType::bf16) return 0;
+  use_threads_of(context);
+  return scratchpad_bytes(product_of(a, b, transpose_b, scale, out, accumulate));
+}
+
+std::int64_t weight_workspace(const CpuContext& context, const Tensor& a, const Tensor& weight, const Tensor& bias,
+                              const Tensor& out) {
+  use_threads_of(context);
+  return scratchpad_bytes(product_of(a, weight, bias, out));
+}
+
 void multiply(const CpuContext& context, const Tensor& a, const Tensor& b, Transpose transpose_b, float scale,
               const Tensor& out, bool accumulate) {
-  omp_set_num_threads(context.threads);  // of this worker alone: the setting is the calling thread's
+  use_threads_of(context);
   if (a.dtype == DType::bf16)
-    return execute({.m = out.rows, .n = out.columns, .k = a.columns, .dtype = a.dtype, .a_stride = a.stride,
-                    .b_stride = b.stride, .out_stride = out.stride, .transpose_b = transpose_b, .scale = scale,
-                    .accumulate = accumulate},
-                   a, b, {}, out);
+    return execute(product_of(a, b, transpose_b, scale, out, accumulate), a, b, {}, out, context.workspace);
   const auto status = dnnl_sgemm('N', transpose_b == Transpose::yes ? 'T' : 'N', out.rows, out.columns, a.columns,
                                  scale, a.row<float>(0), a.stride, b.row<float>(0), b.stride, accumulate ? 1.0f : 0.0f,
                                  out.row<float>(0), out.stride);
@@ -171,10 +215,8 @@ void multiply(const CpuContext& context, const Tensor& a, const Tensor& b, Trans
 
 void multiply_weight(const CpuContext& context, const Tensor& a, const Tensor& weight, const Tensor& bias,
                      const Tensor& out) {
-  omp_set_num_threads(context.threads);
-  execute({.m = out.rows, .n = out.columns, .k = a.columns, .dtype = a.dtype, .a_stride = a.stride,
-           .b_stride = weight.stride, .out_stride = out.stride, .panel = weight.panel, .biased = bias.elements() > 0},
-          a, weight, bias, out);
+  use_threads_of(context);
+  execute(product_of(a, weight, bias, out), a, weight, bias, out, context.workspace);
 }
 
 // Panels are of use only to the kernels that oneDNN has for newer CPUs; others would read them element by element.
@@ -195,25 +237,101 @@ std::int64_t panel_that_is_read(DType dtype, std::int64_t rows, std::int64_t col
 
 #endif
 
+std::int64_t widest_panel_dividing(std::int64_t rows) {
+  for (const std::int64_t panel : {64, 48, 32, 16})
+    if (rows % panel == 0) return panel;
+  return 0;
+}
+
+void check_dtypes(const Tensor& a, const Tensor& b, const Tensor& out) {
+  CHECK_THAT(a.dtype == out.dtype && (b.dtype == a.dtype || is_widened(b.dtype, a.dtype)),
+             "a product is of one dtype, not {} by {} to {}", name_of(a.dtype), name_of(b.dtype), name_of(out.dtype));
+}
+
+// How many rows of a weight are widened at a time: what stays in a core's cache, in whole panels.
+std::int64_t widened_rows(const Tensor& weight) {
+  constexpr std::int64_t elements = 1 << 19;  // 2 MiB of f32
+  const std::int64_t unit = std::max<std::int64_t>(weight.panel, 1);
+  return std::min(std::max<std::int64_t>(elements / weight.columns / unit, 1) * unit, weight.rows);
+}
+
+// Where a product's own workspace begins, behind the widened rows.
+std::int64_t widened_bytes(std::int64_t rows, const Weight& weight, DType compute) {
+  constexpr std::int64_t line = 64;
+  return (rows * weight.columns() * size_of(compute) + line - 1) / line * line;
+}
+
+std::int64_t widened_workspace(const CpuContext& context, const Tensor& a, const Weight& weight, const Tensor& bias,
+                               const Tensor& out) {
+  const std::int64_t step = widened_rows(weight.values);
+  std::int64_t products = 0;
+  for (const std::int64_t count : {step, weight.rows() % step}) {
+    if (count == 0) continue;
+    const Tensor wide{nullptr, a.dtype, count, weight.columns(), weight.columns()};
+    products = std::max(products, workspace(context, a, wide, Transpose::yes, 1.0f, out.column_range(0, count),
+                                            bias.elements() > 0));
+  }
+  return widened_bytes(step, weight, a.dtype) + products;
+}
+
+// A few rows of the weight after the other: those are the columns of `out`.
+void multiply_widened(const CpuContext& context, const Tensor& a, const Weight& weight, const Tensor& bias,
+                      const Tensor& out) {
+  const std::int64_t step = widened_rows(weight.values);
+  const bool biased = bias.elements() > 0;
+  CpuContext product = context;
+  product.workspace += widened_bytes(step, weight, a.dtype);
+  for (std::int64_t begin = 0; begin < weight.rows(); begin += step) {
+    const std::int64_t count = std::min(step, weight.rows() - begin);
+    const Tensor wide = widen_rows(context, weight, begin, count, a.dtype, context.workspace);
+    const Tensor to = out.column_range(begin, count);
+    for_dtype(a.dtype, [&]<class T>(T) {
+      for (std::int64_t row = 0; biased && row < to.rows; ++row)
+        std::copy_n(bias.row<T>(0) + begin, count, to.row<T>(row));
+    });
+    multiply(product, a, wide, Transpose::yes, 1.0f, to, biased);
+  }
+}
+
 }  // namespace
 
 void gemm_cpu(const CpuContext& context, const Tensor& a, const Tensor& b, Transpose transpose_b, float scale,
               const Tensor& out, bool accumulate) {
-  CHECK_THAT(a.dtype == b.dtype && a.dtype == out.dtype, "a product is of one dtype");
+  check_dtypes(a, b, out);
   CHECK_EQUAL(b.panel, 0, "panels are weights'");
-  if (out.elements() > 0) multiply(context, a, b, transpose_b, scale, out, accumulate);
+  if (out.elements() == 0) return;
+  const bool widened = is_widened(b.dtype, a.dtype);
+  multiply(context, a, widened ? widen_rows(context, b, 0, b.rows, a.dtype, context.workspace) : b, transpose_b, scale, out,
+           accumulate);
 }
 
-void gemm_weight_cpu(const CpuContext& context, const Tensor& a, const Tensor& weight, const Tensor& bias,
+void gemm_weight_cpu(const CpuContext& context, const Tensor& a, const Weight& weight, const Tensor& bias,
                      const Tensor& out) {
-  CHECK_THAT(a.dtype == weight.dtype && a.dtype == out.dtype, "a product is of one dtype");
+  check_dtypes(a, weight.values, out);
   if (out.elements() == 0) return;
-  if (weight.panel > 0 && a.rows <= most_panel_product_rows) return panel_product(context, a, weight, bias, out);
-  multiply_weight(context, a, weight, bias, out);
+  if (weight.values.panel > 0 && a.rows <= most_panel_product_rows) return panel_product(context, a, weight, bias, out);
+  if (is_widened(weight.values.dtype, a.dtype)) return multiply_widened(context, a, weight, bias, out);
+  multiply_weight(context, a, weight.values, bias, out);
+}
+
+std::int64_t gemm_workspace(const CpuContext& context, const Tensor& a, const Tensor& b, Transpose transpose_b,
+                            float scale, const Tensor& out, bool accumulate) {
+  if (out.elements() == 0) return 0;
+  if (is_widened(b.dtype, a.dtype)) return b.elements() * size_of(a.dtype);
+  return workspace(context, a, b, transpose_b, scale, out, accumulate);
+}
+
+std::int64_t gemm_weight_workspace(const CpuContext& context, const Tensor& a, const Weight& weight, const Tensor& bias,
+                                   const Tensor& out) {
+  if (out.elements() == 0 || (weight.values.panel > 0 && a.rows <= most_panel_product_rows)) return 0;
+  if (is_widened(weight.values.dtype, a.dtype)) return widened_workspace(context, a, weight, bias, out);
+  return weight_workspace(context, a, weight.values, bias, out);
 }
 
 std::int64_t gemm_panel(DType dtype, std::int64_t rows, std::int64_t columns) {
-  if (rows == 0 || columns == 0 || (dtype != DType::f32 && dtype != DType::bf16)) return 0;
+  if (rows == 0 || columns == 0) return 0;
+  if (dtype == DType::fp8) return columns % 4 == 0 ? widest_panel_dividing(rows) : 0;
+  if (dtype != DType::f32 && dtype != DType::bf16) return 0;
   return panel_that_is_read(dtype, rows, columns);
 }
 

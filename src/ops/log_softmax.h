@@ -31,12 +31,19 @@ struct TargetLogProbability {
 };
 void target_log_probability(Device& device, const Tensor& largest, const Tensor& sum_and_target, const Tensor& out);
 
-// The largest logit of each row and where it stands in the whole vocabulary; ties: the lowest.
+// The largest logit of each row and where it stands in the whole vocabulary; ties: the lowest. NaN where any is NaN.
 struct RowArgMax {
   Tensor logits;  // [rows, vocabulary here]
   std::int64_t vocabulary_begin;
   Tensor out;  // [rows, 2] f32: value, index (exact below 2^24)
 };
 void row_argmax(Device& device, const Tensor& logits, std::int64_t vocabulary_begin, const Tensor& out);
+
+// Of what row_argmax gave for each part of a cut vocabulary, the largest: the first of equal ones.
+struct BestToken {
+  Tensor candidates;  // [parts * rows, 2] f32: each part has all rows
+  Tensor out;         // [1, rows] i32; -1 where a candidate is NaN
+};
+void best_token(Device& device, const Tensor& candidates, const Tensor& out);
 
 }  // namespace batchscope

@@ -1,6 +1,7 @@
 // log softmax over a cut vocabulary, on the CPU.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "device/cpu/parallel_for.h"
 #include "ops/element.h"
@@ -42,11 +43,23 @@ void row_argmax_cpu(const CpuContext& context, const RowArgMax& op) {
       const float* logits = float_row<0>(op.logits.row<T>(row), op.logits.columns);
       const float* end = logits + op.logits.columns;
       const float* best = std::find(logits, end, row_largest(logits, op.logits.columns));
-      if (best == end) best = logits;  // nothing but NaN
-      op.out.row<float>(row)[0] = *best;
+      const bool has_nan = row_has_nan(logits, op.logits.columns);
+      if (has_nan) best = logits;
+      op.out.row<float>(row)[0] = has_nan ? std::numeric_limits<float>::quiet_NaN() : *best;
       op.out.row<float>(row)[1] = static_cast<float>(op.vocabulary_begin + (best - logits));
     });
   });
+}
+
+void best_token_cpu(const CpuContext&, const BestToken& op) {
+  for (std::int64_t row = 0; row < op.out.columns; ++row) {
+    const float* best = op.candidates.row<float>(row);
+    for (std::int64_t at = row; at < op.candidates.rows; at += op.out.columns) {
+      const float* candidate = op.candidates.row<float>(at);
+      if (candidate[0] > best[0] || std::isnan(candidate[0])) best = candidate;
+    }
+    op.out.row<std::int32_t>(0)[row] = std::isnan(best[0]) ? -1 : static_cast<std::int32_t>(best[1]);
+  }
 }
 
 }  // namespace batchscope

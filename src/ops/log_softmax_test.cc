@@ -87,5 +87,19 @@ TEST(RowArgMax, TiesGoToTheLowestAndIndicesAreOfTheWholeVocabulary) {
   });
 }
 
+TEST(BestToken, IsTheFirstOfTheLargestOfAllPartsUnlessAnyIsNaN) {
+  for_each_variant([](TestDevice& device, DType dtype, std::int64_t gap) {
+    const float nan = std::nanf("");
+    // Two parts of four rows each.
+    const Tensor left = device.floats(dtype, 4, 2, {1, 2, 5, 4, nan, 0, 0, 0}, gap);
+    const Tensor right = device.floats(dtype, 4, 2, {2, 1, 1, 6, 1, 1, 1, nan}, gap);
+    const Tensor candidates = device.empty(DType::f32, 8, 2), out = device.empty(DType::i32, 1, 4);
+    row_argmax(device, left, 0, candidates.row_range(0, 4));
+    row_argmax(device, right, 2, candidates.row_range(4, 4));
+    best_token(device, candidates, out);
+    EXPECT_EQ(device->download(out), (std::vector<float>{1, 3, -1, -1}));
+  });
+}
+
 }  // namespace
 }  // namespace batchscope

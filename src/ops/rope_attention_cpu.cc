@@ -10,7 +10,9 @@
 #include "ops/attention.h"
 #include "ops/kernels_cpu.h"
 #include "ops/norm_cpu.h"
+#include "ops/rows.h"
 #include "ops/tile_gemm.h"
+#include "ops/widened_rows.h"
 
 namespace batchscope {
 namespace {
@@ -39,8 +41,8 @@ struct QueryTile {
   std::int64_t first, count;
 };
 
-// One KV head's part of the op, on one tile of queries.
-template <class T>
+// One KV head's part of the op, on one tile of queries. T: what is computed in; Kv: what keys and values are kept in.
+template <class T, class Kv>
 class HeadGroup {
  public:
   HeadGroup(const RopeAttention& op, std::int64_t kv_head, Tile& tile)
@@ -93,8 +95,8 @@ class HeadGroup {
     const std::int64_t rows = at.count * heads, end = seen_to(at.count - 1);
     for (std::int64_t first = std::max<std::int64_t>(seen_from(0), 0); first < end; first += tile_keys) {
       const std::int64_t count = std::min(tile_keys, end - first);
-      const HeadRows<T> keys = head_rows(op_.k, span.begin + first, count);
-      const HeadRows<T> values = head_rows(op_.v, span.begin + first, count);
+      const HeadRows<Kv> keys = head_rows(op_.k, span.begin + first, count);
+      const HeadRows<Kv> values = head_rows(op_.v, span.begin + first, count);
       const bool many = rows >= many_rows;
       if (many) {
         load_tiles(keys, values);
@@ -115,12 +117,12 @@ class HeadGroup {
   }
 
   // This head's part of rows [first, first + count).
-  HeadRows<T> head_rows(const Tensor& x, std::int64_t first, std::int64_t count) const {
-    return {x.template row<T>(first) + kv_head_ * head_dim_, x.stride, count, head_dim_};
+  HeadRows<Kv> head_rows(const Tensor& x, std::int64_t first, std::int64_t count) const {
+    return {x.template row<Kv>(first) + kv_head_ * head_dim_, x.stride, count, head_dim_};
   }
 
   // Keys transposed and values, as floats; behind them, up to whole lanes, zeros.
-  void load_tiles(const HeadRows<T>& keys, const HeadRows<T>& values) {
+  void load_tiles(const HeadRows<Kv>& keys, const HeadRows<Kv>& values) {
     for (std::int64_t j = 0; j < keys.count; ++j) {
       float* value = t_.value + j * stride_;
       std::copy_n(float_row<0>(values.data + j * values.stride, head_dim_), head_dim_, value);
@@ -171,13 +173,16 @@ class HeadGroup {
     row_rotate(head, op.cosine.row<float>(token), op.sine.row<float>(token), half);
   }
 
-  // The new keys of a tile of queries, in place.
+  // The new keys of a tile of queries, in place: before they go to the others, or where they lie among them.
   static void rotate_new_keys(const RopeAttention& op, const QueryTile& at) {
-    const std::int64_t head_dim = op.shape.map.head_dim, width = op.k.columns;
+    const bool apart = op.key_rows.columns > 0;
+    const Tensor& new_keys = apart ? op.new_k : op.k;
+    const std::int64_t head_dim = op.shape.map.head_dim, width = new_keys.columns;
     const AttentionSegment& segment = *at.segment;
-    const std::int64_t first_new = segment.own.begin + segment.own.count - segment.query_count;
+    const std::int64_t first_new =
+        apart ? segment.query_begin : segment.own.begin + segment.own.count - segment.query_count;
     for (std::int64_t i = at.first; i < at.first + at.count; ++i) {
-      T* row = op.k.template row<T>(first_new + i);
+      T* row = new_keys.template row<T>(first_new + i);
       float* keys = float_row<0>(row, width);
       for (float* head = keys; head != keys + width; head += head_dim)
         norm_and_rotate(op, head, op.norm.k, segment.query_begin + i);
@@ -206,21 +211,33 @@ std::vector<QueryTile>& cut_into_tiles(const RopeAttention& op) {
   return tiles;
 }
 
+// Calls body(T{}, Kv{}).
+template <class Body>
+void for_precision(const RopeAttention& op, const Body& body) {
+  if (is_widened(op.k.dtype, op.q.dtype)) return body(float{}, BFloat16{});
+  CHECK_THAT(op.k.dtype == op.q.dtype, "keys of {} do not meet queries of {}", name_of(op.k.dtype), name_of(op.q.dtype));
+  for_dtype(op.q.dtype, [&]<class T>(T) { body(T{}, T{}); });
+}
+
 }  // namespace
 
 void rope_attention_cpu(const CpuContext& context, const RopeAttention& op) {
   const std::int64_t kv_heads = op.k.columns / op.shape.map.head_dim;
   const auto& tiles = cut_into_tiles(op);
   const auto count = std::ssize(tiles);
-  for_dtype(op.q.dtype, [&]<class T>(T) {
+  for_precision(op, [&]<class T, class Kv>(T, Kv) {
     parallel_for(context, count, [&](std::int64_t tile) {
-      HeadGroup<T>::rotate_new_keys(op, tiles[static_cast<std::size_t>(tile)]);
+      HeadGroup<T, Kv>::rotate_new_keys(op, tiles[static_cast<std::size_t>(tile)]);
     });
+    if (op.key_rows.columns > 0) {
+      scatter_rows_cpu(context, {op.new_k, op.key_rows, op.k});
+      scatter_rows_cpu(context, {op.new_v, op.key_rows, op.v});
+    }
     // Tiles differ in how many keys they see.
     parallel_for_uneven(context, count * kv_heads, [&](std::int64_t task) {
       // On the heap: in place, every thread of the program would hold as much, computing or not.
       thread_local const auto scratch = std::make_unique<Tile>();
-      HeadGroup<T>(op, task % kv_heads, *scratch).attend(tiles[static_cast<std::size_t>(task / kv_heads)]);
+      HeadGroup<T, Kv>(op, task % kv_heads, *scratch).attend(tiles[static_cast<std::size_t>(task / kv_heads)]);
     });
   });
 }

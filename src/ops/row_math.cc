@@ -51,6 +51,13 @@ float row_largest(const float* row, std::int64_t count) {
 }
 
 BATCHSCOPE_TARGET_CLONES
+bool row_has_nan(const float* row, std::int64_t count) {
+  std::int32_t found = 0;
+  for (std::int64_t i = 0; i < count; ++i) found |= row[i] != row[i] ? 1 : 0;
+  return found != 0;
+}
+
+BATCHSCOPE_TARGET_CLONES
 float row_sum_exp(const float* row, std::int64_t count, float shift) {
   std::array<float, lanes> partial{};
   std::int64_t i = 0;
@@ -133,6 +140,11 @@ void row_rotate(float* head, const float* cosine, const float* sine, std::int64_
 
 BATCHSCOPE_TARGET_CLONES
 void row_widen(const BFloat16* from, float* to, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<float>(from[i]);
+}
+
+BATCHSCOPE_TARGET_CLONES
+void row_widen(const Float8* from, float* to, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<float>(from[i]);
 }
 

@@ -12,6 +12,7 @@ namespace batchscope {
 
 // Largest element; -infinity for an empty row.
 float row_largest(const float* row, std::int64_t count);
+bool row_has_nan(const float* row, std::int64_t count);
 float row_sum_squares(const float* row, std::int64_t count);
 // Sum of exp(x - shift).
 float row_sum_exp(const float* row, std::int64_t count, float shift);
@@ -31,6 +32,7 @@ void row_scale(float* x, std::int64_t count, float factor);
 void row_rotate(float* head, const float* cosine, const float* sine, std::int64_t half);
 
 void row_widen(const BFloat16* from, float* to, std::int64_t count);
+void row_widen(const Float8* from, float* to, std::int64_t count);
 void row_narrow(const float* from, BFloat16* to, std::int64_t count);  // to nearest even
 
 // The floats of a row that will be written, whatever they are now: itself, or one of the calling thread's buffers, which

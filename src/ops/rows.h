@@ -17,7 +17,7 @@ void gather_rows(Device& device, const Tensor& x, const Tensor& rows, const Tens
 struct ScatterRows {
   Tensor x;     // [count, width]
   Tensor rows;  // [1, count] i32
-  Tensor out;   // [capacity, width]
+  Tensor out;   // [capacity, width]; on a CPU bf16 also where x is f32
 };
 void scatter_rows(Device& device, const Tensor& x, const Tensor& rows, const Tensor& out);
 

@@ -33,6 +33,7 @@ TEST(Rows, EmbeddingAndGatherCopyRowsByIndex) {
 }
 
 TEST(Rows, EmbeddingReadsPanelsToo) {
+  if (TestDevice::is_gpu) GTEST_SKIP() << "panels are a CPU's";
   for_each_variant([](TestDevice& device, DType dtype, std::int64_t gap) {
     const Tensor table = device.random(dtype, 12, 8, gap), index = device.integers({11, 0, 5, 5});
     const Tensor out = device.empty(dtype, 4, 8, gap), same = device.empty(dtype, 4, 8);
@@ -54,7 +55,23 @@ TEST(Rows, ScatterIsGatherBackwardsAndLeavesOtherRowsAlone) {
   });
 }
 
+TEST(Rows, AreWidenedAndNarrowedBetweenF32AndBf16) {
+  if (TestDevice::is_gpu) GTEST_SKIP() << "a GPU keeps everything in one dtype";
+  TestDevice device;
+  const std::vector<std::int32_t> rows{11, 0, 5, 5};
+  const Tensor table = device.random(DType::bf16, 12, 8, 3), out = device.empty(DType::f32, 4, 8, 1);
+  for (const Tensor& form : {table, device.panels(table, 4)}) {
+    embedding(device, device.integers(rows), form, out);
+    expect_near(device.read(out), picked(device.read(table), rows), 0);
+  }
+  const Tensor x = device.random(DType::f32, 4, 8, 2), cache = device.random(DType::bf16, 12, 8, 1);
+  scatter_rows(device, x, device.integers({3, 1, 7, 0}), cache);
+  expect_near(picked(device.read(cache), {3, 1, 7, 0}), device.read(x), roundoff(DType::bf16));
+  EXPECT_THROW(scatter_rows(device, cache.row_range(0, 1), device.integers({0}), x), std::logic_error);
+}
+
 TEST(Rows, IndicesOutsideAreRefused) {
+  if (TestDevice::is_gpu) GTEST_SKIP() << "kernels of a GPU cannot refuse";
   TestDevice device;
   const Tensor table = device.random(DType::f32, 3, 2), out = device.empty(DType::f32, 1, 2);
   for (const std::int32_t outside : {3, -1}) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 namespace batchscope {
 namespace {
@@ -80,15 +81,17 @@ std::int32_t sample_token(std::span<const float> logits, const TokenDraw& draw) 
   return drawn;
 }
 
-void sample_tokens(Device& device, const Tensor& logits, const std::vector<std::int64_t>& widths,
-                   const std::vector<TokenDraw>& draws, const Tensor& out) {
-  const auto rows = std::ssize(draws);
-  CHECK_EQUAL(out.columns, rows, "one token a draw");
-  CHECK_EQUAL(logits.rows, std::ssize(widths) * rows, "every part has all rows");
-  CHECK_EQUAL(logits.columns, *std::max_element(widths.begin(), widths.end()), "rows are as wide as the widest part");
+void sample_tokens(Device& device, const Tensor& logits, std::int64_t vocabulary, const Tensor& draws,
+                   const Tensor& out) {
+  CHECK_EQUAL(out.columns, draws.rows, "one token a draw");
+  CHECK_EQUAL(draws.columns, draw_words, "a draw is its bytes");
+  CHECK_EQUAL(logits.rows % out.columns, 0, "every part has all rows");
+  const SampleTokens op{logits, vocabulary, draws, out};
+  CHECK_EQUAL(logits.columns, op.width(0), "rows are as wide as the widest part");
   // Scaled, exponentiated, summed, compared.
-  device.launch({"sample_tokens", 4.0 * static_cast<double>(logits.elements()), logits.bytes() + out.bytes()},
-                SampleTokens{logits, &widths, &draws, out});
+  device.launch({"sample_tokens", 4.0 * static_cast<double>(logits.elements()), logits.bytes() + out.bytes(),
+                 logits.dtype, out.elements()},
+                op);
 }
 
 }  // namespace batchscope

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "device/device.h"
 
@@ -20,13 +19,18 @@ struct TokenDraw {
 // finite the answer is that of temperature 0.
 std::int32_t sample_token(std::span<const float> logits, const TokenDraw& draw);
 
+// A draw as devices read it: its bytes, in words of an i32 tensor.
+inline constexpr std::int64_t draw_words = sizeof(TokenDraw) / sizeof(std::int32_t);
+
 struct SampleTokens {
-  Tensor logits;                            // [parts * rows, widest part]: each part of the vocabulary has all rows
-  const std::vector<std::int64_t>* widths;  // of the parts; outlives the op
-  const std::vector<TokenDraw>* draws;      // [rows]; outlives the op
-  Tensor out;                               // [1, rows] i32, in the whole vocabulary
+  Tensor logits;            // [parts * rows, widest part]: each part of the vocabulary has all rows
+  std::int64_t vocabulary;  // cut into parts as evenly as it goes, the wider ones first
+  Tensor draws;             // [rows, draw_words] i32
+  Tensor out;               // [1, rows] i32, in the whole vocabulary; -1 where a logit is NaN
+  std::int64_t parts() const { return logits.rows / out.columns; }
+  std::int64_t width(std::int64_t part) const { return vocabulary / parts() + (part < vocabulary % parts() ? 1 : 0); }
 };
-void sample_tokens(Device& device, const Tensor& logits, const std::vector<std::int64_t>& widths,
-                   const std::vector<TokenDraw>& draws, const Tensor& out);
+void sample_tokens(Device& device, const Tensor& logits, std::int64_t vocabulary, const Tensor& draws,
+                   const Tensor& out);
 
 }  // namespace batchscope

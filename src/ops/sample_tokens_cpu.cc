@@ -2,6 +2,7 @@
 #include "device/cpu/parallel_for.h"
 #include "ops/element.h"
 #include "ops/kernels_cpu.h"
+#include "ops/row_math.h"
 #include "ops/sample_tokens.h"
 
 namespace batchscope {
@@ -10,11 +11,12 @@ void sample_tokens_cpu(const CpuContext& context, const SampleTokens& op) {
   for_dtype(op.logits.dtype, [&]<class T>(T) {
     parallel_for(context, op.out.columns, [&](std::int64_t row) {
       std::vector<float> logits;
-      for (std::size_t part = 0; part < op.widths->size(); ++part) {
-        const T* own = op.logits.row<T>(static_cast<std::int64_t>(part) * op.out.columns + row);
-        for (std::int64_t i = 0; i < (*op.widths)[part]; ++i) logits.push_back(load(own[i]));
+      for (std::int64_t part = 0; part < op.parts(); ++part) {
+        const T* own = op.logits.row<T>(part * op.out.columns + row);
+        for (std::int64_t i = 0; i < op.width(part); ++i) logits.push_back(load(own[i]));
       }
-      op.out.row<std::int32_t>(0)[row] = sample_token(logits, (*op.draws)[static_cast<std::size_t>(row)]);
+      const auto* draw = reinterpret_cast<const TokenDraw*>(op.draws.row<std::int32_t>(row));
+      op.out.row<std::int32_t>(0)[row] = row_has_nan(logits.data(), std::ssize(logits)) ? -1 : sample_token(logits, *draw);
     });
   });
 }

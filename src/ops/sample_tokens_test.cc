@@ -121,14 +121,27 @@ TEST(SampleToken, NeverDrawsWhatIsNoNumber) {
   }
 }
 
+Tensor draw_table(TestDevice& device, const std::vector<TokenDraw>& draws) {
+  return device.integers(std::ssize(draws), draw_words, reinterpret_cast<const std::int32_t*>(draws.data()));
+}
+
+TEST(SampleTokens, ARowWithoutAllItsLogitsHasNoToken) {
+  for_each_variant([](TestDevice& device, DType dtype, std::int64_t gap) {
+    const float nan = std::nanf("");
+    const Tensor logits = device.floats(dtype, 2, 3, {0, nan, 2, 3, 1, 0}, gap);
+    const Tensor out = device.empty(DType::i32, 1, 2);
+    sample_tokens(device, logits, 3, draw_table(device, {{1, 1, 0.5}, {}}), out);
+    EXPECT_EQ(device->download(out), (std::vector<float>{-1, 0}));
+  });
+}
+
 TEST(SampleTokens, ReadsRowsWhoseVocabularyLiesInParts) {
   for_each_variant([](TestDevice& device, DType dtype, std::int64_t gap) {
-    const std::vector<std::int64_t> widths{3, 2};
     // Two rows in each part; the second part is one narrower, and what stands there is not looked at.
     const Tensor logits = device.floats(dtype, 4, 3, {0, 1, 2, 9, 1, 0, 7, 5, 99, 1, 2, 99}, gap);
     const std::vector<TokenDraw> draws{{}, {1e-3, 0.5, 0.5}};
     const Tensor out = device.empty(DType::i32, 1, 2);
-    sample_tokens(device, logits, widths, draws, out);
+    sample_tokens(device, logits, 5, draw_table(device, draws), out);
     EXPECT_EQ(device->download(out), (std::vector<float>{3, 0}));
   });
 }

@@ -9,21 +9,13 @@
 #include <functional>
 
 #include "base/error.h"
+#include "base/test_refusal.h"
 
 namespace batchscope {
 namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-
-std::string refusal(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "accepted";
-}
 
 ModelConfig model(std::int64_t heads, std::int64_t kv_heads) {
   ModelConfig config;

@@ -1,5 +1,6 @@
 // The engine against its plan and against itself: every layout, fusion and packing gives the same log-likelihoods and
-// tokens, moves the bytes that were predicted, and uses the memory that was planned.
+// tokens, moves the bytes that were predicted, and uses the memory that was planned. Where mpirun starts the tests
+// (CMakeLists.txt), ranks are processes, in layouts of as many ranks.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -7,9 +8,12 @@
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <set>
 
 #include "base/error.h"
 #include "base/shared_data.h"
+#include "comm/test_processes.h"
+#include "engine/live_requests.h"
 #include "engine/local_engine.h"
 #include "plan/plan.h"
 #include "task/score.h"
@@ -85,6 +89,13 @@ void expect_as_planned(const Report& run, const Plan& plan) {
   EXPECT_EQ(run.tokens.requested, plan.tokens.requested);
 }
 
+// Ranks are processes: results are rank 0's. In a test of another number of ranks there is nothing to do.
+#define NEEDS_ITS_RANKS(layout)                                                              \
+  if (TestProcesses::world() != nullptr && TestProcesses::world()->size() != Layout::parse(layout).ranks()) \
+  GTEST_SKIP() << "of another number of ranks"
+bool has_results() { return TestProcesses::world() == nullptr || TestProcesses::world()->first() == 0; }
+LocalEngine engine_of_processes() { return LocalEngine(monotonic_clock(), TestProcesses::world()); }
+
 double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
   double largest = a.size() == b.size() ? 0 : INFINITY;
   for (std::size_t i = 0; i < a.size() && i < b.size(); ++i) largest = std::max(largest, std::abs(a[i] - b[i]));
@@ -101,17 +112,19 @@ class EveryLayout : public testing::TestWithParam<std::tuple<const char*, const 
 
 TEST_P(EveryLayout, HasTheSameScoresAndIsPlannedExactly) {
   const auto& [shape, layout] = GetParam();
+  NEEDS_ITS_RANKS(layout);
   const ModelSource model{.random_shape = shape, .seed = 3};
   const ModelConfig config = read_config(model);
   const auto requests = some_requests(few_questions, config.vocabulary);
   const auto reference = reference_scores(model, requests);
-  LocalEngine engine;
+  LocalEngine engine = engine_of_processes();
   engine.load(model, placement_of(layout));
   for (const char* fusion : fusions) {
     for (const Packing packing : packings) {
       SCOPED_TRACE(fmt::format("fusion {}, {}", fusion, to_string(packing)));
       const RunSettings settings{.fusion = parse_fusion(fusion), .batch = 6, .packing = packing};
       const ScoreReport run = engine.score(requests, settings, nullptr);
+      if (!has_results()) continue;
       EXPECT_LT(largest_difference(run.log_likelihoods, reference), 1e-3);
       expect_as_planned(run, plan_score(config, placement_of(layout), settings, requests));
     }
@@ -216,9 +229,10 @@ class EveryLayoutGenerates : public testing::TestWithParam<std::tuple<const char
 
 TEST_P(EveryLayoutGenerates, TheSameTokensAndIsPlannedExactly) {
   const auto& [shape, layout] = GetParam();
+  NEEDS_ITS_RANKS(layout);
   const ModelSource model{.random_shape = shape, .seed = 5};
   const ModelConfig config = read_config(model);
-  LocalEngine alone, engine;
+  LocalEngine alone, engine = engine_of_processes();
   alone.load(model, placement_of("tp1"));
   engine.load(model, placement_of(layout));
   for (const Sampling& sampling : {Sampling{}, drawn}) {
@@ -229,6 +243,7 @@ TEST_P(EveryLayoutGenerates, TheSameTokensAndIsPlannedExactly) {
       SCOPED_TRACE(fmt::format("fusion {}, temperature {}", fusion, sampling.temperature));
       const RunSettings settings{.fusion = parse_fusion(fusion), .batch = 3};
       const GenerateReport run = engine.generate(requests, settings, nullptr, {});
+      if (!has_results()) continue;
       EXPECT_EQ(tokens_of(run), reference);
       const Plan plan = plan_generate(config, placement_of(layout), settings, requests);
       expect_as_planned(run, plan);
@@ -262,36 +277,47 @@ TEST(Generate, MixesDrawnAndMostProbableTokens) {
   EXPECT_NE(tokens_of(engine.generate(requests, {.batch = 4}, nullptr, {}))[3], mixed[3]);
 }
 
+class Arrivals : public testing::TestWithParam<const char*> {};
+
 // The memory is that of the plan whenever requests arrive, and so are the tokens; a limit of just that much does.
-TEST(Generate, TakesThePlannedMemoryWhateverArrives) {
+TEST_P(Arrivals, TakeThePlannedMemoryWhateverComesWhen) {
   const ModelSource model{.random_shape = grouped_heads, .seed = 5};
   const ModelConfig config = read_config(model);
-  for (const char* layout : {"tp2", "mp2", "dp2"}) {
-    LocalEngine engine;
-    engine.load(model, placement_of(layout));
-    auto requests = some_prompts(drawn);
-    RunSettings settings{.batch = 3};
-    const Plan plan = plan_generate(config, placement_of(layout), settings, requests);
-    const auto reference = tokens_of(engine.generate(requests, settings, nullptr, {}));
-    for (std::size_t i = 0; i < requests.size(); ++i)
-      requests[i].arrival = std::chrono::microseconds(700) * (i * 4 % requests.size());
-    std::int64_t most = 0;
-    for (const auto& device : plan.devices) most = std::max(most, device.total_bytes);
-    settings.device_memory_bytes = most;
-    const GenerateReport run = engine.generate(requests, settings, nullptr, {});
-    EXPECT_EQ(tokens_of(run), reference);
-    for (std::size_t i = 0; i < plan.devices.size(); ++i)
-      EXPECT_EQ(run.devices[i].memory.peak_bytes, plan.devices[i].total_bytes);
-    settings.device_memory_bytes = most - 1;
-    EXPECT_THROW(engine.generate(requests, settings, nullptr, {}), OutOfMemory);
-    for (const auto& sequence : run.sequences) {
-      EXPECT_LE(sequence.arrival, sequence.admitted);
-      EXPECT_LT(sequence.admitted, sequence.first_token);
-      EXPECT_LE(sequence.first_token, sequence.end);
-      EXPECT_LE(sequence.end, run.time);
-    }
+  const char* const layout = GetParam();
+  NEEDS_ITS_RANKS(layout);
+  LocalEngine engine = engine_of_processes();
+  engine.load(model, placement_of(layout));
+  auto requests = some_prompts(drawn);
+  RunSettings settings{.batch = 3};
+  const Plan plan = plan_generate(config, placement_of(layout), settings, requests);
+  const auto reference = tokens_of(engine.generate(requests, settings, nullptr, {}));
+  for (std::size_t i = 0; i < requests.size(); ++i)
+    requests[i].arrival = std::chrono::microseconds(700) * (i * 4 % requests.size());
+  std::int64_t most = 0;
+  for (const auto& device : plan.devices) most = std::max(most, device.total_bytes);
+  settings.device_memory_bytes = most;
+  const GenerateReport run = engine.generate(requests, settings, nullptr, {});
+  settings.device_memory_bytes = most - 1;
+  EXPECT_THROW(engine.generate(requests, settings, nullptr, {}), OutOfMemory);
+  if (!has_results()) return;
+  EXPECT_EQ(tokens_of(run), reference);
+  for (std::size_t i = 0; i < plan.devices.size(); ++i)
+    EXPECT_EQ(run.devices[i].memory.peak_bytes, plan.devices[i].total_bytes);
+  for (const auto& sequence : run.sequences) {
+    EXPECT_LE(sequence.arrival, sequence.admitted);
+    EXPECT_LT(sequence.admitted, sequence.first_token);
+    EXPECT_LE(sequence.first_token, sequence.end);
+    EXPECT_LE(sequence.end, run.time);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Layouts, Arrivals,
+                         testing::Values("tp2", "mp2", "dp2", "tp3", "dp2.tp2", "mp2.tp2", "dp2.pp2.tp2"),
+                         [](const auto& tested) {
+                           std::string name = tested.param;
+                           std::erase(name, '.');
+                           return name;
+                         });
 
 struct PhaseVector : PhaseSink {
   void record(Phase phase) override { names.push_back(phase.name); }
@@ -310,7 +336,7 @@ TEST(Generate, FinishedSequencesMakeRoomAtOnce) {
                                              [&](std::size_t request, std::int32_t) { order.push_back(request); });
   EXPECT_EQ(run.steps, 3 + 4);
   EXPECT_EQ(order, (std::vector<std::size_t>{0, 1, 2, 3, 0, 0, 0, 0}));
-  EXPECT_EQ(phases.names, (std::vector<std::string>{"warm-up", "prefill", "prefill", "prefill", "decode"}));
+  EXPECT_EQ(phases.names, (std::vector<std::string>{"warm-up", "prefill", "prefill", "prefill", "decode", "timed"}));
   EXPECT_EQ(run.tokens.computed, 4 * 2 + 4);
 }
 
@@ -392,6 +418,112 @@ TEST(Engine, DynamicRopeFollowsEachSequencesLength) {
   EXPECT_GT(largest_difference(scores(100, 1, Packing::padded, "off"), alone), 1e-3);
   EXPECT_LT(largest_difference(scores(100, 7, Packing::prefix, "on"), scores(100, 1, Packing::padded, "off")), 2e-4);
   EXPECT_THROW(scores(8, 7, Packing::prefix, "on"), InputError);
+}
+
+// What comes of requests that callers bring while others are being served: the second half once the first has a token.
+struct Served {
+  std::vector<std::vector<std::int32_t>> tokens;
+  std::vector<std::vector<float>> prompts, own, top;  // log-probabilities
+
+  Served(LocalEngine& engine, const std::vector<GenerateRequest>& requests, const RunSettings& settings,
+         const std::function<void(LiveRequests&, const Served&, std::size_t number)>& on_token = {})
+      : tokens(requests.size()), prompts(requests.size()), own(requests.size()), top(requests.size()) {
+    std::int64_t longest = 0;
+    for (const auto& request : requests) longest = std::max(longest, std::ssize(request.prompt) + request.new_tokens);
+    LiveRequests live({.replicas = 8, .prompt_tokens = 20});
+    const auto bring = [&](std::size_t begin, std::size_t end) {
+      std::vector<NumberedRequest> some;
+      for (std::size_t i = begin; i < end; ++i) some.push_back(numbered(requests, i));
+      EXPECT_TRUE(live.submit(std::move(some)));
+    };
+    const auto is_whole = [&](std::size_t i) { return std::ssize(tokens[i]) >= requests[i].new_tokens; };
+    const auto on_step = [&](const GenerationStep& step, const StepOutput& output) {
+      if (std::all_of(tokens.begin(), tokens.end(), [](const auto& each) { return each.empty(); }))
+        bring(requests.size() / 2, requests.size());
+      for (std::size_t i = 0; i < step.requests.size(); ++i) {
+        const std::size_t number = step.requests[i];
+        tokens[number].push_back(output.tokens[i]);
+        if (step.has_log_probabilities) {
+          own[number].push_back(output.log_probabilities[i]);
+          top[number].push_back(output.top_log_probabilities[i]);
+        }
+        if (on_token) on_token(live, *this, number);
+      }
+      for (const Batch::Scored& scored : step.batch.scored)
+        prompts[step.requests[scored.request]] = {output.log_probabilities.begin() + scored.begin,
+                                                  output.log_probabilities.begin() + scored.begin + scored.count};
+      for (std::size_t i = 0; i < tokens.size(); ++i)
+        if (!is_whole(i) && !cancelled.contains(i)) return;
+      live.end();
+    };
+    bring(0, requests.size() / 2);
+    engine.serve(live, longest, 20, settings, nullptr, [] {}, on_step);
+  }
+  mutable std::set<std::size_t> cancelled;
+};
+
+class EveryLayoutServes : public testing::TestWithParam<const char*> {};
+
+// Whoever comes when: the tokens are those of a list, and a prompt's log-probabilities those of scoring it.
+TEST_P(EveryLayoutServes, TheTokensOfAListAndTheScoresOfATask) {
+  const ModelSource model{.random_shape = grouped_heads, .seed = 5};
+  const char* const layout = GetParam();
+  NEEDS_ITS_RANKS(layout);
+  if (TestProcesses::world() != nullptr && Layout::parse(layout).replicas() > 1) GTEST_SKIP() << "of several callers' processes";
+  LocalEngine alone, engine = engine_of_processes();
+  alone.load(model, placement_of("tp1"));
+  engine.load(model, placement_of(layout));
+  for (const Sampling& sampling : {Sampling{}, drawn}) {
+    auto requests = some_prompts(sampling);
+    for (auto& request : requests) request.log_probabilities = request.prompt_log_probabilities = request.prompt.size() > 1;
+    std::vector<ScoreRequest> scored;
+    for (const auto& request : requests)
+      if (request.prompt.size() > 1) scored.push_back({.tokens = request.prompt, .scored = std::ssize(request.prompt) - 1});
+    const auto reference = tokens_of(alone.generate(requests, {.batch = 1}, nullptr, {}));
+    const auto scores = alone.score(scored, {}, nullptr).log_likelihoods;
+    for (const char* fusion : {"off", "on"}) {
+      SCOPED_TRACE(fmt::format("fusion {}, temperature {}", fusion, sampling.temperature));
+      const Served run(engine, requests, {.fusion = parse_fusion(fusion), .batch = 3});
+      if (!has_results()) continue;
+      EXPECT_EQ(run.tokens, reference);
+      std::size_t index = 0;
+      for (std::size_t i = 0; i < requests.size(); ++i) {
+        if (requests[i].prompt.size() == 1) continue;
+        double sum = 0;
+        for (const float each : run.prompts[i]) sum += static_cast<double>(each);
+        EXPECT_NEAR(sum, scores[index++], 1e-3);
+        for (std::size_t token = 0; token < run.own[i].size(); ++token) {
+          if (sampling.temperature > 0)
+            EXPECT_LE(run.own[i][token], run.top[i][token]);
+          else
+            EXPECT_EQ(run.own[i][token], run.top[i][token]);
+        }
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, EveryLayoutServes,
+                         testing::Values("tp1", "mp2", "tp2", "tp3", "dp2", "dp2.tp2", "mp2.tp2", "pp3.tp2"),
+                         [](const auto& tested) {
+                           std::string name = tested.param;
+                           std::erase(name, '.');
+                           return name;
+                         });
+
+TEST(Serve, ThoseNobodyWantsAnyMoreLeaveWithinAStep) {
+  LocalEngine engine;
+  engine.load({.random_shape = grouped_heads, .seed = 5}, placement_of("tp2"));
+  std::vector<GenerateRequest> requests(4, {.prompt = {5, 6}, .new_tokens = 30, .stop_at_eos = false});
+  const auto reference = tokens_of(engine.generate(requests, {.batch = 2}, nullptr, {}));
+  const Served run(engine, requests, {.batch = 2}, [](LiveRequests& live, const Served& served, std::size_t number) {
+    if (number % 2 == 0 && served.tokens[number].size() == 3) {
+      live.cancel(number);
+      served.cancelled.insert(number);
+    }
+  });
+  for (const std::size_t number : {0u, 2u}) EXPECT_EQ(run.tokens[number].size(), 3u);
+  for (const std::size_t number : {1u, 3u}) EXPECT_EQ(run.tokens[number], reference[number]);
 }
 
 TEST(Engine, RefusesWhatItCannotDo) {

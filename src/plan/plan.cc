@@ -13,14 +13,14 @@ namespace batchscope {
 namespace {
 
 LinkKind link_kind(const Placement& placement, const LinkSpec& link) {
-  if (placement.device.kind == "cpu") return LinkKind::virtual_link;
-  return link.kind.value_or(LinkKind::nvlink);
+  return device_provider(placement.device.kind).link_kind(link);
 }
 
 // Batches that cost the same: one of them, and how many there are.
 struct Repeated {
   std::vector<Batch> example;
   std::int64_t count = 0;
+  bool is_first = false;  // of that shape is the first batch
 };
 
 // One replica's batches by shape, and their tokens.
@@ -38,6 +38,7 @@ std::vector<Repeated> distinct_batches(const std::vector<RequestIndices>& batche
       shape.insert(shape.end(), part_shape.begin(), part_shape.end());
     }
     Repeated& repeated = by_shape[shape];
+    repeated.is_first = repeated.is_first || &batch == &batches.front();
     if (repeated.count++ == 0) repeated.example = std::move(parts);
   }
   std::vector<Repeated> distinct;
@@ -47,13 +48,15 @@ std::vector<Repeated> distinct_batches(const std::vector<RequestIndices>& batche
 
 // A rank that plans.
 struct PlanningRank {
-  PlanningRank(const ModelConfig& config, const Placement& placement, int index) {
-    auto owned = std::make_unique<PlanDevice>("plan");
-    device = owned.get();
-    rank = std::make_unique<Rank>(config, placement.layout, index, placement.dtype, std::move(owned), nullptr);
+  PlanningRank(const ModelConfig& config, const Placement& placement, int index)
+      : devices(device_provider(placement.device.kind).plan(use_of(placement))),
+        rank(std::make_unique<Rank>(config, placement.layout, index, placement.precision(), *devices)),
+        device(dynamic_cast<PlanDevice*>(&rank->device())) {
+    CHECK_THAT(device != nullptr, "a planning provider makes planning devices");
   }
-  PlanDevice* device;  // of `rank`
+  std::unique_ptr<DeviceSet> devices;
   std::unique_ptr<Rank> rank;
+  PlanDevice* device;  // of `rank`
 };
 
 DevicePlan finish(PlanningRank& planning, const Ledger& ledger, double flop, LinkKind link) {
@@ -68,26 +71,32 @@ DevicePlan finish(PlanningRank& planning, const Ledger& ledger, double flop, Lin
 
 // `requests`: how many the task has.
 DevicePlan plan_rank(const ModelConfig& config, const Placement& placement, const RunSettings& settings, int index,
-                     std::size_t requests, const std::vector<Repeated>& batches, std::vector<LedgerEntry>& entries) {
+                     std::size_t requests, const std::vector<Repeated>& batches, const BatchSink& on_batch, Plan& plan) {
   PlanningRank planning(config, placement, index);
   Ledger total;
   double flop = 0;
   std::vector<double> log_likelihoods(requests);
+  Trace& first = plan.traces.emplace_back();
+  Trace trace;
   for (const auto& batch : batches) {
     const double before = planning.device->flop();
     planning.rank->ledger().clear();
-    planning.rank->score(batch.example, settings.fusion, log_likelihoods);
+    planning.device->observe(batch.is_first || on_batch ? &trace : nullptr);
+    planning.rank->score(std::span(&batch.example, 1), settings.fusion, log_likelihoods, {});
     total.add(planning.rank->ledger(), batch.count);
     flop += (planning.device->flop() - before) * static_cast<double>(batch.count);
+    if (on_batch) on_batch(index, trace, batch.count);
+    if (batch.is_first) first = std::move(trace);
+    trace.clear();
   }
-  entries.insert(entries.end(), total.entries().begin(), total.entries().end());
+  plan.ledger.insert(plan.ledger.end(), total.entries().begin(), total.entries().end());
   return finish(planning, total, flop, link_kind(placement, settings.link));
 }
 
 }  // namespace
 
 Plan plan_score(const ModelConfig& config, const Placement& placement, const RunSettings& settings,
-                std::span<const ScoreRequest> requests) {
+                std::span<const ScoreRequest> requests, const BatchSink& on_batch) {
   placement.layout.check(config);
   Plan plan;
   for (const auto& request : requests) plan.tokens.requested += std::ssize(request.tokens) - 1;
@@ -98,7 +107,7 @@ Plan plan_score(const ModelConfig& config, const Placement& placement, const Run
     const std::int64_t ranks = placement.layout.stages() * placement.layout.shards();
     for (std::int64_t index = replica * ranks; index < (replica + 1) * ranks; ++index)
       plan.devices.push_back(
-          plan_rank(config, placement, settings, static_cast<int>(index), requests.size(), distinct, plan.ledger));
+          plan_rank(config, placement, settings, static_cast<int>(index), requests.size(), distinct, on_batch, plan));
   }
   return plan;
 }
@@ -117,14 +126,17 @@ Plan plan_generate(const ModelConfig& config, const Placement& placement, const 
     PlanningRank planning(config, placement, index);
     Rank& rank = *planning.rank;
     const RequestIndices served = requests_of_replica(at_once.size(), placement.layout, rank.place().replica);
-    const Generation generation(at_once, served, settings.batch, {});
+    const Generation generation(extent_of(at_once, served, settings.batch), {});
+    planning.device->observe(&plan.traces.emplace_back());
     rank.warm_up(generation, settings.fusion);
+    planning.device->observe(nullptr);
     rank.ledger().clear();
     const double warm_up_flop = planning.device->flop();
     ManualClock clock;
-    Admission admission(at_once, served, clock, clock.now());
-    const auto count = [&](const GenerationStep& step, auto, auto, auto) {
-      if (!rank.holds_results()) return;
+    ListedRequests source(at_once, served, clock, clock.now());
+    Admission admission(source, 0, clock, clock.now());
+    const auto count = [&](const GenerationStep& step, const auto&, auto, auto) {
+      if (!rank.leads()) return;
       ++plan.batches;
       plan.tokens.computed += step.batch.rows();
     };
@@ -134,6 +146,62 @@ Plan plan_generate(const ModelConfig& config, const Placement& placement, const 
         finish(planning, rank.ledger(), planning.device->flop() - warm_up_flop, link_kind(placement, settings.link)));
   }
   return plan;
+}
+
+namespace {
+
+// A replica's stages, by their first shard, and their KV caches.
+class PlanningReplica {
+ public:
+  PlanningReplica(const ModelConfig& config, const Placement& placement, std::int64_t replica, std::int64_t cache_rows) {
+    for (std::int64_t stage = 0; stage < placement.layout.stages(); ++stage) {
+      const auto index = static_cast<int>(placement.layout.rank({replica, stage, 0}));
+      stages_.push_back(std::make_unique<PlanningRank>(config, placement, index));
+      caches_.push_back(stages_.back()->rank->allocate_cache(cache_rows));
+    }
+    traces_.resize(stages_.size());
+  }
+  // What each stage enqueues.
+  std::span<const Trace> run(const GenerationStep& step, const Fusion& fusion) {
+    for (std::size_t stage = 0; stage < stages_.size(); ++stage) {
+      traces_[stage].clear();
+      stages_[stage]->device->observe(&traces_[stage]);
+      stages_[stage]->rank->run(step, caches_[stage], fusion);
+    }
+    return traces_;
+  }
+
+ private:
+  std::vector<std::unique_ptr<PlanningRank>> stages_;
+  std::vector<KvCache> caches_;
+  std::vector<Trace> traces_;
+};
+
+}  // namespace
+
+Nanoseconds generation_end(const ModelConfig& config, const Placement& placement, const RunSettings& settings,
+                           std::span<const GenerateRequest> requests, const StepTimer& time_of) {
+  placement.layout.check(config);
+  std::vector<GenerateRequest> to_the_end(requests.begin(), requests.end());
+  for (GenerateRequest& request : to_the_end) request.stop_at_eos = false;
+  Nanoseconds end{0};
+  for (std::int64_t replica = 0; replica < placement.layout.replicas(); ++replica) {
+    const RequestIndices served = requests_of_replica(to_the_end.size(), placement.layout, replica);
+    Generation generation(extent_of(to_the_end, served, settings.batch), {});
+    PlanningReplica planning(config, placement, replica, generation.cache_rows());
+    ManualClock clock;
+    ListedRequests source(to_the_end, served, clock, clock.now());
+    Admission admission(source, 0, clock, clock.now());
+    while (true) {
+      const auto decision = admission.next(generation.free_slots(), generation.is_active());
+      if (decision.admitted.empty() && !generation.is_active()) break;
+      const GenerationStep step = decision.admitted.empty() ? generation.decode() : generation.prefill(decision.admitted);
+      clock.advance(time_of(planning.run(step, settings.fusion)));
+      generation.append(step, std::vector<std::int32_t>(step.requests.size()));
+    }
+    end = std::max(end, clock.now());
+  }
+  return end;
 }
 
 std::int64_t largest_batch(std::int64_t most, std::int64_t device_memory_bytes,

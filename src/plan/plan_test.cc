@@ -67,6 +67,20 @@ TEST_P(Llama30bTensorParallel, DoesTwoOperationsAParameterAToken) {
   }
 }
 
+// Scales are of output rows: those of what is cut by rows are shared out, those of what is cut by columns are not.
+TEST_P(Llama30bTensorParallel, HoldsProjectionsInFp8WithAScaleARow) {
+  const std::int64_t n = GetParam();
+  Placement placement = placement_of(fmt::format("tp{}", n));
+  placement.weights_dtype = DType::fp8;
+  const std::vector<ScoreRequest> requests(8, {0, std::vector<std::int32_t>(101), 100});
+  const Plan plan = plan_score(parse_model_shape("llama-30b"), placement, {.batch = 8}, requests);
+  const std::int64_t rows = (3 * hidden + 2 * intermediate) / n + 2 * hidden;
+  for (const DevicePlan& device : plan.devices)
+    EXPECT_EQ(use(device, MemoryUse::weights),
+              layers * (layer_matrices / n + 4 * rows + two_bytes * layer_norms) +
+                  two_bytes * (table + table / n + hidden));
+}
+
 INSTANTIATE_TEST_SUITE_P(Ranks, Llama30bTensorParallel, testing::Values(2, 4));
 
 TEST(Llama30bModelParallel, HoldsWholeLayersAndSendsABoundary) {

@@ -33,6 +33,12 @@ std::optional<double> number(const CellSummary& cell, const char* key) {
   return cell.result.is_object() ? maybe_number(JsonObject(cell.result, "result"), key) : std::nullopt;
 }
 
+std::optional<double> measured_to_estimated(const CellSummary& cell) {
+  const auto estimated = number(cell, "estimated_seconds");
+  if (!cell.time || !estimated || *estimated <= 0) return std::nullopt;
+  return cell.time->mean / *estimated;
+}
+
 std::optional<double> percentile(const CellSummary& cell, const char* times, const char* share) {
   if (!cell.result.is_object()) return std::nullopt;
   const JsonObject result(cell.result, "result");

@@ -19,6 +19,9 @@ bool has_requests(const CellSummary& cell);
 
 inline bool has_figures(const CellSummary& cell) { return cell.time.has_value(); }
 
+// Mean seconds / what the model of performance had said before; absent where it had said nothing.
+std::optional<double> measured_to_estimated(const CellSummary& cell);
+
 // Absent when it is so for one device.
 std::optional<double> mean_over_devices(const CellSummary& cell,
                                         const std::function<std::optional<double>(const DeviceRecord&)>& get);

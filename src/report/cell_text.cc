@@ -19,20 +19,24 @@ std::string headline(const JsonObject& result, bool colour) {
   std::string text = status == "ok" ? "ok" : status;
   for (char& c : text) c = c == '_' ? ' ' : c;
   if (status == "truncated")
-    text = result.has("requests") ? "TRUNCATED: the prompts were cut" : "TRUNCATED: the scores are of cut questions";
+    text = result.has("requests") ? "TRUNCATED: the prompts were cut" : "TRUNCATED: the questions were cut";
+  if (status == "degraded") text = "DEGRADED: the answers are not the model's";
   if (colour) text = fmt::format("\x1b[{}m{}\x1b[0m", status == "ok" ? "32" : "31;1", text);
   if (const std::string reason = result.text("reason"); !reason.empty())
     text += "\n" + wrap(reason, terminal_columns, 0);
   if (maybe_boolean(result, "valid") == false) text += "\nnot valid as a measurement (see above)";
+  if (result.has("warnings"))
+    for (const std::string& warning : result.texts("warnings"))
+      text += "\n" + wrap("WARNING: " + warning, terminal_columns, 0);
   return text + "\n";
 }
 
 std::string scores_line(const JsonObject& result) {
   if (!result.has("acc_norm")) return "";
   const auto share = [&](const char* key) { return percent_text(maybe_number(result, key)); };
-  return fmt::format("accuracy  {} (95 %: {} to {}) by acc_norm\n          acc {}, acc_bytes {}, acc_tokens {}\n",
-                     share("acc_norm"), share("acc_norm_low"), share("acc_norm_high"), share("acc"), share("acc_bytes"),
-                     share("acc_tokens"));
+  return fmt::format("accuracy  {} (95 %: {} to {}) by acc_norm\n          acc {}, acc_bytes {}{}\n", share("acc_norm"),
+                     share("acc_norm_low"), share("acc_norm_high"), share("acc"), share("acc_bytes"),
+                     result.has("acc_tokens") ? ", acc_tokens " + share("acc_tokens") : "");
 }
 
 // "step      p50 1.2 ms, p90 1.5 ms, p99 2.0 ms", of one of the result's objects of percentiles.
@@ -43,23 +47,42 @@ std::string percentiles_line(const JsonObject& result, const char* key, const ch
   return fmt::format("{:<10}p50 {} ms, p90 {} ms, p99 {} ms{}\n", title, ms("p50"), ms("p90"), ms("p99"), note);
 }
 
+// Of a server's answers.
+std::string served_lines(const JsonObject& served) {
+  std::string text = percentiles_line(served, "request_ms", "request", "  from sending to the answer's end");
+  if (const auto cached = maybe_integer(served, "cached_tokens"); cached && *cached > 0)
+    text += fmt::format("cache     {} tokens of prompts came from the server's prefix cache\n", format_count(*cached));
+  const JsonObject failures = served.object("failures");
+  for (const auto& [what, count] : failures.value().items())
+    text += fmt::format("failed    {} attempts: {}\n", format_count(failures.integer(what, 0, any_integer)), what);
+  return text;
+}
+
 std::string time_lines(const JsonObject& result) {
   if (!result.has("seconds")) return "";
   const bool generates = result.has("requests");
   const auto count = [&](const char* key) { return format_count(maybe_integer(result, key).value_or(0)); };
-  std::string text =
-      fmt::format("time      {} s for {} {} in {} {}; {:.0f} tokens/s; loaded in {} s\n",
-                  seconds_text(maybe_number(result, "seconds")), count(generates ? "requests" : "items"),
-                  generates ? "requests" : "items", count("batches"), generates ? "steps" : "batches",
-                  maybe_number(result, "tokens_per_s").value_or(0), seconds_text(maybe_number(result, "load_seconds")));
-  text += percentiles_line(result, "batch_ms", generates ? "step" : "batch");
+  std::string text = fmt::format("time      {} s for {} {}", seconds_text(maybe_number(result, "seconds")),
+                                 count(generates ? "requests" : "items"), generates ? "requests" : "items");
+  if (result.has("batches")) text += fmt::format(" in {} {}", count("batches"), generates ? "steps" : "batches");
+  if (const auto rate = maybe_number(result, "tokens_per_s")) text += fmt::format("; {:.0f} tokens/s", *rate);
+  if (const auto load = maybe_number(result, "load_seconds")) text += fmt::format("; loaded in {} s", seconds_text(load));
+  text += "\n";
+  if (result.has("batch_ms") && result.object("batch_ms").has("p50"))
+    text += percentiles_line(result, "batch_ms", generates ? "step" : "batch");
+  if (result.has("served")) text += served_lines(result.object("served"));
   if (!generates) return text;
-  text += fmt::format("output    {} tokens, {:.0f} a second\n", count("output_tokens"),
+  text += fmt::format("output    {} tokens, {:.0f} per second\n", count("output_tokens"),
                       maybe_number(result, "output_tokens_per_s").value_or(0));
   return text + percentiles_line(result, "queue_ms", "queue", "  from arrival") +
          percentiles_line(result, "ttft_ms", "TTFT", "  from arrival to first token") +
-         percentiles_line(result, "tpot_ms", "TPOT", "  of each further token") +
-         percentiles_line(result, "latency_ms", "latency", "  from arrival to the end");
+         percentiles_line(result, "tpot_ms", "TPOT", "  for each further token") +
+         percentiles_line(result, "latency_ms", "latency", "  from arrival to the last token");
+}
+
+std::string sentinel_line(const JsonObject& result) {
+  const std::string text = sentinel_text(result);
+  return text.empty() ? "" : wrap("sentinel  " + text, terminal_columns, 10) + "\n";
 }
 
 std::string tokens_line(const JsonObject& result) {
@@ -69,13 +92,14 @@ std::string tokens_line(const JsonObject& result) {
     return value ? format_count(*value) : std::string("?");
   };
   if (!tokens.has("computed")) return "";
-  return fmt::format("tokens    {} asked for, {} cut, {} computed, {} padding on top\n", count("requested"),
+  return fmt::format("tokens    {} requested, {} cut, {} computed, {} of padding\n", count("requested"),
                      count("truncated"), count("computed"), count("padding"));
 }
 
 std::string device_table(const nlohmann::json& devices, bool colour) {
   TextTable table({"device", "peak", "planned", "of", "TX", "RX", "compute", "comm", "idle"});
   bool any_virtual = false;
+  std::string counted;
   for (const auto& json : devices) {
     const JsonObject device(json, "device");
     const JsonObject memory = device.object("memory"), busy = device.object("busy");
@@ -88,6 +112,10 @@ std::string device_table(const nlohmann::json& devices, bool colour) {
     const bool is_virtual = device.boolean("virtual");
     any_virtual = any_virtual || is_virtual;
     const auto capacity = maybe_number(memory, "capacity_bytes");
+    const auto energy = maybe_number(device, "energy_j"), use = maybe_number(device, "utilisation");
+    if (energy || use)
+      counted += fmt::format("{}: {} J, in use {} of the time, by its own counters\n", device.text("name"),
+                             energy ? fmt::format("{:.4g}", *energy) : "?", percent_text(use, 0));
     table.add({{device.text("name") + (is_virtual ? " *" : "")},
                {bytes_text(maybe_number(memory, "peak_bytes"))},
                {bytes_text(maybe_number(memory, "planned_bytes"))},
@@ -99,14 +127,24 @@ std::string device_table(const nlohmann::json& devices, bool colour) {
                {percent_text(maybe_number(busy, "idle"), 0)}});
   }
   if (table.empty()) return "";
-  return table.print(colour) + (any_virtual ? "* virtual: simulated on this machine's CPU, not a GPU\n" : "");
+  return table.print(colour) + counted + (any_virtual ? "* virtual: simulated on this machine's CPU, not a GPU\n" : "");
 }
 
 }  // namespace
 
+std::string sentinel_text(const JsonObject& result) {
+  if (!result.has("sentinel")) return "";
+  const JsonObject sentinel = result.object("sentinel");
+  if (sentinel.has("why_not")) return "not compared: " + sentinel.text("why_not");
+  return fmt::format("{} of the first {} answers differ from those of {}; log-likelihoods by up to {:.3g}: {}",
+                     maybe_integer(sentinel, "changed").value_or(0), maybe_integer(sentinel, "items").value_or(0),
+                     sentinel.text("reference"), maybe_number(sentinel, "largest_difference").value_or(0),
+                     sentinel.boolean("departs") ? "DEGRADED" : "as rounding explains");
+}
+
 std::string cell_text(const nlohmann::json& result, bool colour) {
   const JsonObject fields(result, "result");
-  return headline(fields, colour) + scores_line(fields) + time_lines(fields) + tokens_line(fields) +
+  return headline(fields, colour) + scores_line(fields) + sentinel_line(fields) + time_lines(fields) + tokens_line(fields) +
          device_table(result.at("devices"), colour);
 }
 

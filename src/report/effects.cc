@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <map>
 #include <numeric>
@@ -15,43 +14,24 @@
 
 #include "base/units.h"
 #include "study/ablation.h"
-#include "study/cell_words.h"
+#include "study/axes.h"
 #include "study/grid.h"
 #include "study/json_optional.h"
 
 namespace batchscope {
 namespace {
 
-// A setting that changes how a cell runs and not what it is asked.
-struct Axis {
-  const char* word;  // of a cell
-  const char* title;
-  std::array<const char*, 2> baselines;  // the first is also what the cells are grouped by; null: none
-  std::string (*value)(const CellSpec&);
-};
+// Axes that change how a cell runs and not what it is asked.
+std::vector<const Axis*> compared_axes() {
+  std::vector<const Axis*> compared;
+  for (const Axis* axis : axes_by_name())
+    if (axis->compared.title != nullptr) compared.push_back(axis);
+  return compared;
+}
 
-constexpr std::array axes{
-    Axis{"fusion",
-         "Fusion: what each does alone, and what is missing without it",
-         {"off", "on"},
-         [](const CellSpec& s) { return to_string(s.run.fusion); }},
-    Axis{"packing",
-         "Packing: time, and the tokens that explain it",
-         {"padded", nullptr},
-         [](const CellSpec& s) { return to_string(s.run.packing); }},
-    Axis{"dtype",
-         "Dtype: time",
-         {"f32", nullptr},
-         [](const CellSpec& s) { return std::string(name_of(s.placement.dtype)); }},
-    Axis{"threads",
-         "Threads of each device: time",
-         {"1", nullptr},
-         [](const CellSpec& s) { return s.placement.threads ? std::to_string(*s.placement.threads) : "auto"; }},
-    Axis{"link", "Link: time", {"unpaced", nullptr}, [](const CellSpec& s) { return to_string(s.run.link); }},
-};
-
-CellSpec with(CellSpec spec, const Axis& axis, const char* value) {
-  find_cell_word(axis.word)->set(spec, value, axis.word);
+// As the cells are grouped: with the first baseline.
+CellSpec baseline_of(CellSpec spec, const Axis& axis) {
+  axis.set(spec, axis.compared.baselines[0], axis.word);
   return spec;
 }
 
@@ -60,7 +40,7 @@ std::vector<std::vector<std::size_t>> groups_of(const std::vector<CellSummary>& 
   std::vector<std::vector<std::size_t>> groups;
   std::map<std::string, std::size_t> group_of;
   for (std::size_t cell = 0; cell < cells.size(); ++cell) {
-    const std::string key = cell_key(with(cells[cell].spec, axis, axis.baselines[0]), 1);
+    const std::string key = cell_key(baseline_of(cells[cell].spec, axis), 1);
     const auto [found, is_new] = group_of.emplace(key, groups.size());
     if (is_new) groups.emplace_back();
     groups[found->second].push_back(cell);
@@ -72,8 +52,7 @@ std::vector<std::vector<std::size_t>> groups_of(const std::vector<CellSummary>& 
 std::map<std::pair<std::int64_t, std::string>, double> seconds_of_repeats(const CellSummary& cell) {
   std::map<std::pair<std::int64_t, std::string>, std::vector<double>> logarithms;
   for (const CellRun& run : cell.runs)
-    if (run.seconds && (run.status == "ok" || run.status == "truncated"))
-      logarithms[{run.repeat, run.status}].push_back(std::log(*run.seconds));
+    if (run.seconds && has_scores(run.status)) logarithms[{run.repeat, run.status}].push_back(std::log(*run.seconds));
   std::map<std::pair<std::int64_t, std::string>, double> seconds;
   for (const auto& [repeat, logs] : logarithms)
     seconds[repeat] = std::exp(std::accumulate(logs.begin(), logs.end(), 0.0) / static_cast<double>(logs.size()));
@@ -94,7 +73,7 @@ std::optional<RatioInterval> time_ratio(const CellSummary& baseline, const CellS
 
 // Terminal and page.
 
-std::optional<std::int64_t> tokens(const CellSummary& cell, const char* which) {
+std::optional<std::int64_t> tokens_of(const CellSummary& cell, const char* which) {
   if (!cell.result.is_object()) return std::nullopt;
   const JsonObject result(cell.result, "result");
   return result.has("tokens") ? maybe_integer(result.object("tokens"), which) : std::nullopt;
@@ -111,11 +90,10 @@ TextTable::Cell ratio_cell(const std::optional<RatioInterval>& time) {
 
 TextTable::Cell time_cell(const CellSummary& cell) {
   if (!cell.time) {
-    std::string status = cell.status;
-    std::replace(status.begin(), status.end(), '_', ' ');
-    return {status, Colour::yellow};
+    return {status_words(cell.status), Colour::yellow};
   }
-  const std::string text = seconds_text(cell.time->mean) + (cell.status == "truncated" ? " TRUNCATED" : "");
+  const std::string text =
+      seconds_text(cell.time->mean) + (is_loud(cell.status) ? " " + status_words(cell.status) : "");
   return {text + (cell.valid == false ? " !" : ""), Colour::none, cell.time->mean};
 }
 
@@ -125,7 +103,7 @@ TextTable::Cell count_cell(const std::optional<std::int64_t>& count) {
 }
 
 std::optional<double> all_tokens(const CellSummary& cell) {
-  const auto computed = tokens(cell, "computed"), padding = tokens(cell, "padding");
+  const auto computed = tokens_of(cell, "computed"), padding = tokens_of(cell, "padding");
   return computed && padding ? std::optional(static_cast<double>(*computed + *padding)) : std::nullopt;
 }
 
@@ -142,9 +120,9 @@ class Table {
     for (const Effect& effect : report.effects)
       if (effect.axis == axis.word) effects_.emplace(std::pair(effect.cell, effect.from), &effect);
     for (const auto& [place, effect] : effects_) shown_.insert({effect->cell, effect->baseline});
-    for (const char* baseline : axis.baselines)
+    for (const char* baseline : axis.compared.baselines)
       if (baseline != nullptr && any_of(baseline)) baselines_.push_back(baseline);
-    is_packing_ = std::string_view(axis.word) == "packing";
+    is_packing_ = axis.word == "packing";
   }
   std::optional<Section> section() const;
 
@@ -154,7 +132,7 @@ class Table {
                        [&](const auto& entry) { return entry.first.second == baseline; });
   }
   std::string label_of(const CellSpec& spec) const {
-    return std::string_view(axis_.word) == "fusion" ? fusion_label(spec.run.fusion) : axis_.value(spec);
+    return axis_.word == "fusion" ? fusion_label(spec.run.fusion) : axis_.text(spec);
   }
   std::vector<TextTable::Cell> row(const CellSummary& cell, std::size_t index, const std::string& name) const;
   std::vector<std::string> notes() const;
@@ -174,9 +152,9 @@ std::vector<TextTable::Cell> Table::row(const CellSummary& cell, std::size_t ind
     cells.push_back(found != effects_.end() ? ratio_cell(found->second->time) : TextTable::Cell{""});
   }
   if (!is_packing_) return cells;
-  cells.push_back(count_cell(tokens(cell, "computed")));
-  cells.push_back(count_cell(tokens(cell, "padding")));
-  const auto found = effects_.find({index, axis_.baselines[0]});
+  cells.push_back(count_cell(tokens_of(cell, "computed")));
+  cells.push_back(count_cell(tokens_of(cell, "padding")));
+  const auto found = effects_.find({index, axis_.compared.baselines[0]});
   cells.push_back(found != effects_.end() ? tokens_ratio(cell, report_.cells[found->second->baseline])
                                           : TextTable::Cell{""});
   return cells;
@@ -184,7 +162,7 @@ std::vector<TextTable::Cell> Table::row(const CellSummary& cell, std::size_t ind
 
 std::vector<std::string> Table::notes() const {
   std::string text = "Ratios of seconds, paired by repeat, with 95 % intervals; none: 1 is within the interval.";
-  if (is_packing_) text += " ratio: of tokens and padding together.";
+  if (is_packing_) text += " The last column is the ratio of tokens and padding together.";
   const bool unknown = std::any_of(effects_.begin(), effects_.end(),
                                    [](const auto& e) { return e.second->time && !e.second->time->low; });
   if (unknown) text += " (?): one repeat has no interval; give the study repeats = 5.";
@@ -197,8 +175,7 @@ std::vector<std::string> Table::notes() const {
 std::optional<Section> Table::section() const {
   if (effects_.empty()) return std::nullopt;
   std::vector<CellSpec> specs;
-  for (const StrategySummary& strategy : report_.strategies)
-    specs.push_back(with(strategy.spec, axis_, axis_.baselines[0]));
+  for (const StrategySummary& strategy : report_.strategies) specs.push_back(baseline_of(strategy.spec, axis_));
   const std::vector<std::string> names = short_names(specs);
   std::vector<std::string> header{fmt::format("strategy, batch: {}", axis_.word), "seconds"};
   for (const std::string& baseline : baselines_) header.push_back("against " + baseline);
@@ -213,23 +190,24 @@ std::optional<Section> Table::section() const {
                                            limit.empty() ? "" : " " + limit, label_of(cell.spec));
       table.add(row(cell, index, name));
     }
-  return Section{.id = std::string("effects-") + axis_.word, .title = axis_.title, .table = table, .notes = notes()};
+  return Section{
+      .id = fmt::format("effects-{}", axis_.word), .title = axis_.compared.title, .table = table, .notes = notes()};
 }
 
 }  // namespace
 
 std::vector<Effect> study_effects(const std::vector<CellSummary>& cells) {
   std::vector<Effect> effects;
-  for (const Axis& axis : axes)
-    for (const auto& group : groups_of(cells, axis))
-      for (const char* from : axis.baselines) {
-        const auto value = [&](std::size_t cell) { return axis.value(cells[cell].spec); };
+  for (const Axis* axis : compared_axes())
+    for (const auto& group : groups_of(cells, *axis))
+      for (const char* from : axis->compared.baselines) {
+        const auto value = [&](std::size_t cell) { return axis->text(cells[cell].spec); };
         const auto baseline =
             std::find_if(group.begin(), group.end(), [&](std::size_t cell) { return from && value(cell) == from; });
         if (baseline == group.end()) continue;
         for (const std::size_t cell : group) {
-          if (value(cell) == from || value(cell) == axis.baselines[0]) continue;
-          effects.push_back({.axis = axis.word,
+          if (value(cell) == from || value(cell) == axis->compared.baselines[0]) continue;
+          effects.push_back({.axis = std::string(axis->word),
                              .from = from,
                              .to = value(cell),
                              .baseline = *baseline,
@@ -242,8 +220,8 @@ std::vector<Effect> study_effects(const std::vector<CellSummary>& cells) {
 
 std::vector<Section> effects_sections(const StudyReport& report) {
   std::vector<Section> sections;
-  for (const Axis& axis : axes)
-    if (auto section = Table(report, axis).section()) sections.push_back(std::move(*section));
+  for (const Axis* axis : compared_axes())
+    if (auto section = Table(report, *axis).section()) sections.push_back(std::move(*section));
   return sections;
 }
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/csv.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "report/text.h"
@@ -33,18 +34,11 @@ struct TableValue {
   TextTable::Cell operator()(const SqlBlob& value) const { return {note(value), Colour::dim}; }
 };
 
-std::string csv_text(const std::string& text) {
-  if (!text.empty() && text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string out = "\"";
-  for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return out + '"';
-}
-
 struct CsvValue {
   std::string operator()(std::monostate) const { return ""; }
   std::string operator()(std::int64_t value) const { return fmt::format("{}", value); }
   std::string operator()(double value) const { return number_text(value); }
-  std::string operator()(const std::string& value) const { return csv_text(value); }
+  std::string operator()(const std::string& value) const { return csv_field(value); }
   std::string operator()(const SqlBlob& value) const { return note(value); }
 };
 
@@ -114,7 +108,7 @@ bool write_table(StoreQuery& query, bool colour, Pieces& out) {
 
 void write_csv(StoreQuery& query, Pieces& out) {
   std::vector<std::string> fields;
-  for (const std::string& name : query.columns()) fields.push_back(csv_text(name));
+  for (const std::string& name : query.columns()) fields.push_back(csv_field(name));
   out.add(csv_line(fields));
   for (std::vector<SqlValue> row; out.wanted() && query.next(row);) {
     fields.clear();
@@ -139,27 +133,27 @@ void write_json(StoreQuery& query, bool lines, Pieces& out) {
 
 }  // namespace
 
-RowFormat parse_row_format(std::string_view text, std::string_view what) {
-  if (text == "table") return RowFormat::table;
-  if (text == "csv") return RowFormat::csv;
-  if (text == "json") return RowFormat::json;
-  if (text == "jsonl") return RowFormat::json_lines;
-  throw InputError("{}: '{}' is none of table, csv, json, jsonl", what, text);
+QueryFormat parse_query_format(std::string_view text, std::string_view what) {
+  if (text == "table") return QueryFormat::table;
+  if (text == "csv") return QueryFormat::csv;
+  if (text == "json") return QueryFormat::json;
+  if (text == "jsonl") return QueryFormat::json_lines;
+  throw InputError("{}: '{}' is not a format; use table, csv, json or jsonl", what, text);
 }
 
-bool write_rows(StoreQuery& query, RowFormat format, bool colour, const std::function<bool(std::string_view)>& put) {
+bool write_rows(StoreQuery& query, QueryFormat format, bool colour, const std::function<bool(std::string_view)>& put) {
   Pieces out(put);
   bool whole = true;
   switch (format) {
-    case RowFormat::table:
+    case QueryFormat::table:
       whole = write_table(query, colour, out);
       break;
-    case RowFormat::csv:
+    case QueryFormat::csv:
       write_csv(query, out);
       break;
-    case RowFormat::json:
-    case RowFormat::json_lines:
-      write_json(query, format == RowFormat::json_lines, out);
+    case QueryFormat::json:
+    case QueryFormat::json_lines:
+      write_json(query, format == QueryFormat::json_lines, out);
       break;
   }
   out.flush();

@@ -9,9 +9,9 @@
 
 namespace batchscope {
 
-enum class RowFormat { table, csv, json, json_lines };
+enum class QueryFormat { table, csv, json, json_lines };
 // "table", "csv", "json", "jsonl"; InputError otherwise, naming `what`.
-RowFormat parse_row_format(std::string_view text, std::string_view what);
+QueryFormat parse_query_format(std::string_view text, std::string_view what);
 
 constexpr std::int64_t most_table_rows = 10'000;
 
@@ -19,6 +19,6 @@ constexpr std::int64_t most_table_rows = 10'000;
 // table, an empty field in CSV (an empty text is
 // "" there), null in JSON; of blobs the length is told. A table escapes what a terminal would obey, shortens long
 // values and ends after most_table_rows: false then.
-bool write_rows(StoreQuery& query, RowFormat format, bool colour, const std::function<bool(std::string_view)>& put);
+bool write_rows(StoreQuery& query, QueryFormat format, bool colour, const std::function<bool(std::string_view)>& put);
 
 }  // namespace batchscope

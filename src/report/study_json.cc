@@ -1,4 +1,5 @@
 // A study's report as JSON: the numbers of its tables, unrounded (report/study_report.h).
+#include "report/cell_figures.h"
 #include "report/study_report.h"
 #include "study/grid.h"
 #include "study/json_optional.h"
@@ -71,6 +72,8 @@ nlohmann::json cell_json(const CellSummary& cell, const StudyReport& report) {
           {"interrupted_attempts", cell.interrupted},
           {"seconds", cell.seconds},
           {"time", time_json(cell.time)},
+          {"estimated_seconds", json_or_null(number(cell, "estimated_seconds"))},
+          {"measured_to_estimated", json_or_null(measured_to_estimated(cell))},
           {"result", cell.result},
           {"closure", traffic_json(cell)},
           {"ledger", ledger_json(cell.ledger)},

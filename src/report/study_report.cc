@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "report/effects.h"
+#include "study/axes.h"
 #include "study/grid.h"
 #include "study/json_optional.h"
 
@@ -19,10 +20,10 @@ namespace {
 
 // The worst first: a cell is as good as its worst repeat.
 int gravity(const std::string& status) {
-  constexpr const char* order[] = {"failed", "timed_out", "out_of_memory", "truncated", "ok"};
-  for (int i = 0; i < 5; ++i)
+  constexpr const char* order[] = {"failed", "timed_out", "out_of_memory", "degraded", "truncated", "ok"};
+  for (int i = 0; i < 6; ++i)
     if (status == order[i]) return i;
-  return 5;
+  return 6;
 }
 
 // Guessing is right at one item in as many as it has choices.
@@ -37,11 +38,12 @@ std::optional<double> chance_of(const std::vector<ItemRecord>& items) {
 
 // What is asked of the model, however it runs.
 std::string task_of(const CellSpec& spec) {
-  return fmt::format("{}|{}|{}", spec.task, spec.workload ? to_json(*spec.workload).dump() : "",
-                     spec.limit.value_or(0));
+  std::string task;
+  for (const char* word : {"task", "limit"}) task += find_axis(word)->text(spec) + "|";
+  for (const Axis& axis : axes())
+    if (axis.is_of_workload()) task += axis.text(spec) + "|";
+  return task;
 }
-
-bool has_scores(const std::string& status) { return status == "ok" || status == "truncated"; }
 
 class Reader {
  public:
@@ -150,7 +152,10 @@ void Reader::finish_strategies(std::int64_t study) {
     for (const DeviceRecord& device : cell.devices)
       report_.has_virtual_devices = report_.has_virtual_devices || device.is_virtual;
     if (cell.status != "ok" || !cell.time) continue;
-    if (auto& best = report_.strategies[cell.strategy].best; faster(best)) best = i;
+    StrategySummary& strategy = report_.strategies[cell.strategy];
+    if (faster(strategy.fastest)) strategy.fastest = i;
+    if (cell.valid != true) continue;  // nobody knows what its time is worth
+    if (faster(strategy.best)) strategy.best = i;
     if (one_task && faster(report_.best)) report_.best = i;
   }
   const std::vector<FrontierRecord> frontiers = store_.frontiers(study);
@@ -244,6 +249,10 @@ const CellSummary* StudyReport::cell(std::size_t column, const Row& row) const {
     if (strategies[cell.strategy].column == column && Row{cell.spec.run.batch, token_limit_name(cell.spec)} == row)
       return &cell;
   return nullptr;
+}
+
+std::string StudyReport::place(const CellSummary& cell) const {
+  return fmt::format("{}, batch {}", label(cell), cell.spec.run.batch);
 }
 
 StudyReport read_study_report(const StoreReader& reader, const std::optional<std::string>& study) {

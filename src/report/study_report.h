@@ -73,7 +73,8 @@ struct StrategySummary {
   CellSpec spec;           // of its first cell
   std::optional<FrontierRecord> frontier;
   std::optional<std::int64_t> capacity_bytes;
-  std::optional<std::size_t> best;  // cell with the least time among those that are ok
+  std::optional<std::size_t> best;     // cell with the least time of those that are ok and valid as a measurement
+  std::optional<std::size_t> fastest;  // the same of those that are ok: bytes are what they are, valid or not
 };
 
 struct StudyReport {
@@ -83,7 +84,7 @@ struct StudyReport {
   std::vector<CellSummary> cells;  // in the order of the study
   std::vector<Effect> effects;
   std::optional<std::size_t> reference;
-  std::optional<std::size_t> best;  // of all cells that are ok; absent where cells have different tasks
+  std::optional<std::size_t> best;  // of all strategies' best; absent where cells have different tasks
   std::optional<double> chance;     // share of items right by guessing; absent without items
   std::int64_t series = 0;          // time series in the file
   // Tables: rows are batches, those with cut sequences apart; columns are strategies, whatever they cut.
@@ -100,6 +101,7 @@ struct StudyReport {
 
   const CellSummary* cell(std::size_t column, const Row& row) const;  // null where the study has none
   const std::string& label(const CellSummary& cell) const { return strategies[cell.strategy].label; }
+  std::string place(const CellSummary& cell) const;  // "TP2, batch 8"
 };
 
 // The study of that name; without one, of a file that holds one study. InputError lists those that there are.

@@ -187,6 +187,63 @@ TEST(MixedStudyReport, DetailsAreOfTheFirstRepeatThatRan) {
     EXPECT_EQ(cell.result.at("reason"), "2");
 }
 
+// A time that others disturbed is no time to win with; bytes are what they are.
+TEST(StudyReport, TheModelsTimeStandsBesideTheMeasuredOne) {
+  const TestFolder folder;
+  const auto half_at_8 = [](const CellSpec& spec) { return spec.run.batch == 8 ? 0.61 : 1.15; };
+  write_test_study(folder / "s.bscope", study_text, result_of, half_at_8);
+  const StudyReport report = read_study_report(StoreReader(folder / "s.bscope"));
+  const std::string text = to_text(report, false);
+  EXPECT_THAT(text, HasSubstr("Time by the performance model"));
+  EXPECT_THAT(text, HasSubstr("0.610 ×2.02"));  // 1.23 s on average
+  EXPECT_THAT(text, HasSubstr("2 of 5 within a factor of 1.5"));
+  const nlohmann::json json = to_json(report);
+  for (const auto& cell : json.at("cells")) {
+    if (cell.at("time").is_null()) {
+      EXPECT_TRUE(cell.at("measured_to_estimated").is_null());
+      continue;
+    }
+    EXPECT_DOUBLE_EQ(cell.at("measured_to_estimated").get<double>(),
+                     cell.at("time").at("mean").get<double>() / cell.at("estimated_seconds").get<double>());
+  }
+}
+
+TEST(StudyReport, OnlyValidCellsAreCalledFastest) {
+  const auto path = std::filesystem::temp_directory_path() / fmt::format("study_valid_{}.bscope", getpid());
+  const auto report_where = [&](const std::function<std::optional<bool>(std::int64_t batch)>& is_valid,
+                                CellStatus status = CellStatus::ok) {
+    write_test_study(path, study_text, [&](const CellSpec& spec, std::int64_t) {
+      CellResult result = test_result(spec, 2, 4);
+      result.valid = is_valid(spec.run.batch);
+      if (result.valid == true) return result;
+      result.run->time = std::chrono::milliseconds(10);
+      result.status = status;
+      return result;
+    });
+    return read_study_report(StoreReader(path));
+  };
+  const StudyReport some = report_where([](std::int64_t batch) { return batch != 8; });
+  ASSERT_TRUE(some.best);
+  EXPECT_EQ(some.cells[*some.best].spec.run.batch, 1);
+  for (const StrategySummary& strategy : some.strategies)
+    if (strategy.best) {
+      EXPECT_NE(some.cells[*strategy.best].spec.run.batch, 8);
+    }
+  EXPECT_EQ(some.cells[*some.strategies[0].fastest].spec.run.batch, 8);
+  const StudyReport none = report_where([](std::int64_t) { return false; });
+  EXPECT_FALSE(none.best);
+  EXPECT_THAT(to_text(none, false), HasSubstr("no fastest cell: none is valid as a measurement"));
+  EXPECT_TRUE(to_json(none).at("best").is_null());
+  // What nobody knows to be valid does not win, nor does what answered wrongly.
+  const auto unknown = [](std::int64_t batch) { return batch != 8 ? std::optional(true) : std::nullopt; };
+  EXPECT_EQ(report_where(unknown).cells[report_where(unknown).best.value()].spec.run.batch, 1);
+  const StudyReport degraded = report_where(unknown, CellStatus::degraded);
+  EXPECT_EQ(degraded.cells[degraded.best.value()].spec.run.batch, 1);
+  EXPECT_EQ(degraded.cells[degraded.strategies[0].fastest.value()].spec.run.batch, 1);
+  EXPECT_THAT(to_text(degraded, false), HasSubstr("DEGRADED"));
+  std::filesystem::remove(path);
+}
+
 TEST(CellText, SaysWhatGenerationGave) {
   const CellSpec spec = parse_study(mixed_text, "s.toml").cells.back();
   const std::string text = cell_text(to_json(test_generation(spec, 2, 10)), false);

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "base/json.h"
 #include "base/units.h"
 #include "report/cell_figures.h"
 #include "report/effects.h"
@@ -59,11 +60,17 @@ class Pivot {
   const StudyReport& report_;
 };
 
+// A strategy's label; what looks like a result and is none says so.
+Cell loud_label(const StudyReport& report, const CellSummary& cell) {
+  if (!is_loud(cell.status)) return {report.label(cell)};
+  return {report.label(cell) + " " + status_words(cell.status), Colour::red};
+}
+
 Cell time_and_accuracy(const CellSummary& cell, const StudyReport& report) {
   const double seconds = cell.time->mean;
   std::string text = seconds_text(seconds);
   if (const auto right = number(cell, "acc_norm")) text += " / " + percent_text(right);
-  if (cell.status == "truncated") return {text + " TRUNCATED", Colour::red, seconds};
+  if (is_loud(cell.status)) return {text + " " + status_words(cell.status), Colour::red, seconds};
   if (cell.status != "ok") return {text + " " + status_cell(cell).text, Colour::red, seconds};
   const auto& best = report.strategies[cell.strategy].best;
   const bool is_best = best && &report.cells[*best] == &cell;
@@ -72,16 +79,43 @@ Cell time_and_accuracy(const CellSummary& cell, const StudyReport& report) {
 }
 
 Section time_section(const StudyReport& report, const Pivot& pivot) {
-  std::string note = "* least time of its column";
+  const auto& strategies = report.strategies;
+  const bool any_best =
+      std::any_of(strategies.begin(), strategies.end(), [](const auto& s) { return s.best.has_value(); });
+  std::string note = any_best ? "* fastest in its column" : "no fastest cell: none is valid as a measurement";
   if (report.best)
-    note += fmt::format("; least of all: {}, batch {}", report.label(report.cells[*report.best]),
+    note += fmt::format("; fastest overall: {}, batch {}", report.label(report.cells[*report.best]),
                         report.cells[*report.best].spec.run.batch);
   const bool any_scored = std::any_of(report.cells.begin(), report.cells.end(),
                                       [](const CellSummary& cell) { return number(cell, "acc_norm").has_value(); });
   return {"time",
-          any_scored ? "Time and accuracy: seconds / share of items right (acc_norm)" : "Time: seconds",
+          any_scored ? "Time and accuracy: seconds / accuracy (acc_norm)" : "Time: seconds",
           pivot.table([&](const CellSummary& cell) { return time_and_accuracy(cell, report); }),
           {note}};
+}
+
+// How far the model of performance was off, before anything ran.
+constexpr double near_factor = 1.5;
+
+Section estimate_section(const StudyReport& report, const Pivot& pivot) {
+  std::vector<double> ratios;
+  for (const CellSummary& cell : report.cells)
+    if (const auto ratio = measured_to_estimated(cell)) ratios.push_back(*ratio);
+  Section section{"estimate", "Time by the performance model: seconds, and measured / estimated"};
+  if (ratios.empty()) return section;
+  section.table = pivot.table([](const CellSummary& cell) -> Cell {
+    const auto ratio = measured_to_estimated(cell);
+    if (!ratio) return {"?"};
+    const bool is_near = *ratio < near_factor && *ratio > 1 / near_factor;
+    return {fmt::format("{} ×{:.2f}", seconds_text(number(cell, "estimated_seconds")), *ratio),
+            is_near ? Colour::none : Colour::yellow, ratio};
+  });
+  std::sort(ratios.begin(), ratios.end());
+  const auto near = std::count_if(ratios.begin(), ratios.end(),
+                                  [](double ratio) { return ratio < near_factor && ratio > 1 / near_factor; });
+  section.notes = {fmt::format("estimated before the cells ran; {} of {} within a factor of {}, median ×{:.2f}", near,
+                               ratios.size(), near_factor, ratios[ratios.size() / 2])};
+  return section;
 }
 
 // How far repeats lie apart; only for studies that have any.
@@ -149,7 +183,7 @@ Section memory_section(const StudyReport& report, const Pivot& pivot) {
   std::string line = "limit of each device:";
   for (const std::string& limit : limits) line += (line.back() == ':' ? " " : ", ") + limit;
   return {"memory",
-          "Memory at the peak, of the fullest device (plan in brackets where it differs)",
+          "Peak memory of the fullest device (plan in brackets where it differs)",
           pivot.table(memory_cell, memory_wanted),
           {line}};
 }
@@ -184,9 +218,8 @@ Section requests_section(const StudyReport& report) {
       const auto value = percentile(cell, times, share);
       return {value ? milliseconds_text(value) : "-", Colour::none, value};
     };
-    const bool truncated = cell.status == "truncated";
     const auto rate = number(cell, "output_tokens_per_s");
-    table.add({{report.label(cell) + (truncated ? " TRUNCATED" : ""), truncated ? Colour::red : Colour::none},
+    table.add({loud_label(report, cell),
                count_cell(cell.spec.run.batch),
                count_cell(static_cast<std::int64_t>(*number(cell, "requests"))),
                {rate ? fmt::format("{:.0f}", *rate) : "?", Colour::none, rate},
@@ -195,7 +228,7 @@ Section requests_section(const StudyReport& report) {
                ms("tpot_ms", "p50"),
                ms("tpot_ms", "p99")});
   }
-  return {"requests", "Generation: time to the first token (TTFT) from arrival, per output token (TPOT), ms",
+  return {"requests", "Generation: time from arrival to first token (TTFT), time per output token (TPOT), ms",
           std::move(table)};
 }
 
@@ -208,7 +241,6 @@ std::string accuracy_line_key(const CellSummary& cell) {
 std::vector<Cell> accuracy_row(const StudyReport& report, const CellSummary& cell, const Cell& batches) {
   const auto& paired = cell.paired;
   const bool is_reference = report.reference && &report.cells[*report.reference] == &cell;
-  const bool truncated = cell.status == "truncated";
   const auto percent = [&](const char* key) { return fmt::format("{:.1f}", number(cell, key).value_or(0) * 100); };
   Cell changed{is_reference ? "reference" : "?"}, p{""};
   if (paired) {
@@ -217,7 +249,7 @@ std::vector<Cell> accuracy_row(const StudyReport& report, const CellSummary& cel
     p = {paired->p < 0.0001 ? std::string("<0.0001") : fmt::format("{:.4f}", paired->p),
          paired->p < 0.05 ? Colour::red : Colour::none, paired->p};
   }
-  return {{report.label(cell) + (truncated ? " TRUNCATED" : ""), truncated ? Colour::red : Colour::none},
+  return {loud_label(report, cell),
           batches,
           share_cell(number(cell, "acc_norm")),
           {fmt::format("{}–{}", percent("acc_norm_low"), percent("acc_norm_high"))},
@@ -227,7 +259,7 @@ std::vector<Cell> accuracy_row(const StudyReport& report, const CellSummary& cel
 
 // Batches of a strategy that answered alike share a row.
 Section accuracy_section(const StudyReport& report) {
-  TextTable table({"strategy", "batch", "right", "95 %", "changed", "p"});
+  TextTable table({"strategy", "batch", "accuracy", "95 %", "changed", "p"});
   for (std::size_t strategy = 0; strategy < report.strategies.size(); ++strategy) {
     std::vector<const CellSummary*> cells;
     for (const CellSummary& cell : report.cells)
@@ -247,29 +279,24 @@ Section accuracy_section(const StudyReport& report) {
   std::string heading = "Accuracy by acc_norm";
   if (report.reference) {
     const CellSummary& reference = report.cells[*report.reference];
-    heading +=
-        fmt::format(", and items answered otherwise than by {}, batch {}: changed (right lost, won), McNemar's p",
-                    report.label(reference), reference.spec.run.batch);
+    heading += fmt::format(", and answers that differ from {}, batch {}: changed (correct lost, gained), McNemar's p",
+                           report.label(reference), reference.spec.run.batch);
   }
   return {"accuracy", heading, std::move(table)};
 }
 
-// At each strategy's best batch.
+// At each strategy's fastest batch.
 Section traffic_section(const StudyReport& report) {
   TextTable table({"strategy", "devices", "link", "predicted", "counted", "link's own", "closure"});
   for (const StrategySummary& strategy : report.strategies) {
-    if (!strategy.best) continue;
-    for (std::vector<Cell>& row : traffic_rows(report.cells[*strategy.best])) {
+    if (!strategy.fastest) continue;
+    for (std::vector<Cell>& row : traffic_rows(report.cells[*strategy.fastest])) {
       row.insert(row.begin(), Cell{strategy.label});
       table.add(std::move(row));
     }
   }
   return {"traffic", "Traffic of each device and link at each strategy's best batch; closure = seen / predicted",
           std::move(table)};
-}
-
-std::string where_text(const StudyReport& report, const CellSummary& cell) {
-  return fmt::format("{}, batch {}", report.label(cell), cell.spec.run.batch);
 }
 
 // Cells whose reasons differ in one number at most.
@@ -316,21 +343,34 @@ void add_disturbed(const StudyReport& report, std::vector<std::string>& notes) {
 
 // Cells that did something else than asked, each with its reason; those disturbed share a line.
 Section troubles_section(const StudyReport& report) {
-  Section section{"troubles", "Not as asked"};
+  Section section{"troubles", "Cells that did not run as requested"};
   for (const CellSummary& cell : report.cells) {
     if (cell.status == "ok" || cell.status == "not run" || cell.status == "out_of_memory") continue;
-    std::string status = cell.status == "truncated" ? "TRUNCATED" : cell.status;
-    std::replace(status.begin(), status.end(), '_', ' ');
-    section.notes.push_back(fmt::format("{}: {}: {}", where_text(report, cell), status, cell.reason));
+    section.notes.push_back(
+        fmt::format("{}: {}: {}", report.place(cell), status_words(cell.status), cell.reason));
   }
   add_disturbed(report, section.notes);
+  return section;
+}
+
+// What is doubtful about the models and tasks, once however many cells have it.
+Section warnings_section(const StudyReport& report) {
+  Section section{"warnings", "Warnings"};
+  for (const CellSummary& cell : report.cells) {
+    const auto warnings =
+        cell.result.is_object() ? cell.result.value("warnings", nlohmann::json::array()) : nlohmann::json();
+    for (const auto& warning : warnings)
+      if (warning.is_string() &&
+          std::find(section.notes.begin(), section.notes.end(), warning.get<std::string>()) == section.notes.end())
+        section.notes.push_back(warning.get<std::string>());
+  }
   return section;
 }
 
 Section closing_section(const StudyReport& report) {
   const auto done = std::count_if(report.cells.begin(), report.cells.end(),
                                   [](const CellSummary& cell) { return cell.status != "not run"; });
-  std::string text = fmt::format("{} of {} cells are done, in {} session{}; {} time series are in the file.", done,
+  std::string text = fmt::format("{} of {} cells are done, in {} session{}; the file holds {} time series.", done,
                                  report.cells.size(), report.sessions, report.sessions == 1 ? "" : "s", report.series);
   if (report.has_virtual_devices)
     text +=
@@ -347,8 +387,10 @@ std::vector<Section> study_sections(const StudyReport& report) {
   const Pivot pivot(report);
   std::vector<Section> sections{time_section(report, pivot)};
   if (report.repeats > 1) sections.push_back(repeats_section(report, pivot));
+  sections.push_back(estimate_section(report, pivot));
   sections.push_back(requests_section(report));
-  if (std::any_of(report.cells.begin(), report.cells.end(), has_figures)) {
+  const auto tells = [](const CellSummary& cell) { return has_figures(cell) && !cell.devices.empty(); };
+  if (std::any_of(report.cells.begin(), report.cells.end(), tells)) {
     sections.push_back(rates_section(pivot));
     sections.push_back(busy_section(pivot));
     sections.push_back(memory_section(report, pivot));
@@ -358,13 +400,15 @@ std::vector<Section> study_sections(const StudyReport& report) {
   sections.push_back(accuracy_section(report));
   sections.push_back(traffic_section(report));
   sections.push_back(troubles_section(report));
+  sections.push_back(warnings_section(report));
   sections.push_back(closing_section(report));
   std::erase_if(sections, is_empty);
   return sections;
 }
 
 std::string to_text(const StudyReport& report, bool colour) {
-  std::string text = fmt::format("study {}{}\n", report.name, report.has_virtual_devices ? " (virtual devices)" : "");
+  std::string text =
+      fmt::format("study {}{}\n", visible(report.name), report.has_virtual_devices ? " (virtual devices)" : "");
   for (const Section& section : study_sections(report)) text += to_text(section, colour);
   return text;
 }

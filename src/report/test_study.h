@@ -11,7 +11,7 @@
 
 #include "store/store.h"
 #include "study/grid.h"
-#include "study/phase_list.h"
+#include "base/phase_list.h"
 #include "study/records.h"
 #include "study/study_file.h"
 
@@ -73,7 +73,11 @@ inline CellResult test_generation(const CellSpec& spec, std::int64_t devices, st
 constexpr Nanoseconds test_attempt_begin(std::int64_t attempt) { return std::chrono::seconds(attempt); }
 constexpr Nanoseconds test_attempt_length = std::chrono::milliseconds(900);
 
-inline void write_test_study(const std::filesystem::path& path, const std::string& toml, const ResultOf& result_of) {
+// What the performance model had said; nothing where it is empty.
+using EstimateOf = std::function<double(const CellSpec& spec)>;
+
+inline void write_test_study(const std::filesystem::path& path, const std::string& toml, const ResultOf& result_of,
+                             const EstimateOf& estimate_of = {}) {
   StoreWriter store(path, OpenMode::replace);
   const std::int64_t session = store.begin_session("study");
   store.set_environment(session, {{"batchscope_version", "0.1.0"}, {"cpu_model", "test"}});
@@ -85,7 +89,8 @@ inline void write_test_study(const std::filesystem::path& path, const std::strin
                           .spec_json = stored_cell(spec, run.repeat).dump(),
                           .position = static_cast<std::int64_t>(run.cell)};
     const std::int64_t attempt = store.start_attempt(session, store.add_cells(id, {&cell, 1}).front());
-    const CellRecords records = to_records(result_of(spec, run.repeat));
+    CellRecords records = to_records(result_of(spec, run.repeat));
+    if (estimate_of) set_estimate(records.result, estimate_of(spec));
     store.finish_attempt(attempt, records.result, records.items, records.phases, records.ledger, records.devices,
                          records.requests);
   }

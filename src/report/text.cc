@@ -7,7 +7,9 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/json.h"
 #include "base/units.h"
+#include "base/utf8.h"
 
 namespace batchscope {
 namespace {
@@ -23,7 +25,7 @@ std::string painted(const std::string& text, Colour colour, bool colours) {
 }  // namespace
 
 std::size_t text_width(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return !continues(c); }));
+  return code_points(text);
 }
 
 std::string pad_left(std::string_view text, std::size_t width) {
@@ -45,7 +47,9 @@ std::string shorten(std::string_view text, std::size_t width) {
   return std::string(text.substr(0, bytes)) + "…";
 }
 
-std::string wrap(std::string_view text, std::size_t width, std::size_t indent) {
+std::string wrap(std::string_view raw, std::size_t width, std::size_t indent) {
+  const std::string shown = visible(raw);
+  std::string_view text = shown;
   std::string out;
   std::size_t column = 0;
   while (!text.empty()) {
@@ -65,8 +69,13 @@ std::string wrap(std::string_view text, std::size_t width, std::size_t indent) {
   return out;
 }
 
+TextTable::TextTable(std::vector<std::string> header) : header_(std::move(header)) {
+  for (std::string& name : header_) name = visible(name);
+}
+
 void TextTable::add(std::vector<Cell> row) {
   CHECK_EQUAL(row.size(), header_.size(), "a row has a cell for every column");
+  for (Cell& cell : row) cell.text = visible(cell.text);
   rows_.push_back(std::move(row));
 }
 

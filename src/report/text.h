@@ -17,7 +17,8 @@ std::string pad_left(std::string_view text, std::size_t width);
 std::string pad_right(std::string_view text, std::size_t width);
 // Cut to `width`, with "…" at the end where something is missing.
 std::string shorten(std::string_view text, std::size_t width);
-// Text broken at spaces into lines of at most `width`, all but the first indented.
+// Text broken at spaces into lines of at most `width`, all but the first indented; what a terminal would obey in it is
+// made visible.
 std::string wrap(std::string_view text, std::size_t width, std::size_t indent);
 
 enum class Colour { none, bold, dim, green, yellow, red };
@@ -30,7 +31,8 @@ class TextTable {
     Colour colour = Colour::none;
     std::optional<double> value{};  // what `text` shows, unrounded; to sort by
   };
-  explicit TextTable(std::vector<std::string> header) : header_(std::move(header)) {}
+  // Texts may come from anybody's file: what a terminal would obey in them is made visible.
+  explicit TextTable(std::vector<std::string> header);
   void add(std::vector<Cell> row);  // as many as the header has
   bool empty() const { return rows_.empty(); }
   const std::vector<std::string>& header() const { return header_; }

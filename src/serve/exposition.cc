@@ -1,4 +1,4 @@
-// Both text formats (serve/exposition.h).
+// Writes metrics in the text formats of Prometheus and OpenMetrics.
 #include "serve/exposition.h"
 
 #include <fmt/format.h>
@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/units.h"
+#include "base/utf8.h"
 
 namespace batchscope::serve {
 namespace {
@@ -42,40 +43,16 @@ std::optional<double> quality(std::string_view accept, std::initializer_list<std
   return best;
 }
 
-// Length of the well-formed UTF-8 character at the begin; 0: there is none.
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(0);
-  const std::size_t length = first < 0x80   ? 1
-                             : first < 0xC2 ? 0
-                             : first < 0xE0 ? 2
-                             : first < 0xF0 ? 3
-                             : first < 0xF5 ? 4
-                                            : 0;
-  if (length > text.size()) return 0;
-  for (std::size_t i = 1; i < length; ++i)
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  if (length < 3) return length;
-  // Longer than need be, a surrogate, or beyond Unicode.
-  const bool wrong = (first == 0xE0 && byte(1) < 0xA0) || (first == 0xED && byte(1) > 0x9F) ||
-                     (first == 0xF0 && byte(1) < 0x90) || (first == 0xF4 && byte(1) > 0x8F);
-  return wrong ? 0 : length;
-}
-
 // Names of processes and interfaces are any bytes: what is no UTF-8 becomes U+FFFD.
 std::string escaped(std::string_view text, bool quotes) {
   std::string out;
-  while (!text.empty()) {
-    const std::size_t length = utf8_length(text);
-    if (length == 0)
-      out += "\uFFFD";
-    else if (text[0] == '\n')
+  for (const char c : well_formed(text)) {
+    if (c == '\n')
       out += "\\n";
-    else if (text[0] == '\\' || (quotes && text[0] == '"'))
-      out += std::string("\\") + text[0];
+    else if (c == '\\' || (quotes && c == '"'))
+      out += std::string("\\") + c;
     else
-      out += text.substr(0, length);
-    text.remove_prefix(std::max<std::size_t>(length, 1));
+      out += c;
   }
   return out;
 }
@@ -100,6 +77,8 @@ std::string_view type_name(MetricType type, TextFormat format) {
       return "counter";
     case MetricType::summary:
       return "summary";
+    case MetricType::histogram:
+      return "histogram";
     case MetricType::info:
       return format == TextFormat::openmetrics ? "info" : "gauge";  // the older format has no info
     default:
@@ -134,7 +113,9 @@ std::string to_text(const std::vector<MetricFamily>& families, TextFormat format
     if (family.samples.empty()) continue;
     // The older format calls a family as its samples are called.
     const std::string name =
-        openmetrics || family.type == MetricType::summary ? family.name : sample_name(family, family.samples[0]);
+        openmetrics || family.type == MetricType::summary || family.type == MetricType::histogram
+            ? family.name
+            : sample_name(family, family.samples[0]);
     out += fmt::format("# HELP {} {}\n", name, escaped(family.help, openmetrics));
     out += fmt::format("# TYPE {} {}\n", name, type_name(family.type, format));
     if (openmetrics && !family.unit.empty() && family.name.ends_with("_" + family.unit))

@@ -17,12 +17,12 @@ enum class TextFormat { openmetrics, prometheus };
 TextFormat preferred_format(std::string_view accept);
 const char* content_type(TextFormat format);
 
-enum class MetricType { gauge, counter, summary, info };
+enum class MetricType { gauge, counter, summary, histogram, info };
 
 struct MetricSample {
   std::vector<Label> labels{};
   double value = 0;
-  std::string suffix{};  // of a summary: "_sum", "_count", or none for a quantile
+  std::string suffix{};  // of a summary: "_sum", "_count", or none for a quantile; of a histogram "_bucket", too
 };
 
 struct MetricFamily {

@@ -59,7 +59,7 @@ TEST(Exposition, AnyBytesMayStandInALabel) {
   EXPECT_EQ(label_text("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
   EXPECT_EQ(label_text("Zürich \xE2\x82\xAC \xF0\x9F\x98\x80"), "Zürich \xE2\x82\xAC \xF0\x9F\x98\x80");
   const std::string bad = "\xEF\xBF\xBD";                            // U+FFFD
-  EXPECT_EQ(label_text("cut \xE2\x82"), "cut " + bad + bad);         // as the kernel cuts names of processes
+  EXPECT_EQ(label_text("cut \xE2\x82"), "cut " + bad);               // as the kernel cuts names of processes
   EXPECT_EQ(label_text("\xFF\xC0\x80"), bad + bad + bad);            // never UTF-8; longer than need be
   EXPECT_EQ(label_text("\xED\xA0\x80 x"), bad + bad + bad + " x");   // a surrogate
   EXPECT_EQ(label_text("\xF4\x90\x80\x80"), bad + bad + bad + bad);  // beyond Unicode

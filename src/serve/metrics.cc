@@ -1,4 +1,4 @@
-// From counters to metrics (serve/metrics.h).
+// Turns counters into metrics: names, labels, units, kinds.
 #include "serve/metrics.h"
 
 #include <algorithm>
@@ -113,21 +113,21 @@ void add_sampling(Families& families, const std::vector<SamplerFigures>& sampler
       [](const auto& f) { return f.wanted ? std::optional(to_seconds(*f.wanted)) : std::nullopt; });
   add("readings", MetricType::counter, "readings", "times that a source was read",
       [&](const auto& f) { return count(f.ticks); });
-  add("missed", MetricType::counter, "", "readings that were due while something held the thread up",
+  add("missed", MetricType::counter, "", "readings that were due while something delayed the thread",
       [&](const auto& f) { return count(f.missed); });
-  add("dropped", MetricType::counter, "", "readings that were lost because nobody took them",
+  add("dropped", MetricType::counter, "", "readings that were lost because they were not taken in time",
       [&](const auto& f) { return count(f.dropped); });
   add("cpu_ratio", MetricType::gauge, "ratio", "CPU time that reading a source takes, of one core",
       [](const auto& f) { return f.cpu_share; });
   add("stuck", MetricType::gauge, "", "1 while a call into a source does not return",
       [](const auto& f) { return f.stuck ? 1.0 : 0.0; });
   MetricFamily& errors = families.get("batchscope_sampling_period_error_seconds", MetricType::summary, "seconds",
-                                      "how late readings were since the begin; quantile 1.0 is the latest");
+                                      "how late readings were since the start; quantile 1.0 is the latest");
   for (const SamplerFigures& f : samplers)
     add_quantiles(errors, source_labels(f.source),
                   {{"0.5", f.period_error_p50}, {"0.99", f.period_error_p99}, {"1.0", f.period_error_max}});
   MetricFamily& calls = families.get("batchscope_sampling_call_seconds", MetricType::summary, "seconds",
-                                     "how long readings took since the begin; quantile 1.0 is the longest");
+                                     "how long readings took since the start; quantile 1.0 is the longest");
   for (const SamplerFigures& f : samplers)
     add_quantiles(calls, source_labels(f.source), {{"0.5", f.call_p50}, {"0.99", f.call_p99}, {"1.0", f.call_max}});
 }

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "serve/exposition.h"
-#include "telemetry/summary.h"
+#include "telemetry/summary/summary.h"
 
 namespace batchscope::serve {
 

@@ -2,9 +2,14 @@
 ones, its end, and the dashboard in deploy/.
 
 usage: serve_test.py PROGRAM FAKE_NVML [unittest's arguments]     FAKE_NVML is the folder of the fake libnvidia-ml.so.1
+
+BATCHSCOPE_ATTACK_SECONDS says for how long AttackTest attacks (8); with a program built with AddressSanitizer it sets
+what makes memory comparable.
 """
 import contextlib
+import itertools
 import json
+import multiprocessing
 import os
 import pathlib
 import re
@@ -56,15 +61,18 @@ def wait_for(condition, what, seconds=30):
 class Serve:
     """The program, serving a scenario."""
 
-    def __init__(self, *arguments, scenario=BUSY):
-        environment = dict(os.environ, LD_LIBRARY_PATH=FAKE_NVML, BATCHSCOPE_FAKE_NVML=json.dumps(scenario))
+    def __init__(self, *arguments, scenario=BUSY, **variables):
+        environment = dict(os.environ, LD_LIBRARY_PATH=FAKE_NVML, BATCHSCOPE_FAKE_NVML=json.dumps(scenario), **variables)
         self.process = subprocess.Popen([PROGRAM, "serve", "--listen", "127.0.0.1:0", *arguments], env=environment,
                                         stderr=subprocess.PIPE, text=True)
-        line = self.process.stderr.readline()
-        match = re.search(r"listening on (http://127\.0\.0\.1:(\d+))/metrics", line)
-        if not match:
-            self.process.kill()
-            raise AssertionError(line + self.process.stderr.read())
+        match, said = None, ""
+        while not match:
+            line = self.process.stderr.readline()  # warnings come before
+            said += line
+            match = re.search(r"listening on (http://127\.0\.0\.1:(\d+))/metrics", line)
+            if not line:
+                self.process.kill()
+                raise AssertionError(said)
         self.url, self.port = match[1], int(match[2])
 
     def __enter__(self):
@@ -149,6 +157,31 @@ class HealthTest(unittest.TestCase):
             self.assertEqual((stuck["energy gpu:0"], stuck["energy gpu:1"]), (0, 1))
 
 
+    def test_a_gpu_that_is_missing_at_the_start_is_said_until_it_comes(self):
+        for fault, said in (
+                ({"kind": "lost", "until_s": 3}, "".join(f"gpu:{i}: the GPU is lost: it fell off the bus\n" for i in "01")),
+                ({"kind": "lost", "gpu": 1, "until_s": 3}, "gpu:1: the GPU is lost: it fell off the bus\n"),
+                ({"kind": "answer", "calls": ["nvmlInit_v2"], "result": "driver_not_loaded", "until_s": 3},
+                 "gpus: the NVIDIA kernel driver is not loaded\n")):
+            with self.subTest(said), Serve("--sources", "gauges", scenario={"gpus": 2, "faults": [fault]}) as serve:
+                def health():
+                    try:
+                        return 200, fetch(serve.url + "/healthz")
+                    except urllib.error.HTTPError as error:
+                        return error.code, error.read().decode()
+                self.assertEqual(wait_for(lambda: health()[0] == 503 and health(), "healthy"), (503, said))
+                reasons = {labels["reason"] for labels, _ in serve.page()["batchscope_absent_info"]}
+                self.assertEqual(reasons, {said.splitlines()[0].split(": ", 1)[1]})
+                wait_for(lambda: health() == (200, "ok\n"), "still unhealthy")
+                def of_both():  # sources that were added have a value soon
+                    page = serve.page()
+                    values = page.get("batchscope_gpu_memory_used_bytes", [])
+                    return page if {labels["gpu"] for labels, _ in values} == {"0", "1"} else None
+                page = wait_for(of_both, "not both GPUs are in the page")
+                self.assertEqual({labels["gpu"] for labels, _ in page["batchscope_gpu_info"]}, {"0", "1"})
+                self.assertNotIn("batchscope_absent_info", page)
+
+
 class EndTest(unittest.TestCase):
     def test_signals_end_it_with_0(self):
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -230,6 +263,105 @@ class ClientsTest(unittest.TestCase):
                     client.settimeout(5)
                     client.recv(1000)
             self.assertEqual(fetch(serve.url + "/healthz"), "ok\n")
+
+
+class Attack:
+    """128 connections that do what no client should, from a process of its own; those that are closed come again."""
+
+    CHUNKED = b"POST /metrics HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    # What is sent first, what again and again, and how many seconds lie between.
+    FORMS = [
+        (b"GET /metrics HTTP/1.1\r\nX: ", b"a" * 65536, 0),
+        (b"GET /", b"a" * 65536, 0),
+        (b"GET /metrics HTTP/1.1\r\n", b"".join(b"X-%d: %s\r\n" % (i, b"a" * 50) for i in range(1000)), 0),
+        (CHUNKED, b"10000\r\n" + b"a" * 65536 + b"\r\n", 0),
+        (CHUNKED + b"-2\r\n", b"a" * 65536, 0),
+        (CHUNKED, b"1\r\na\r\n" * 1000, 0),
+        (b"POST /metrics HTTP/1.1\r\nContent-Length: 1000000000\r\n\r\n", b"a" * 65536, 0),
+        (b"", b"GET /metrics HTTP/1.1\r\nRange: bytes=1000000-2000000\r\n\r\n", 0.1),  # and the page is never read
+        (b"GET /metrics HTTP/1.1\r\nX: ", b"a", 2),
+        (b"G", b"", 2),
+        (b"", b"", 2),
+    ]
+
+    def __init__(self, port, connections=128):
+        self.process = multiprocessing.Process(target=self.run, args=(port, connections), daemon=True)
+
+    def __enter__(self):
+        self.process.start()
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.join()
+
+    def run(self, port, connections):
+        forms = itertools.cycle(self.FORMS)
+        attackers = [None] * connections
+        while True:
+            for i, attacker in enumerate(attackers):
+                try:
+                    if attacker is None:
+                        client = socket.create_connection(("127.0.0.1", port))
+                        client.setblocking(False)
+                        first, again, pause = next(forms)
+                        attackers[i] = attacker = [client, again, pause, 0]
+                        client.send(first)
+                    if time.monotonic() >= attacker[3]:
+                        attacker[3] = time.monotonic() + attacker[2]
+                        attacker[0].send(attacker[1])
+                    elif attacker[0].recv(1, socket.MSG_PEEK) == b"":
+                        raise ConnectionResetError
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    if attackers[i] is not None:
+                        attackers[i][0].close()
+                        attackers[i] = None
+            time.sleep(0.001)
+
+
+class AttackTest(unittest.TestCase):
+    def test_memory_is_flat_and_no_scrape_is_missed(self):
+        seconds = float(os.environ.get("BATCHSCOPE_ATTACK_SECONDS", "8"))
+        with Serve("--sources", "host", ASAN_OPTIONS="detect_leaks=0:quarantine_size_mb=1:thread_local_quarantine_size_kb=64"
+                   ) as serve:
+            memory, slowest, scrapes = [], 0, 0
+            with Attack(serve.port):
+                end = time.monotonic() + seconds
+                while (begin := time.monotonic()) < end:
+                    memory.append(serve.resident_bytes())  # a scrape; any that fails ends the test
+                    slowest, scrapes = max(slowest, time.monotonic() - begin), scrapes + 1
+                    time.sleep(0.1)
+                refused = {labels["code"]: int(count) for labels, count in serve.page()["batchscope_http_requests_total"]}
+            settled = memory[len(memory) // 4:]
+            print(f"  {scrapes} scrapes in {seconds:.0f} s of attack, none missed, slowest {slowest:.2f} s; memory "
+                  f"{min(settled) / 1e6:.1f} to {max(settled) / 1e6:.1f} MB; answers by status: {refused}", file=sys.stderr)
+            self.assertLess(max(settled) - min(settled), 5e6)
+            self.assertLess(slowest, 2)
+            for code in ("400", "413", "431"):
+                self.assertGreater(refused.get(code, 0), 0)
+
+    def test_no_byte_beyond_the_page(self):
+        with Serve("--sources", "host") as serve:
+            for wanted in ("bytes=0-16383", "bytes=1000000-1016383", "bytes=-1", "bytes=0-0,5-9"):
+                page = openmetrics_check.read(fetch(serve.url + "/metrics", Range=wanted))
+                self.assertIn("batchscope_build", page)
+
+    def test_slow_clients_are_cut_off(self):
+        with Serve("--sources", "host") as serve, socket.create_connection(("127.0.0.1", serve.port)) as client:
+            begin = time.monotonic()
+            with contextlib.suppress(OSError):
+                while time.monotonic() - begin < 20:
+                    client.sendall(b"G")
+                    time.sleep(0.5)
+            self.assertLess(time.monotonic() - begin, 10)
+
+    def test_names_of_others_are_refused(self):
+        with Serve("--sources", "host", "--name", "gpus.example") as serve:
+            self.assertEqual(fetch(serve.url + "/healthz", Host="gpus.example"), "ok\n")
+            with self.assertRaises(urllib.error.HTTPError) as refused:
+                fetch(serve.url + "/metrics", Host="evil.example")
+            self.assertEqual(refused.exception.code, 421)
 
 
 class PrometheusTest(unittest.TestCase):
@@ -324,7 +456,7 @@ class SlurmTest(unittest.TestCase):
         self.run_script("epilog.sh")
         self.assertFalse((self.folder / "run/42.pid").exists())
         self.assertFalse(file.with_suffix(".bscope-wal").exists())  # it was ended, not killed
-        report = subprocess.run([PROGRAM, "report", file], capture_output=True, text=True)
+        report = subprocess.run([PROGRAM, "report", "--verbose", file], capture_output=True, text=True)
         self.assertIn("host_cpu_seconds_total", report.stdout, report.stderr)
         self.run_script("epilog.sh")  # nothing runs any more
 
@@ -335,11 +467,61 @@ class SlurmTest(unittest.TestCase):
         wait_for(lambda: "--nonsense" in log.read_text(), "the log does not say what is wrong")
         self.run_script("epilog.sh")
 
+    def test_the_user_reaches_the_own_file(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root gives files away")
+        self.folder.chmod(0o755)
+        self.run_script("prolog.sh")
+        file = self.folder / "log/42.n1.bscope"
+        wait_for(file.exists, "no file")
+        time.sleep(0.5)
+        self.run_script("epilog.sh", SLURM_JOB_UID="65534")
+        self.assertEqual((file.parent.stat().st_mode & 0o777, file.stat().st_mode & 0o777), (0o711, 0o600))
+        as_user = subprocess.run([PROGRAM, "report", "--verbose", file], capture_output=True, user=65534, group=65534, text=True)
+        self.assertIn("host_cpu_seconds_total", as_user.stdout, as_user.stderr)
+        # Requeued, it has a second file: the first is the user's, who may have put anything into it.
+        before = file.stat().st_mtime_ns
+        self.run_script("prolog.sh")
+        wait_for((self.folder / "log/42.n1-1.bscope").exists, "no second file")
+        time.sleep(0.5)
+        self.run_script("epilog.sh")
+        self.assertEqual(file.stat().st_mtime_ns, before)
+
+    def test_planted_links_are_not_followed(self):
+        victim = self.folder / "victim"
+        victim.write_text("whole")
+        folder = self.folder / "log"
+        folder.mkdir(mode=0o700)
+        for end in ("bscope", "log"):
+            (folder / f"42.n1.{end}").symlink_to(victim)
+        self.run_script("prolog.sh")
+        wait_for((folder / "42.n1-1.bscope").exists, "no file")
+        time.sleep(0.5)
+        (folder / "42.n1-1.bscope-wal").unlink(missing_ok=True)
+        (folder / "42.n1-1.bscope-wal").symlink_to(victim)
+        self.run_script("epilog.sh", SLURM_JOB_UID="65534" if os.geteuid() == 0 else "")
+        self.assertEqual((victim.read_text(), victim.stat().st_uid), ("whole", os.geteuid()))
+
+    def test_folders_that_others_can_write_to_are_not_used(self):
+        folder = self.folder / "log"
+        folder.mkdir()
+        folder.chmod(0o777)
+        self.run_script("prolog.sh")
+        self.assertEqual(list(folder.iterdir()), [])
+        folder.chmod(0o700)
+        self.folder.chmod(0o777)
+        self.run_script("prolog.sh")
+        self.assertEqual(list(folder.iterdir()), [])
+        self.folder.chmod(0o700)
+        (self.folder / "link").symlink_to(folder)
+        self.run_script("prolog.sh", BATCHSCOPE_FOLDER=str(self.folder / "link"))
+        self.assertEqual(list(folder.iterdir()), [])
+
     def test_another_process_of_that_number_is_left_alone(self):
         other = subprocess.Popen(["sleep", "60"])
         try:
             (self.folder / "run").mkdir()
-            (self.folder / "run/42.pid").write_text(f"{other.pid}\n")
+            (self.folder / "run/42.pid").write_text(f"{other.pid}\n{self.folder}/log/42.n1\n")
             self.run_script("epilog.sh")
             self.assertIsNone(other.poll())
         finally:

@@ -1,39 +1,27 @@
-// HTTP by cpp-httplib (serve/server.h). What a client can cost is bounded: a thread of a fixed number, a send buffer,
-// and the time in which it must take its page, which it shares with the others.
+// What `batchscope serve` answers (serve/server.h). What a client can cost is bounded by http/server.h.
 #include "serve/server.h"
 
 #include <fmt/format.h>
-#include <httplib.h>
-#include <netdb.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
-#include <exception>
 #include <map>
-#include <mutex>
 #include <optional>
-#include <thread>
+#include <set>
 #include <utility>
 
 #include "base/error.h"
+#include "base/procfs.h"
+#include "http/host_names.h"
+#include "http/server.h"
 #include "serve/metrics.h"
-#include "telemetry/sources/procfs.h"
+#include "telemetry/nvml/library.h"
 
 namespace batchscope::serve {
 namespace {
 
-constexpr int clients_at_once = 128;  // others wait
-constexpr int waiting_clients = 512;  // cpp-httplib's own backlog of 5 makes some of a hundred wait for seconds
-constexpr int send_buffer_bytes = 16 * 1024;
-constexpr std::size_t piece_bytes = 16 * 1024;
-constexpr auto longest_silence = std::chrono::seconds(3);  // of a client that is to send or to take
-constexpr auto longest_transfer = std::chrono::seconds(10);
-constexpr int idle_connection_s = 1;  // then its thread is for others
-constexpr std::size_t most_body_bytes = 1024;
 constexpr auto longest_without_look = std::chrono::seconds(1);
 constexpr Nanoseconds shortest_page_period = std::chrono::milliseconds(100);
 
@@ -63,7 +51,7 @@ std::vector<MetricFamily> own_use() {
 std::string links_page(const std::string& version) {
   return fmt::format(
       "<!DOCTYPE html><html lang=\"en\"><meta charset=\"utf-8\"><title>batchscope</title>"
-      "<h1>batchscope serve</h1><p>{}</p><ul><li><a href=\"/metrics\">/metrics</a>: what is sampled, for "
+      "<h1>batchscope serve</h1><p>{}</p><ul><li><a href=\"/metrics\">/metrics</a>: all counters, for "
       "Prometheus</li>"
       "<li><a href=\"/healthz\">/healthz</a>: whether every source answers</li></ul></html>\n",
       version);
@@ -74,35 +62,37 @@ std::string links_page(const std::string& version) {
 // The newest look at the counters and the pages made of it.
 class Pages {
  public:
-  Pages(Live& live, Nanoseconds period, std::vector<MetricFamily> facts)
+  Pages(Live& live, Nanoseconds period, std::function<std::vector<MetricFamily>()> facts)
       : live_(live), period_(std::max(period, shortest_page_period)), facts_(std::move(facts)) {}
 
   std::shared_ptr<const std::string> page(TextFormat format, const std::vector<MetricFamily>& requests) {
-    const std::lock_guard guard(mutex_);
     look_within(period_);
     auto& page = pages_[static_cast<std::size_t>(format)];
     if (page == nullptr) {
       auto families = metrics_of(summary_);
-      for (const auto& more : {facts_, own_use(), requests}) families.insert(families.end(), more.begin(), more.end());
+      const auto facts = facts_ ? facts_() : std::vector<MetricFamily>();
+      for (const auto& more : {facts, own_use(), requests}) families.insert(families.end(), more.begin(), more.end());
       page = std::make_shared<const std::string>(to_text(families, format));
     }
     return page;
   }
 
-  // A line for each source that does not answer.
+  // A line for each source that does not answer, and for each GPU that cannot be read.
   std::string complaints() {
-    const std::lock_guard guard(mutex_);
     look_within(period_);
     std::string out;
     for (const SamplerFigures& f : summary_.samplers)
       if (f.stuck) out += fmt::format("{}: a call has not returned for {:.0f} s\n", f.source, to_seconds(*f.stuck));
+    std::set<std::string> said;
+    for (const CounterSummary& s : summary_.counters) {
+      if (s.absent_now == nullptr || !(s.source == missing_gpus_kind || nvml::is_no_gpu(s.absent_now))) continue;
+      const std::string line = fmt::format("{}: {}\n", s.counter.device, s.absent_now);
+      if (said.insert(line).second) out += line;
+    }
     return out;
   }
 
-  void keep_looking() {
-    const std::lock_guard guard(mutex_);
-    look_within(longest_without_look);
-  }
+  void keep_looking() { look_within(longest_without_look); }
 
  private:
   void look_within(Nanoseconds period) {
@@ -115,8 +105,7 @@ class Pages {
 
   Live& live_;
   const Nanoseconds period_;
-  const std::vector<MetricFamily> facts_;
-  std::mutex mutex_;
+  const std::function<std::vector<MetricFamily>()> facts_;
   RecordingSummary summary_;
   std::optional<Nanoseconds> looked_;
   std::array<std::shared_ptr<const std::string>, 2> pages_;  // by format; made when asked for
@@ -124,18 +113,31 @@ class Pages {
 
 struct Server::State {
   Pages pages;
-  int port = 0;
-  int listener = -1;  // the server's
-  std::atomic<bool> ending{false}, ended{false};
-  std::mutex mutex;                                              // of what follows
-  std::map<std::pair<std::string, int>, std::int64_t> requests;  // by path and status
+  const ServerOptions options;
+  const http::HostNames names;
+  std::shared_ptr<const std::string> links;
+  std::map<std::pair<std::string, int>, std::int64_t> requests{};  // by path and status
   std::int64_t cut = 0;
-  httplib::Server http;  // last: its threads use the others
+  http::Server http;
 
-  State(Live& live, const ServerOptions& options) : pages(live, options.page_period, options.facts) {}
+  State(Live& live, ServerOptions given)
+      : pages(live, given.page_period, given.facts),
+        options(std::move(given)),
+        names(options.host, options.names),
+        links(std::make_shared<const std::string>(links_page(version()))),
+        http({.host = options.host, .port = options.port}, "--listen",
+             [this](const http::Request& request) { return answer(request); },
+             {.answered = [this](std::string_view path, int status) { count(path, status); },
+              .cut = [this] { ++cut; }}) {}
 
-  std::vector<MetricFamily> request_counts() {
-    const std::lock_guard guard(mutex);
+  std::string version() const {
+    const auto facts = options.facts ? options.facts() : std::vector<MetricFamily>();
+    for (const MetricFamily& fact : facts)
+      if (fact.name == "batchscope_build") return "batchscope " + fact.samples.at(0).labels.at(0).value;
+    return "";
+  }
+
+  std::vector<MetricFamily> request_counts() const {
     MetricFamily answered{.name = "batchscope_http_requests", .type = MetricType::counter, .help = "requests answered"};
     for (const auto& [key, count] : requests)
       answered.samples.push_back(
@@ -147,111 +149,44 @@ struct Server::State {
     return {std::move(answered), std::move(slow)};
   }
 
-  void count(const httplib::Request& request, const httplib::Response& response) {
-    const bool known = request.path == "/" || request.path == "/metrics" || request.path == "/healthz";
-    const std::lock_guard guard(mutex);
-    ++requests[{known ? request.path : "other", response.status}];
+  void count(std::string_view path, int status) {
+    const bool known = path == "/" || path == "/metrics" || path == "/healthz";
+    ++requests[{known ? std::string(path) : "other", status}];
   }
 
-  void send_page(const httplib::Request& request, httplib::Response& response) {
-    const TextFormat format = preferred_format(request.get_header_value("Accept"));
-    auto page = pages.page(format, request_counts());
-    const auto deadline = std::chrono::steady_clock::now() + longest_transfer;
-    response.set_header("Vary", "Accept");
-    response.set_content_provider(
-        page->size(), content_type(format),
-        [this, page, deadline](std::size_t offset, std::size_t length, httplib::DataSink& sink) {
-          if (ending || std::chrono::steady_clock::now() > deadline) return false;
-          return sink.write(page->data() + offset, std::min(length, piece_bytes));
-        },
-        [this](bool taken) {
-          if (taken) return;
-          const std::lock_guard guard(mutex);
-          ++cut;
-        });
+  http::Page answer(const http::Request& request) {
+    if (!names.admit(request))
+      return http::text_page(421,
+                             "421 this is not a name of this machine; to allow it, start batchscope serve with "
+                             "--name NAME\n");
+    if (request.path() == "/metrics") return metrics(request);
+    if (request.path() == "/healthz") return health();
+    if (request.path() == "/") return {.content_type = "text/html; charset=utf-8", .body = links};
+    return http::text_page(404, "404 not found; there are /metrics, /healthz and /\n");
   }
 
-  void send_health(httplib::Response& response) {
+  http::Page metrics(const http::Request& request) {
+    const auto accept = request.headers.find("Accept");
+    const TextFormat format = preferred_format(std::string(accept.value_or("")));
+    return {.content_type = content_type(format),
+            .headers = {{"Vary", "Accept"}},
+            .body = pages.page(format, request_counts())};
+  }
+
+  http::Page health() {
     const std::string complaints = pages.complaints();
-    response.status = complaints.empty() ? 200 : 503;
-    response.set_content(complaints.empty() ? "ok\n" : complaints, "text/plain; charset=utf-8");
-  }
-
-  void set_limits() {
-    http.new_task_queue = [] { return new httplib::ThreadPool(clients_at_once); };
-    http.set_keep_alive_timeout(idle_connection_s);
-    http.set_keep_alive_max_count(100);
-    http.set_read_timeout(longest_silence);
-    http.set_write_timeout(longest_silence);
-    http.set_payload_max_length(most_body_bytes);
-    // Without SO_REUSEPORT, which cpp-httplib sets: a port that another program listens on is in use.
-    http.set_socket_options([this](int socket) {
-      const int yes = 1, bytes = send_buffer_bytes;
-      setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-      setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);  // its connections inherit it
-      listener = socket;
-    });
-  }
-
-  void listen(const ServerOptions& options) {
-    const auto refuse = [&](const char* why) {
-      throw InputError("--listen: cannot listen on {}:{}: {}", options.host, options.port, why);
-    };
-    // A resolver's own modules leave any errno behind, so that does not tell that there is no such address.
-    addrinfo* found = nullptr;
-    if (getaddrinfo(options.host.c_str(), nullptr, nullptr, &found) != 0) refuse("no address of this machine");
-    freeaddrinfo(found);
-    errno = 0;
-    port = options.port;
-    if (port == 0)
-      port = http.bind_to_any_port(options.host);
-    else if (!http.bind_to_port(options.host, port))
-      port = -1;
-    if (port < 0) refuse(errno == 0 ? "no address of this machine" : std::strerror(errno));
-    ::listen(listener, waiting_clients);
+    return http::text_page(complaints.empty() ? 200 : 503, complaints.empty() ? "ok\n" : complaints);
   }
 };
 
-Server::Server(Live& live, ServerOptions options) : state_(std::make_unique<State>(live, options)) {
-  httplib::Server& http = state_->http;
-  std::string version;
-  for (const MetricFamily& fact : options.facts)
-    if (fact.name == "batchscope_build") version = "batchscope " + fact.samples.at(0).labels.at(0).value;
-  http.Get("/metrics", [this](const auto& request, auto& response) { state_->send_page(request, response); });
-  http.Get("/healthz", [this](const auto&, auto& response) { state_->send_health(response); });
-  http.Get("/", [page = links_page(version)](const auto&, auto& response) {
-    response.set_content(page, "text/html; charset=utf-8");
-  });
-  http.set_logger([this](const auto& request, const auto& response) { state_->count(request, response); });
-  state_->set_limits();
-  state_->listen(options);
-}
+Server::Server(Live& live, ServerOptions options) : state_(std::make_unique<State>(live, std::move(options))) {}
 
 Server::~Server() = default;
 
-int Server::port() const { return state_->port; }
+int Server::port() const { return state_->http.port(); }
 
 void Server::run(const std::atomic<bool>& stop) {
-  std::thread answering([this] {
-    state_->http.listen_after_bind();
-    state_->ended = true;
-  });
-  const auto pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds(50)); };
-  std::exception_ptr error;
-  try {
-    while (!stop && !state_->ended) {
-      state_->pages.keep_looking();
-      pause();
-    }
-    if (!stop) throw Failure("the HTTP server ended by itself: {}", std::strerror(errno));
-  } catch (...) {
-    error = std::current_exception();
-  }
-  state_->ending = true;
-  while (!state_->http.is_running() && !state_->ended) pause();  // before, it could not be stopped
-  state_->http.stop();
-  answering.join();
-  if (error) std::rethrow_exception(error);
+  state_->http.run(stop, [this] { state_->pages.keep_looking(); });
 }
 
 }  // namespace batchscope::serve

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,9 +17,10 @@ namespace batchscope::serve {
 
 struct ServerOptions {
   std::string host = "127.0.0.1";
-  int port = 0;                       // 0: any that is free
-  Nanoseconds page_period{0};         // a page is made at most this often
-  std::vector<MetricFamily> facts{};  // what does not change: versions, devices
+  int port = 0;                      // 0: any that is free
+  std::vector<std::string> names{};  // by which clients may ask, beside addresses, this machine's name and localhost
+  Nanoseconds page_period{0};        // a page is made at most this often
+  std::function<std::vector<MetricFamily>()> facts{};  // what hardly changes: versions, devices; asked for each page
 };
 
 class Server {

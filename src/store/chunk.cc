@@ -138,7 +138,7 @@ class Input {
     return words;
   }
   void end() const {
-    if (!rest_.empty()) damaged("a chunk has bytes behind its end");
+    if (!rest_.empty()) damaged("a chunk has bytes after its end");
   }
   // Kind and number of ticks.
   std::pair<std::uint64_t, std::size_t> header() {

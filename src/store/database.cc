@@ -1,14 +1,16 @@
-// Opening a .bscope file (store/database.h).
+// Opens a .bscope file to read or to write, and says what is wrong with one that is none.
 #include "store/database.h"
 
 #include <sqlite3.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "store/schema.h"
 
 namespace batchscope::store {
@@ -35,7 +37,7 @@ struct stat check_file(const std::filesystem::path& path) {
   if (stat(path.c_str(), &info) != 0)
     throw InputError("cannot read {}: {}; check the path and its permissions", path.string(), std::strerror(errno));
   if (S_ISDIR(info.st_mode)) throw InputError("cannot read {}: it is a folder; name a .bscope file", path.string());
-  if (!S_ISREG(info.st_mode)) throw InputError("cannot read {}: it is no regular file", path.string());
+  if (!S_ISREG(info.st_mode)) throw InputError("cannot read {}: it is not a regular file", path.string());
   return info;
 }
 
@@ -52,8 +54,22 @@ void check_schema(SQLite::Database& database, const std::filesystem::path& path,
     find.bind(1, object.name);
     if (!find.executeStep() || find.getColumn(0).getString() != object.type ||
         find.getColumn(1).getString() != object.sql)
-      throw InputError("{} is damaged: its {} {} is not the one of version {}; use a copy", path.string(), object.type,
+      throw InputError("{} is damaged: its {} {} is not that of version {}; use a copy", path.string(), object.type,
                        object.name, version);
+  }
+}
+
+// An index that is not ours would be kept up with what we write: on an expression it may compute and store without end.
+// Triggers are switched off (harden), and reading computes neither.
+void check_nothing_runs_along(SQLite::Database& database, const std::filesystem::path& path) {
+  SQLite::Statement find(database, "SELECT type, name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL");
+  while (find.executeStep()) {
+    const std::string name = find.getColumn(1).getString();
+    const auto objects = schema_objects();
+    if (std::any_of(objects.begin(), objects.end(), [&](const SchemaObject& object) { return name == object.name; }))
+      continue;
+    throw InputError("cannot write {}: its index {} is not batchscope's; drop it, or write to another file",
+                     path.string(), quote(name));
   }
 }
 
@@ -213,10 +229,12 @@ SQLite::Database open_with(const std::filesystem::path& path, bool is_new, Journ
   if (journal == Journal::rollback) database.exec("PRAGMA locking_mode = EXCLUSIVE");
   database.exec("PRAGMA synchronous = FULL");  // about one commit a second: power may fail too
   database.exec("PRAGMA foreign_keys = ON");
-  if (is_new)
+  if (is_new) {
     migrate(database, path, 0);
-  else
+  } else {
     check_version(database, path);
+    check_nothing_runs_along(database, path);
+  }
   if (journal == Journal::log && !use_log(database)) journal = Journal::rollback;
   if (journal == Journal::rollback) use_rollback_journal(database, path);
   if (const std::int64_t version = pragma(database, "user_version"); version < bscope_version)
@@ -225,7 +243,7 @@ SQLite::Database open_with(const std::filesystem::path& path, bool is_new, Journ
 }
 
 [[noreturn]] void refuse_empty(const std::filesystem::path& path) {
-  throw InputError("{} is empty: whatever was to write it ended before it began", path.string());
+  throw InputError("{} is empty: the program that was to write it ended too early", path.string());
 }
 
 }  // namespace

@@ -262,6 +262,13 @@ void Merger::merge_details(MergeInput& input) {
     output_.copy(
         input, "requests", {attempt},
         "position, id_json, arrival_s, admitted_s, first_token_s, end_s, prompt_tokens, output_tokens, truncated");
+  if (input.version() >= first_version_with_load_runs) {
+    output_.copy(input, "load_runs", {session}, "spec_json, begin_ns", &input.load_runs);
+    output_.copy(input, "load_requests", {{"run", &input.load_runs}},
+                 "position, id_json, outcome, detail, status, retries, session, intended_ns, due_ns, started_ns, "
+                 "sent_ns, first_byte_ns, end_ns, asked_prompt_tokens, asked_output_tokens, prompt_tokens, "
+                 "output_tokens, finish_reason, chunk_ns_json, chunk_tokens_json");
+  }
   output_.copy(input, "phases", {session, attempt},
                "name, track, begin_ns, end_ns, clock, clock_offset_ns, clock_error_ns, detail");
   output_.copy(input, "ledger", {attempt},

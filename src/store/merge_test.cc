@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/test_refusal.h"
 #include "store/database.h"
 #include "store/schema.h"
 #include "store/store.h"
@@ -57,15 +58,6 @@ MergeSummary merge(const TestFolder& folder, const std::vector<std::string>& nam
   std::vector<std::filesystem::path> paths;
   for (const std::string& name : names) paths.push_back(folder / name);
   return merge_stores(paths, folder / output, go_on);
-}
-
-std::string refusal(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "(no error)";
 }
 
 TEST(Merge, SameStudyOfTwoHostsKeepsAllAttempts) {
@@ -167,18 +159,18 @@ TEST(Merge, OlderVersionsAreTaken) {
 TEST(Merge, RefusalsLeaveNothingBehind) {
   const TestFolder folder;
   write_study(folder / "a", "{}", 1, "one");
-  EXPECT_THAT(refusal([&] { merge(folder, {"a"}, "a"); }), HasSubstr("exists already"));
-  EXPECT_THAT(refusal([&] { merge(folder, {"a", "none"}); }), HasSubstr("No such file"));
+  EXPECT_THAT(refusal<Error>([&] { merge(folder, {"a"}, "a"); }), HasSubstr("exists already"));
+  EXPECT_THAT(refusal<Error>([&] { merge(folder, {"a", "none"}); }), HasSubstr("No such file"));
   std::filesystem::copy_file(folder / "a", folder / "c.part");
-  EXPECT_THAT(refusal([&] { merge(folder, {"c.part"}); }), HasSubstr("rename it"));
+  EXPECT_THAT(refusal<Error>([&] { merge(folder, {"c.part"}); }), HasSubstr("rename it"));
   std::filesystem::remove(folder / "c.part");
   {
     SQLite::Database broken(folder / "a", SQLite::OPEN_READWRITE);
     broken.exec("PRAGMA foreign_keys = OFF; DELETE FROM ticks");
   }
-  EXPECT_THAT(refusal([&] { merge(folder, {"a"}); }), HasSubstr("damaged: a chunk names ticks"));
+  EXPECT_THAT(refusal<Error>([&] { merge(folder, {"a"}); }), HasSubstr("damaged: a chunk names ticks"));
   SQLite::Database(folder / "a", SQLite::OPEN_READWRITE).exec("DELETE FROM sessions");
-  EXPECT_THAT(refusal([&] { merge(folder, {"a"}); }), HasSubstr("damaged: a row of"));
+  EXPECT_THAT(refusal<Error>([&] { merge(folder, {"a"}); }), HasSubstr("damaged: a row of"));
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
 }
 

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/test_refusal.h"
 #include "store/database.h"
 #include "store/merge.h"
 #include "store/query.h"
@@ -39,15 +40,6 @@ void make_version_1(const std::filesystem::path& path) {
   for (const SchemaObject& object : schema_objects())
     if (object.since > 1) execute(path, std::string("DROP ") + object.type + " " + object.name);
   execute(path, "PRAGMA user_version = 1");
-}
-
-std::string refusal(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "(no InputError)";
 }
 
 TEST(Migration, OlderFileIsReadAsItIsAndBroughtForwardWhenWritten) {
@@ -99,7 +91,7 @@ TEST(Migration, TablesOfAnOlderFileAreCheckedToo) {
   const TestFolder folder;
   make_version_1(folder / "old.bscope");
   execute(folder / "old.bscope", "DROP TABLE gaps; CREATE VIEW gaps AS SELECT 1 AS series");
-  EXPECT_THAT(refusal([&] { StoreReader r(folder / "old.bscope"); }), HasSubstr("not the one of version 1"));
+  EXPECT_THAT(refusal([&] { StoreReader r(folder / "old.bscope"); }), HasSubstr("gaps is not that of version 1"));
 }
 
 TEST(Migration, OtherViewsThanOursAreRefused) {

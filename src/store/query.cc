@@ -1,4 +1,4 @@
-// A user's SELECT (store/query.h).
+// Runs a user's SELECT on a file that it can neither change nor leave.
 #include "store/query.h"
 
 #include <sqlite3.h>
@@ -77,6 +77,9 @@ struct StoreQuery::Impl {
       make_views(database);
       return 0;
     });
+    // SQLite declares these table-valued functions where they are first named, which looks like making a table.
+    for (const char* function : {"json_each", "json_tree"})
+      database.exec(std::string("SELECT 1 FROM ") + function + "('[]')");
     sqlite3_set_authorizer(database.getHandle(), allow_reading, nullptr);
     const char* rest = sql.c_str();
     statement = prepare(rest);

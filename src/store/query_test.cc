@@ -126,6 +126,26 @@ TEST_F(Query, ValuesComeAsTheyAre) {
   EXPECT_EQ(first("SELECT 1; -- the end"), "1");
 }
 
+TEST_F(Query, JsonInValuesCanBeTakenApart) {
+  EXPECT_EQ(first("SELECT value FROM json_each('[7,8]') LIMIT 1"), "7");
+  EXPECT_EQ(
+      first("SELECT tree.value FROM cells, json_tree(cells.spec_json, '$.spec') AS tree WHERE cells.key = 'k1' AND "
+            "tree.key = 'batch'"),
+      "4");
+}
+
+// One on an expression computes and stores with each row that is written.
+TEST_F(Query, FilesWithAnIndexOfOthersAreNotWritten) {
+  SQLite::Database(path_, SQLite::OPEN_READWRITE).exec("CREATE INDEX big ON sessions(hex(zeroblob(100000)))");
+  EXPECT_EQ(first("SELECT count(*) FROM sessions"), "1");
+  try {
+    StoreWriter(path_, OpenMode::create_or_append);
+    FAIL() << "written";
+  } catch (const InputError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("its index \"big\" is not batchscope's"));
+  }
+}
+
 TEST_F(Query, NothingCanBeChanged) {
   const std::string before = read_file(path_);
   for (const char* sql :

@@ -1,4 +1,5 @@
 // Reading a .bscope file (store/store.h): a query a table.
+#include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -54,7 +55,7 @@ struct StoreReader::Impl {
         values.push_back(parsed[i].is_number_integer() ? parsed[i].get<Value>() : 0);
     }
     if (!good)
-      throw InputError("{} is damaged: {} of an item is no list of numbers; use a copy", path.string(), column);
+      throw InputError("{} is damaged: {} of an item is not a list of numbers; use a copy", path.string(), column);
     return values;
   }
 };
@@ -355,6 +356,9 @@ SampleSeries StoreReader::samples(const SeriesRecord& series, std::optional<Nano
     const DecodedColumn values = decode_column(text(1));
     if (values.present.size() != ticks.before.size() || values.integers.empty() == series.is_integer)
       throw InputError("damaged samples: a chunk does not fit its ticks or its series");
+    // Whoever asks for a series decides by what its chunks say how much of it may be read at once.
+    if (std::count(values.present.begin(), values.present.end(), 1) != row.getColumn(2).getInt64())
+      throw InputError("damaged samples: a chunk holds another number of values than it says");
     total += static_cast<std::int64_t>(ticks.before.size());
     if (total > most) throw InputError("series {} is too long to read at once; ask for a shorter time", series.name);
     for (std::size_t i = 0; i < ticks.before.size(); ++i) {
@@ -369,10 +373,11 @@ SampleSeries StoreReader::samples(const SeriesRecord& series, std::optional<Nano
   };
   try {
     store::guarded(impl_->path, Doing::reading, [&] {
-      SQLite::Statement query(impl_->database,
-                              "SELECT ticks.data, chunk_data.data FROM chunks JOIN ticks ON ticks.id = chunks.ticks "
-                              "JOIN chunk_data ON chunk_data.chunk = chunks.id WHERE " +
-                                  std::string(chunks_within) + " ORDER BY chunks.begin_ns, chunks.id");
+      SQLite::Statement query(
+          impl_->database,
+          "SELECT ticks.data, chunk_data.data, chunks.count FROM chunks JOIN ticks ON ticks.id = chunks.ticks "
+          "JOIN chunk_data ON chunk_data.chunk = chunks.id WHERE " +
+              std::string(chunks_within) + " ORDER BY chunks.begin_ns, chunks.id");
       query.bind(1, series.id);
       query.bind(2, static_cast<std::int64_t>(earliest.count()));
       query.bind(3, static_cast<std::int64_t>(latest.count()));

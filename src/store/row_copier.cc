@@ -1,4 +1,4 @@
-// Copying rows (store/row_copier.h).
+// Copies the rows of one file into another, with new keys.
 #include "store/row_copier.h"
 
 #include <sqlite3.h>

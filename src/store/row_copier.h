@@ -35,7 +35,7 @@ class MergeInput {
   std::int64_t successor(const IdMap& ids, std::int64_t id) const;
 
   // New ids of what is taken over from this file.
-  IdMap sessions, studies, cells, attempts, series, ticks, chunks;
+  IdMap sessions, studies, cells, attempts, load_runs, series, ticks, chunks;
 
  private:
   std::filesystem::path path_;

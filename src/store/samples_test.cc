@@ -1,5 +1,6 @@
 // Samples in the file: round trips through small and large chunks, gaps, summaries, and what survives a kill or a full
 // disk.
+#include <SQLiteCpp/SQLiteCpp.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <functional>
 #include <random>
 #include <thread>
 
@@ -246,6 +248,33 @@ int in_child(const std::function<int()>& action) {
   int status = 0;
   waitpid(child, &status, 0);
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+// A file of some hundred kilobytes may hold as many values as it likes, but not more than it says: by what it says
+// readers decide how much to take at once.
+TEST(Samples, ChunksThatHoldMoreThanTheySayAreDamaged) {
+  const TestFolder folder;
+  std::int64_t id = 0;
+  {
+    StoreWriter writer(folder / "s.bscope", OpenMode::create);
+    const auto session = writer.begin_session("record");
+    id = writer.add_series(series_of(session, true));
+    const auto other = writer.add_series(series_of(session, false));
+    writer.append_samples(std::vector{block_of(id, other, 0, 1000)}, {}, {});
+  }
+  SQLite::Database(folder / "s.bscope", SQLite::OPEN_READWRITE).exec("UPDATE chunks SET count = 1");
+  const StoreReader reader(folder / "s.bscope");
+  const auto error_of = [](const std::function<void()>& read) -> std::string {
+    try {
+      read();
+    } catch (const InputError& error) {
+      return error.what();
+    }
+    return "none";
+  };
+  const SeriesRecord series = reader.series().at(0);
+  EXPECT_NE(error_of([&] { reader.samples(series); }).find("damaged samples"), std::string::npos);
+  EXPECT_NE(error_of([&] { reader.buckets(series, 100); }).find("damaged samples"), std::string::npos);
 }
 
 TEST(Samples, FileSizeLimitIsAFailureThatLosesNothing) {

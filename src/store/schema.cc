@@ -78,6 +78,37 @@ constexpr std::array objects{
   truncated INTEGER NOT NULL,
   PRIMARY KEY (attempt, position)
 ) WITHOUT ROWID)"},
+    SchemaObject{4, "table", "load_runs", R"(CREATE TABLE load_runs (
+  id INTEGER PRIMARY KEY,
+  session INTEGER NOT NULL REFERENCES sessions(id),
+  spec_json TEXT NOT NULL,
+  begin_ns INTEGER NOT NULL
+))"},
+    // Chunks: instants as differences, the first from the run's begin; tokens with null for unknown.
+    SchemaObject{4, "table", "load_requests", R"(CREATE TABLE load_requests (
+  run INTEGER NOT NULL REFERENCES load_runs(id),
+  position INTEGER NOT NULL,
+  id_json TEXT NOT NULL,
+  outcome TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  status INTEGER,
+  retries INTEGER NOT NULL,
+  session INTEGER,
+  intended_ns INTEGER NOT NULL,
+  due_ns INTEGER,
+  started_ns INTEGER,
+  sent_ns INTEGER,
+  first_byte_ns INTEGER,
+  end_ns INTEGER,
+  asked_prompt_tokens INTEGER,
+  asked_output_tokens INTEGER NOT NULL,
+  prompt_tokens INTEGER,
+  output_tokens INTEGER,
+  finish_reason TEXT NOT NULL,
+  chunk_ns_json TEXT NOT NULL,
+  chunk_tokens_json TEXT NOT NULL,
+  PRIMARY KEY (run, position)
+) WITHOUT ROWID)"},
     SchemaObject{1, "table", "phases", R"(CREATE TABLE phases (
   id INTEGER PRIMARY KEY,
   session INTEGER NOT NULL REFERENCES sessions(id),

@@ -7,8 +7,9 @@
 namespace batchscope {
 
 constexpr std::int64_t bscope_application_id = 0x62736370;  // "bscp": tells our files from other SQLite databases
-constexpr std::int64_t bscope_version = 3;  // user_version; grows with each change of the tables or views
+constexpr std::int64_t bscope_version = 4;  // user_version; grows with each change of the tables or views
 constexpr std::int64_t first_version_with_requests = 3;
+constexpr std::int64_t first_version_with_load_runs = 4;
 
 struct SchemaObject {
   std::int64_t since;  // the version that it came with; it never changes after

@@ -69,6 +69,20 @@ enum class OpenMode {
   replace,           // removes an existing .bscope first; anything else that has the name is refused
 };
 
+// The .bscope file that a new one is to replace, out of its way: put back at the end, unless it was discarded.
+// InputError for anything else that has the name, and for a file that somebody writes.
+class OldStore {
+ public:
+  explicit OldStore(const std::filesystem::path& path, const FileSystemProbe& network = network_file_system);
+  ~OldStore();
+  OldStore(const OldStore&) = delete;
+  OldStore& operator=(const OldStore&) = delete;
+  void discard();
+
+ private:
+  std::filesystem::path path_, aside_;  // the latter is empty when there is nothing to put back
+};
+
 // Writes. Any thread may call; each call is one transaction: it is committed when the call returns, or not at all.
 // Opening fails with InputError (as reading does; also: folder not writable, another writer is at it). Later calls fail
 // with Failure: disk full, file taken away. What was committed before stays. A file of an older version is brought
@@ -107,6 +121,7 @@ class StoreWriter {
   void set_frontier(const FrontierRecord& frontier);                     // replaces the strategy's earlier one
 
   std::int64_t add_series(const SeriesRecord& series);  // returns its id; the record's own is ignored
+  std::vector<std::int64_t> add_series(std::span<const SeriesRecord> series);  // all in one transaction
   // Adds ticks after those already there. A gap with the series and begin of an earlier one replaces it: it grew.
   // Each sampler's figures replace the session's earlier ones of its source.
   void append_samples(std::span<const SampleBlock> blocks, std::span<const GapRecord> gaps,

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "store/load_runs.h"
 #include "store/merge.h"
 #include "store/query.h"
 #include "store/schema.h"
@@ -30,6 +31,8 @@ void read_all(const std::filesystem::path& path) {
     reader.ledger(attempt.id);
     reader.devices(attempt.id);
   }
+  const LoadRunReader load(path);
+  for (const auto& run : load.runs()) load.requests(run.id);
   reader.session_phases(1);
   reader.frontiers();
   reader.samplers();

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/test_refusal.h"
 #include "store/database.h"
 #include "store/schema.h"
 #include "store/test_folder.h"
@@ -32,15 +33,6 @@ Ids begin(StoreWriter& writer) {
   const CellRecord cell{.key = "tp4", .spec_json = "{}", .position = 3, .run_order = 1};
   const auto cells = writer.add_cells(study, std::span(&cell, 1));
   return {session, cells[0], writer.start_attempt(session, cells[0])};
-}
-
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "(no InputError)";
 }
 
 TEST(Store, AttemptComesBackWhole) {
@@ -196,7 +188,7 @@ TEST(Store, ResumeKeepsCellsAndMarksWhatWasRunning) {
   EXPECT_EQ(attempts[0].status, "interrupted");
   EXPECT_EQ(attempts[1].status, "running");
   EXPECT_EQ(attempts[1].number, 2);
-  EXPECT_THAT(message_of([&] { writer.add_study("demo", "{}"); }), HasSubstr("other settings"));
+  EXPECT_THAT(refusal([&] { writer.add_study("demo", "{}"); }), HasSubstr("other settings"));
 }
 
 TEST(Store, ClosedFileIsOneFile) {
@@ -212,7 +204,7 @@ TEST(Store, OpenModes) {
   EXPECT_THROW(StoreWriter(path, OpenMode::append), InputError);
   EXPECT_FALSE(std::filesystem::exists(path));
   begin(*std::make_unique<StoreWriter>(path, OpenMode::create));
-  EXPECT_THAT(message_of([&] { StoreWriter writer(path, OpenMode::create); }), HasSubstr("exists already"));
+  EXPECT_THAT(refusal([&] { StoreWriter writer(path, OpenMode::create); }), HasSubstr("exists already"));
   { StoreWriter writer(path, OpenMode::append); }
   EXPECT_EQ(StoreReader(path).cells().size(), 1U);
   { StoreWriter writer(path, OpenMode::replace); }
@@ -227,7 +219,7 @@ TEST(Store, SecondWriterIsTold) {
   const auto path = folder / "s.bscope";
   StoreWriter writer(path, OpenMode::create);
   for (const auto mode : {OpenMode::append, OpenMode::create_or_append, OpenMode::replace})
-    EXPECT_THAT(message_of([&] { StoreWriter second(path, mode); }), HasSubstr("being written by another"));
+    EXPECT_THAT(refusal([&] { StoreWriter second(path, mode); }), HasSubstr("being written by another"));
   EXPECT_EXIT(  // and likewise in another process
       {
         try {
@@ -244,25 +236,25 @@ TEST(Store, SecondWriterIsTold) {
 
 TEST(Store, ForeignNewerAndMissingFilesAreRefused) {
   const TestFolder folder;
-  EXPECT_THAT(message_of([&] { StoreReader r(folder / "none.bscope"); }), HasSubstr("No such file"));
-  EXPECT_THAT(message_of([&] { StoreReader r(folder.path()); }), HasSubstr("folder"));
+  EXPECT_THAT(refusal([&] { StoreReader r(folder / "none.bscope"); }), HasSubstr("No such file"));
+  EXPECT_THAT(refusal([&] { StoreReader r(folder.path()); }), HasSubstr("folder"));
   std::ofstream(folder / "empty.bscope").flush();
-  EXPECT_THAT(message_of([&] { StoreReader r(folder / "empty.bscope"); }), HasSubstr("is empty"));
+  EXPECT_THAT(refusal([&] { StoreReader r(folder / "empty.bscope"); }), HasSubstr("is empty"));
   std::ofstream(folder / "text.bscope") << std::string(8192, 'x');
-  EXPECT_THAT(message_of([&] { StoreReader r(folder / "text.bscope"); }), HasSubstr("not a .bscope"));
-  EXPECT_THAT(message_of([&] { StoreWriter w(folder / "text.bscope", OpenMode::append); }), HasSubstr("not a .bscope"));
+  EXPECT_THAT(refusal([&] { StoreReader r(folder / "text.bscope"); }), HasSubstr("not a .bscope"));
+  EXPECT_THAT(refusal([&] { StoreWriter w(folder / "text.bscope", OpenMode::append); }), HasSubstr("not a .bscope"));
   {
     SQLite::Database other(folder / "other.db", SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
     other.exec("CREATE TABLE t (x)");
   }
-  EXPECT_THAT(message_of([&] { StoreReader r(folder / "other.db"); }), HasSubstr("another program"));
+  EXPECT_THAT(refusal([&] { StoreReader r(folder / "other.db"); }), HasSubstr("another program"));
   { StoreWriter writer(folder / "new.bscope", OpenMode::create); }
   {
     SQLite::Database newer(folder / "new.bscope", SQLite::OPEN_READWRITE);
     newer.exec("PRAGMA user_version = 99");
   }
-  EXPECT_THAT(message_of([&] { StoreReader r(folder / "new.bscope"); }), HasSubstr("use a newer batchscope"));
-  EXPECT_THAT(message_of([&] { StoreWriter w(folder / "new.bscope", OpenMode::append); }), HasSubstr("version 99"));
+  EXPECT_THAT(refusal([&] { StoreReader r(folder / "new.bscope"); }), HasSubstr("use a newer batchscope"));
+  EXPECT_THAT(refusal([&] { StoreWriter w(folder / "new.bscope", OpenMode::append); }), HasSubstr("version 99"));
 }
 
 TEST(Store, ViewInPlaceOfATableIsRefused) {
@@ -274,7 +266,7 @@ TEST(Store, ViewInPlaceOfATableIsRefused) {
         "DROP TABLE gaps; CREATE VIEW gaps AS WITH RECURSIVE n(series) AS (SELECT 1 UNION ALL SELECT 1 FROM n) "
         "SELECT series, 1 AS begin_ns, 1 AS end_ns, 1 AS ticks, '' AS reason FROM n");
   }
-  EXPECT_THAT(message_of([&] { StoreReader r(folder / "v.bscope"); }), HasSubstr("damaged"));
+  EXPECT_THAT(refusal([&] { StoreReader r(folder / "v.bscope"); }), HasSubstr("damaged"));
 }
 
 // Its end has SQLite remove the file that it names.
@@ -283,8 +275,8 @@ TEST(Store, JournalThatNamesAnotherFileIsRefused) {
   { StoreWriter writer(folder / "s.bscope", OpenMode::create); }
   std::ofstream(folder / "s.bscope-journal", std::ios::binary)
       << std::string(1024, 'x') << std::string_view("\xd9\xd5\x05\xf9\x20\xa1\x63\xd7", 8);
-  EXPECT_THAT(message_of([&] { StoreReader r(folder / "s.bscope"); }), HasSubstr("names another file"));
-  EXPECT_THAT(message_of([&] { StoreWriter w(folder / "s.bscope", OpenMode::append); }), HasSubstr("names another"));
+  EXPECT_THAT(refusal([&] { StoreReader r(folder / "s.bscope"); }), HasSubstr("names another file"));
+  EXPECT_THAT(refusal([&] { StoreWriter w(folder / "s.bscope", OpenMode::append); }), HasSubstr("names another"));
 }
 
 // Every length of a truncated file opens with its rows, or is refused with a line; nothing else.

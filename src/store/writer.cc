@@ -29,18 +29,46 @@ store::WriterLock::Place place_of(const std::optional<std::string>& network) {
   return network ? store::WriterLock::Place::beside : store::WriterLock::Place::on_file;
 }
 
-// Before the lock is taken: what must not be replaced is refused.
-void remove_old(const std::filesystem::path& path, store::WriterLock::Place place) {
+constexpr const char* parts_of_store[] = {"-wal", "-shm", "-journal", ""};  // the file itself last
+
+// Before the lock is taken: what must not be replaced is refused. False when there is nothing.
+bool may_be_replaced(const std::filesystem::path& path, store::WriterLock::Place place) {
   std::error_code error;
-  if (!std::filesystem::exists(path, error)) return;
+  if (!std::filesystem::exists(path, error)) return false;
   if (std::filesystem::file_size(path, error) != 0) {
     { const StoreReader old(path); }
     const store::WriterLock lock(path, false, false, place);
   }
-  for (const char* suffix : {"", "-wal", "-shm", "-journal"}) std::filesystem::remove(path.string() + suffix, error);
+  return true;
 }
 
 }  // namespace
+
+OldStore::OldStore(const std::filesystem::path& path, const FileSystemProbe& network) : path_(path) {
+  if (!may_be_replaced(path, place_of(network(path)))) return;
+  aside_ = fmt::format("{}.old-{}", path.string(), getpid());
+  for (const char* part : parts_of_store) {
+    std::error_code error;
+    std::filesystem::rename(path.string() + part, aside_.string() + part, error);
+    if (error && *part == '\0') throw InputError("cannot replace {}: {}", path.string(), error.message());
+  }
+}
+
+OldStore::~OldStore() {
+  if (aside_.empty()) return;
+  for (const char* part : parts_of_store) {
+    std::error_code error;
+    std::filesystem::remove(path_.string() + part, error);
+    std::filesystem::rename(aside_.string() + part, path_.string() + part, error);
+  }
+}
+
+void OldStore::discard() {
+  if (aside_.empty()) return;
+  std::error_code error;
+  for (const char* part : parts_of_store) std::filesystem::remove(aside_.string() + part, error);
+  aside_.clear();
+}
 
 struct StoreWriter::Impl {
   std::filesystem::path path;
@@ -116,7 +144,7 @@ struct StoreWriter::Impl {
 
 StoreWriter::StoreWriter(const std::filesystem::path& path, OpenMode mode, const FileSystemProbe& network) {
   const auto name = network(path);
-  if (mode == OpenMode::replace) remove_old(path, place_of(name));
+  if (mode == OpenMode::replace) OldStore(path, network).discard();
   impl_ = std::make_unique<Impl>(path, mode, name);
 }
 
@@ -304,13 +332,18 @@ void StoreWriter::set_frontier(const FrontierRecord& frontier) {
   });
 }
 
-std::int64_t StoreWriter::add_series(const SeriesRecord& series) {
+std::int64_t StoreWriter::add_series(const SeriesRecord& series) { return add_series(std::span(&series, 1)).front(); }
+
+std::vector<std::int64_t> StoreWriter::add_series(std::span<const SeriesRecord> all) {
   return impl_->transaction([&] {
-    return impl_->insert(
-        "INSERT INTO series (session, name, unit, kind, device, source, is_virtual, is_integer, modulus, refresh_ns, "
-        "help) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        series.session, series.name, series.unit, series.kind, series.device, series.source, series.is_virtual,
-        series.is_integer, series.modulus, series.refresh, series.help);
+    std::vector<std::int64_t> ids;
+    for (const SeriesRecord& series : all)
+      ids.push_back(impl_->insert(
+          "INSERT INTO series (session, name, unit, kind, device, source, is_virtual, is_integer, modulus, refresh_ns, "
+          "help) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+          series.session, series.name, series.unit, series.kind, series.device, series.source, series.is_virtual,
+          series.is_integer, series.modulus, series.refresh, series.help));
+    return ids;
   });
 }
 

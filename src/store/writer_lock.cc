@@ -1,4 +1,4 @@
-// The writer's lock (store/writer_lock.h).
+// Lets one process at a time write a file.
 #include "store/writer_lock.h"
 
 #include <fcntl.h>

@@ -6,6 +6,9 @@
 namespace batchscope {
 namespace {
 
+// "on", but for the replay of graphs.
+const std::vector<std::string> kernel_fusions{"qkv", "swiglu", "norm", "attention", "comm"};
+
 std::string joined(std::span<const std::string> names, const std::string& without) {
   std::string text;
   for (const std::string& name : names)
@@ -18,10 +21,16 @@ std::string joined(std::span<const std::string> names, const std::string& withou
 std::vector<Fusion> ablation(std::span<const std::string> available) {
   std::vector<std::string> names(available.begin(), available.end());
   std::erase(names, "graph");
+  // Where all kernels' fusions are there, what is left out is left out of "on".
+  const bool is_whole = std::all_of(kernel_fusions.begin(), kernel_fusions.end(), [&](const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  });
+  std::vector<std::string> together = names;
+  if (is_whole) together.push_back("graph");
   std::vector<std::string> texts{"off"};
   texts.insert(texts.end(), names.begin(), names.end());
-  for (const std::string& name : names) texts.push_back(joined(names, name));
-  texts.push_back(joined(names, ""));
+  for (const std::string& name : names) texts.push_back(joined(together, name));
+  texts.push_back(joined(together, ""));
   std::vector<Fusion> fusions;
   for (const std::string& text : texts)
     if (const Fusion fusion = parse_fusion(text); std::find(fusions.begin(), fusions.end(), fusion) == fusions.end())
@@ -30,9 +39,12 @@ std::vector<Fusion> ablation(std::span<const std::string> available) {
 }
 
 std::string fusion_label(const Fusion& fusion) {
-  const std::vector<std::string> all{"qkv", "swiglu", "norm", "attention", "comm"};  // what "on" is
-  for (const std::string& name : all)
-    if (fusion == parse_fusion(joined(all, name))) return "on without " + name;
+  // Recordings of devices without graphs may not name them.
+  Fusion with_graph = fusion;
+  with_graph.graph = true;
+  for (const std::string& name : kernel_fusions)
+    if (with_graph == parse_fusion(joined(kernel_fusions, name) + ",graph")) return "on without " + name;
+  if (fusion == parse_fusion(joined(kernel_fusions, ""))) return "on without graph";
   return to_string(fusion);
 }
 

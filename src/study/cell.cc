@@ -1,40 +1,21 @@
-// Cells as JSON (study/cell.h): the spec both ways, the result as the object of `eval --json`.
+// What came of a cell (study/cell.h), as the object of `eval --json`; and its words.
 #include "study/cell.h"
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cmath>
 #include <utility>
 
+#include "base/input_warnings.h"
 #include "base/units.h"
 #include "study/json_optional.h"
 
 namespace batchscope {
 namespace {
 
-constexpr std::array cell_statuses{CellStatus::ok, CellStatus::truncated, CellStatus::out_of_memory, CellStatus::failed,
-                                   CellStatus::timed_out};
-
-// Exact, unlike the text that people write.
-nlohmann::json link_json(const LinkSpec& link) {
-  return {{"kind", link.kind ? nlohmann::json(std::string(name_of(*link.kind))) : nlohmann::json(nullptr)},
-          {"bytes_per_second", json_or_null(link.bytes_per_second)},
-          {"latency_ns", link.latency.count()}};
-}
-
-LinkSpec link_from_json(const JsonObject& fields) {
-  LinkSpec link;
-  if (const auto name = maybe_text(fields, "kind")) {
-    constexpr std::array kinds{LinkKind::virtual_link, LinkKind::nvlink, LinkKind::pcie, LinkKind::nic};
-    const auto found = std::find_if(kinds.begin(), kinds.end(), [&](LinkKind kind) { return name_of(kind) == *name; });
-    if (found == kinds.end()) fields.refuse("kind", "virtual, nvlink, pcie or nic");
-    link.kind = *found;
-  }
-  if (fields.has("bytes_per_second"))
-    link.bytes_per_second = fields.number("bytes_per_second", 0, std::numeric_limits<double>::max());
-  link.latency = Nanoseconds(fields.integer("latency_ns", 0, any_integer));
-  return link;
-}
+constexpr std::array cell_statuses{CellStatus::ok,            CellStatus::truncated, CellStatus::degraded,
+                                   CellStatus::out_of_memory, CellStatus::failed,    CellStatus::timed_out};
 
 // The value that `share` of the sorted times do not exceed (nearest rank), in ms.
 nlohmann::json percentile_ms(const std::vector<Nanoseconds>& sorted, double share) {
@@ -63,7 +44,7 @@ nlohmann::json scores_json(const std::optional<TaskScores>& scores) {
   put("acc_norm_low", [](const TaskScores& s) { return s.acc_norm_interval.low; });
   put("acc_norm_high", [](const TaskScores& s) { return s.acc_norm_interval.high; });
   put("acc_bytes", [](const TaskScores& s) { return s.acc_bytes; });
-  put("acc_tokens", [](const TaskScores& s) { return s.acc_tokens; });
+  put("acc_tokens", [](const TaskScores& s) { return json_or_null(s.acc_tokens); });
   return json;
 }
 
@@ -97,6 +78,7 @@ nlohmann::json to_json(const DeviceReport& device) {
            {{"compute", busy(&DeviceReport::Busy::compute)},
             {"communicate", busy(&DeviceReport::Busy::communicate)},
             {"idle", busy(&DeviceReport::Busy::idle)}}},
+          {"utilisation", json_or_null(device.utilisation)},
           {"energy_j", json_or_null(device.energy_joule)}};
 }
 
@@ -104,7 +86,6 @@ namespace {
 
 // Time, tokens and batches of a run; null in every place for a cell that did not get that far.
 nlohmann::json run_json(const std::optional<ScoreReport>& run) {
-  const auto known = [&](auto value) { return run ? nlohmann::json(value(*run)) : nlohmann::json(nullptr); };
   // A cell that never ran knows what was asked and cut; of what it would have computed it knows nothing.
   const bool ran = run && run->time > Nanoseconds(0);
   nlohmann::json devices = nlohmann::json::array();
@@ -112,19 +93,36 @@ nlohmann::json run_json(const std::optional<ScoreReport>& run) {
     for (const DeviceReport& device : run->devices) devices.push_back(to_json(device));
 
   nlohmann::json json;
-  json["tokens"] = {{"requested", known([](const ScoreReport& r) { return r.tokens.requested; })},
-                    {"truncated", known([](const ScoreReport& r) { return r.tokens.truncated; })},
-                    {"computed", ran ? nlohmann::json(run->tokens.computed) : nlohmann::json(nullptr)},
-                    {"padding", ran ? nlohmann::json(run->tokens.padding) : nlohmann::json(nullptr)}};
+  const auto tokens = [&](bool is_known, std::optional<std::int64_t> ReportedTokens::*count) {
+    return is_known ? json_or_null(run->tokens.*count) : nlohmann::json(nullptr);
+  };
+  const bool has_run = run.has_value();
+  json["tokens"] = {{"requested", tokens(has_run, &ReportedTokens::requested)},
+                    {"truncated", tokens(has_run, &ReportedTokens::truncated)},
+                    {"computed", tokens(ran, &ReportedTokens::computed)},
+                    {"padding", tokens(ran, &ReportedTokens::padding)}};
   json["seconds"] = ran ? nlohmann::json(to_seconds(run->time)) : nlohmann::json(nullptr);
-  json["batches"] = ran ? nlohmann::json(run->batches) : nlohmann::json(nullptr);
+  json["batches"] = ran ? json_or_null(run->batches) : nlohmann::json(nullptr);
   json["batch_ms"] = percentiles_ms(run ? run->batch_times : std::vector<Nanoseconds>());
   // Tokens that the task asked for and got, not those computed: the same work under every packing.
-  json["tokens_per_s"] =
-      ran ? nlohmann::json(static_cast<double>(run->tokens.requested - run->tokens.truncated) / to_seconds(run->time))
-          : nlohmann::json(nullptr);
+  json["tokens_per_s"] = nullptr;
+  if (ran && run->tokens.requested && run->tokens.truncated)
+    json["tokens_per_s"] =
+        static_cast<double>(*run->tokens.requested - *run->tokens.truncated) / to_seconds(run->time);
   json["devices"] = std::move(devices);
   return json;
+}
+
+// Of a server's answers; null for other engines.
+nlohmann::json served_json(const std::optional<ScoreReport>& run) {
+  if (!run || !run->served) return nullptr;
+  const ServedRequests& served = *run->served;
+  return {{"requests", served.times.size()},
+          {"request_ms", percentiles_ms(served.times)},
+          {"first_byte_ms", percentiles_ms(served.first_bytes)},
+          {"retries", served.retries},
+          {"failures", served.failures},
+          {"cached_tokens", json_or_null(served.cached_tokens)}};
 }
 
 // Of a workload that ran; null in every place for questions.
@@ -153,6 +151,28 @@ nlohmann::json requests_json(const CellResult& result) {
   return json;
 }
 
+// Null where nobody looked.
+nlohmann::json sentinel_json(const std::optional<SentinelReport>& sentinel) {
+  if (!sentinel) return nullptr;
+  nlohmann::json json = {{"reference", sentinel->reference.empty() ? nlohmann::json() : nlohmann::json(sentinel->reference)},
+                         {"why_not", sentinel->why_not.empty() ? nlohmann::json() : nlohmann::json(sentinel->why_not)},
+                         {"alarm_rate", sentinel_alarm_rate}};
+  const SentinelVerdict& seen = sentinel->verdict;
+  const auto put = [&](const char* key, nlohmann::json value) {
+    json[key] = sentinel->why_not.empty() ? std::move(value) : nlohmann::json();
+  };
+  put("items", seen.items);
+  put("departs", seen.departs());
+  put("alarm_at", json_or_null(seen.alarm_at));
+  put("changed", seen.changed);
+  put("widest_change", seen.widest_change);
+  put("largest_difference", seen.largest_difference);
+  put("typical_difference", seen.typical_difference);
+  put("tolerance", seen.tolerance);
+  put("evidence", seen.evidence);
+  return json;
+}
+
 }  // namespace
 
 std::string to_string(CellStatus status) {
@@ -161,6 +181,8 @@ std::string to_string(CellStatus status) {
       return "ok";
     case CellStatus::truncated:
       return "truncated";
+    case CellStatus::degraded:
+      return "degraded";
     case CellStatus::out_of_memory:
       return "out_of_memory";
     case CellStatus::failed:
@@ -174,13 +196,27 @@ std::string to_string(CellStatus status) {
 CellStatus parse_cell_status(std::string_view text) {
   for (const CellStatus status : cell_statuses)
     if (to_string(status) == text) return status;
-  throw InputError("'{}' is not a cell's status; ok, truncated, out_of_memory, failed or timed_out are", text);
+  throw InputError("'{}' is not the status of a cell; use ok, truncated, degraded, out_of_memory, failed or timed_out",
+                   text);
+}
+
+bool is_loud(std::string_view status) { return status == "truncated" || status == "degraded"; }
+
+bool has_scores(std::string_view status) { return status == "ok" || is_loud(status); }
+
+std::string status_words(std::string_view status) {
+  std::string words(status);
+  std::replace(words.begin(), words.end(), '_', ' ');
+  if (is_loud(status))
+    std::transform(words.begin(), words.end(), words.begin(), [](unsigned char c) { return std::toupper(c); });
+  return words;
 }
 
 ExitCode exit_code(CellStatus status) {
   switch (status) {
     case CellStatus::ok:
     case CellStatus::truncated:
+    case CellStatus::degraded:
       return ExitCode::ok;
     case CellStatus::out_of_memory:
       return ExitCode::out_of_memory;
@@ -200,85 +236,17 @@ WhenTooLong parse_when_too_long(std::string_view text, std::string_view what) {
   throw InputError("{}: '{}' is neither fail nor truncate", what, text);
 }
 
-std::string CellSpec::worker_key() const {
-  return fmt::format("{}|{}|{}|{}|{}|{}|{}|{}", engine, model.path, model.random_shape, model.seed,
-                     to_string(placement.device), placement.layout.to_string(), name_of(placement.dtype),
-                     placement.threads.value_or(0));
-}
-
-nlohmann::json to_json(const CellSpec& spec) {
-  nlohmann::json json = {
-      {"engine", spec.engine},
-      {"model", {{"path", spec.model.path}, {"random_shape", spec.model.random_shape}, {"seed", spec.model.seed}}},
-      {"task", spec.task},
-      {"limit", json_or_null(spec.limit)},
-      {"device", to_string(spec.placement.device)},
-      {"parallel", spec.placement.layout.to_string()},
-      {"dtype", std::string(name_of(spec.placement.dtype))},
-      {"threads", json_or_null(spec.placement.threads)},
-      {"fusion", to_string(spec.run.fusion)},
-      {"batch", spec.run.batch},
-      {"packing", to_string(spec.run.packing)},
-      {"device_memory_bytes", json_or_null(spec.run.device_memory_bytes)},
-      {"link", link_json(spec.run.link)},
-      {"max_tokens_per_sequence", json_or_null(spec.max_tokens_per_sequence)},
-      {"when_too_long", to_string(spec.when_too_long)}};
-  if (spec.run.batch_tokens) json["batch_tokens"] = *spec.run.batch_tokens;
-  if (spec.workload) json["workload"] = to_json(*spec.workload);  // files from before workloads mean the same without
-  return json;
-}
-
-CellSpec cell_spec_from_json(const nlohmann::json& json) {
-  const JsonObject fields(json, "cell");
-  const JsonObject model = fields.object("model");
-  CellSpec spec;
-  spec.engine = fields.text("engine");
-  spec.model.path = model.text("path");
-  spec.model.random_shape = model.text("random_shape");
-  spec.model.seed = static_cast<std::uint64_t>(model.integer("seed", 0, any_integer));
-  spec.task = fields.text("task");
-  if (const nlohmann::json* workload = fields.find("workload")) spec.workload = workload_from_json(*workload);
-  spec.limit = maybe_integer(fields, "limit", 1);
-  spec.placement.device = parse_device(fields.text("device"));
-  spec.placement.layout = Layout::parse(fields.text("parallel"));
-  spec.placement.dtype = parse_dtype(fields.text("dtype"), fields.name("dtype"));
-  if (fields.has("threads")) spec.placement.threads = static_cast<int>(fields.integer("threads", 1, 4096));
-  spec.run.fusion = parse_fusion(fields.text("fusion"));
-  spec.run.batch = fields.integer("batch", 1, any_integer);
-  spec.run.packing = parse_packing(fields.text("packing"));
-  spec.run.device_memory_bytes = maybe_integer(fields, "device_memory_bytes", 1);
-  spec.run.link = link_from_json(fields.object("link"));
-  spec.run.batch_tokens = maybe_integer(fields, "batch_tokens", 1);
-  spec.max_tokens_per_sequence = maybe_integer(fields, "max_tokens_per_sequence", 1);
-  spec.when_too_long = parse_when_too_long(fields.text("when_too_long"), fields.name("when_too_long"));
-  check(spec);
-  return spec;
-}
-
-void check(const CellSpec& spec) {
-  if (spec.run.batch < 1) throw InputError("--batch: {} sequences cannot be run; 1 is the least", spec.run.batch);
-  if (spec.limit && *spec.limit < 1) throw InputError("--limit: {} items; 1 is the least", *spec.limit);
-  if (spec.run.device_memory_bytes && *spec.run.device_memory_bytes < 1)
-    throw InputError("--device-memory: {} bytes; 1 is the least", *spec.run.device_memory_bytes);
-  if (spec.max_tokens_per_sequence && *spec.max_tokens_per_sequence < 1)
-    throw InputError("--max-tokens-per-sequence: {} tokens; 1 is the least", *spec.max_tokens_per_sequence);
-  if (spec.workload && !spec.task.empty())
-    throw InputError(
-        "--task {}: its questions are scored, but --prompt-tokens, --trace and their like ask for generation; leave "
-        "out "
-        "one or the other",
-        spec.task);
-  if (spec.workload) check(*spec.workload);
-  check(spec.placement);
-}
-
 nlohmann::json to_json(const CellResult& result) {
   nlohmann::json json = scores_json(result.scores);
   json.update(run_json(result.run));
   json.update(requests_json(result));
+  json["served"] = served_json(result.run);
   json["status"] = to_string(result.status);
   json["valid"] = json_or_null(result.valid);
   json["reason"] = result.reason;
+  json["warnings"] = input_warnings();
+  json["sentinel"] = sentinel_json(result.sentinel);
+  json["engine"] = result.engine.empty() ? nlohmann::json() : nlohmann::json(result.engine);
   json["load_seconds"] = result.load_time ? nlohmann::json(to_seconds(*result.load_time)) : nlohmann::json(nullptr);
   json["environment"] = result.environment.is_object() ? result.environment : nlohmann::json::object();
   return json;

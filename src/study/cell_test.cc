@@ -7,7 +7,7 @@
 #include <cmath>
 #include <limits>
 
-#include "study/cell_words.h"
+#include "study/axes.h"
 #include "study/fake_engine.h"
 #include "study/records.h"
 
@@ -17,7 +17,7 @@ namespace {
 using testing::HasSubstr;
 
 CellSpec small_cell(std::int64_t batch) {
-  CellSpec spec = cell_from_words({{"parallel", "tp2"}, {"limit", "3"}});
+  CellSpec spec = cell_of({{"parallel", "tp2"}, {"limit", "3"}});
   spec.run.batch = batch;
   return spec;
 }
@@ -29,7 +29,7 @@ CellResult run(const CellSpec& spec, FakeTroubles troubles = {}) {
 }
 
 TEST(Cell, SpecSurvivesJson) {
-  CellSpec spec = cell_from_words({{"parallel", "dp2.tp2"},
+  CellSpec spec = cell_of({{"parallel", "dp2.tp2"},
                                    {"fusion", "qkv,norm"},
                                    {"batch", "8"},
                                    {"packing", "prefix"},
@@ -50,16 +50,70 @@ TEST(Cell, SpecSurvivesJson) {
   EXPECT_EQ(cell_spec_from_json(json).run.link, spec.run.link);
 }
 
+TEST(Cell, EnginesAndSentinelsArePartOfTheSpec) {
+  const CellSpec spec = cell_of({{"engine", "command:python3 'my engine.py' -x"}, {"sentinel-items", "8"}});
+  const CellSpec back = cell_spec_from_json(to_json(spec));
+  EXPECT_EQ(back.engine, spec.engine);
+  EXPECT_EQ(back.sentinel_items, 8);
+  EXPECT_EQ(cell_spec_from_json(to_json(CellSpec())).sentinel_items, default_sentinel_items);
+  EXPECT_NE(back.worker_key(), CellSpec().worker_key());
+  EXPECT_THROW(cell_of({{"engine", "vllm"}}), InputError);
+  // What a foreign engine cannot be held to.
+  for (const auto& [word, value] : {std::pair("device-memory", "1GB"), {"link", "1GB/s,1us"}, {"batch-tokens", "64"},
+                                    {"random-weights", "llama-7b"}, {"max-tokens-per-sequence", "9"}})
+    EXPECT_THROW(check(cell_of({{"engine", "command:x"}, {word, value}})), InputError) << word;
+}
+
+TEST(Cell, StatusesAreLoudWhereTheyLookLikeResults) {
+  EXPECT_EQ(parse_cell_status("degraded"), CellStatus::degraded);
+  EXPECT_EQ(exit_code(CellStatus::degraded), ExitCode::ok);
+  EXPECT_EQ(status_words("degraded"), "DEGRADED");
+  EXPECT_EQ(status_words("out_of_memory"), "out of memory");
+  EXPECT_TRUE(has_scores("degraded") && has_scores("ok") && !has_scores("failed"));
+}
+
+// An engine that tells nothing but answers: all else is absent, and nothing of ours is opened for it.
+TEST(Cell, AnEngineMayTellLittle) {
+  class Quiet : public FakeEngine {
+   public:
+    Quiet() : FakeEngine(FakeTroubles()) {}
+    ScoreReport score(std::span<const ScoreRequest> requests, const RunSettings&, PhaseSink*) override {
+      ScoreReport report;
+      for (const ScoreRequest& request : requests) {
+        EXPECT_TRUE(request.tokens.empty());
+        EXPECT_FALSE(request.continuation.empty());
+        report.log_likelihoods.push_back(-static_cast<double>(request.continuation.size()));
+      }
+      report.time = std::chrono::milliseconds(5);
+      return report;
+    }
+  } engine;
+  const CellSpec spec = cell_of({{"engine", "command:x"}, {"model", "/no/such/model"}, {"limit", "3"}});
+  const PreparedTask task = prepare_task(spec);
+  EXPECT_FALSE(task.config);
+  EXPECT_THROW(plan_cell(spec, task), InputError);
+  const CellResult result = run_cell(engine, spec, task, nullptr);
+  EXPECT_EQ(result.status, CellStatus::ok) << result.reason;
+  const nlohmann::json json = to_json(result);
+  EXPECT_EQ(json.at("items"), 3);
+  for (const char* key : {"requested", "truncated", "computed", "padding"})
+    EXPECT_TRUE(json.at("tokens").at(key).is_null()) << key;
+  for (const char* key : {"tokens_per_s", "batches", "acc_tokens", "sentinel"}) EXPECT_TRUE(json.at(key).is_null()) << key;
+  EXPECT_TRUE(json.at("devices").empty());
+  EXPECT_GT(json.at("seconds"), 0);
+  EXPECT_EQ(cell_records_from_json(to_json(to_records(result))).items.at(0).prediction_tokens, std::nullopt);
+}
+
 TEST(Cell, WordsTakeTheValuesTheyListAndNoOthers) {
   std::size_t listed = 0;
-  for (const CellWord& word : cell_words()) {
+  for (const Axis& axis : axes()) {
     CellSpec spec;
-    for (const std::string_view value : word.values) EXPECT_NO_THROW(word.set(spec, std::string(value), word.name));
-    if (word.values.empty()) continue;
-    EXPECT_THROW(word.set(spec, "none of them", word.name), InputError) << word.name;
+    for (const std::string_view value : axis.values) EXPECT_NO_THROW(axis.set(spec, std::string(value), axis.word));
+    if (axis.values.empty()) continue;
+    EXPECT_THROW(axis.set(spec, "none of them", axis.word), InputError) << axis.word;
     ++listed;
   }
-  EXPECT_EQ(listed, 4U);  // dtype, fusion, packing, when-too-long
+  EXPECT_EQ(listed, 7U);  // three of dtypes, fusion, packing, trace-format, when-too-long
   EXPECT_EQ(to_string(parse_fusion("graph,qkv")), "qkv,graph");
 }
 
@@ -101,16 +155,16 @@ TEST(Cell, RunGivesScoresPlanAndCounts) {
 }
 
 CellSpec generating_cell(std::int64_t batch, const std::string& rate = "") {
-  std::map<std::string, std::string, std::less<>> words{
+  AxisValues words{
       {"parallel", "tp2"}, {"prompt-tokens", "8"}, {"output-tokens", "5"}, {"requests", "4"}};
   if (!rate.empty()) words.emplace("arrival-rate", rate);
-  CellSpec spec = cell_from_words(words);
+  CellSpec spec = cell_of(words);
   spec.run.batch = batch;
   return spec;
 }
 
 TEST(Cell, WorkloadIsPartOfTheSpecWhereThereIsOne) {
-  const CellSpec spec = cell_from_words({{"prompt-tokens", "8"},
+  const CellSpec spec = cell_of({{"prompt-tokens", "8"},
                                          {"output-tokens", "5"},
                                          {"arrival-rate", "2.5"},
                                          {"temperature", "0.7"},

@@ -11,6 +11,7 @@
 #include <iterator>
 #include <sstream>
 #include <string>
+#include <utility>
 
 namespace batchscope {
 namespace {
@@ -20,7 +21,7 @@ struct UsableCpus {
   int count = 0;
 };
 
-UsableCpus usable_cpus() {
+UsableCpus affinity() {
   UsableCpus cpus;
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -33,16 +34,23 @@ UsableCpus usable_cpus() {
 std::optional<double> busy_seconds() {
   std::ifstream file("/proc/stat");
   const std::string text((std::istreambuf_iterator<char>(file)), {});
-  const UsableCpus cpus = usable_cpus();
+  const UsableCpus cpus = affinity();
   const long ticks = sysconf(_SC_CLK_TCK);
   if (cpus.count == 0 || ticks <= 0) return std::nullopt;
   return parse_busy_seconds(text.c_str(), cpus.usable, CPU_SETSIZE, static_cast<double>(ticks));
 }
 
-double own_seconds() {
+double seconds_of(clockid_t clock) {
   timespec time{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  clock_gettime(clock, &time);
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
+
+double seconds_of(const std::vector<pid_t>& beside) {
+  double sum = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+  for (const pid_t pid : beside)
+    if (clockid_t clock{}; clock_getcpuclockid(pid, &clock) == 0) sum += seconds_of(clock);
+  return sum;
 }
 
 }  // namespace
@@ -65,15 +73,19 @@ std::optional<double> parse_busy_seconds(const char* stat_text, const bool* cpus
   return static_cast<double>(ticks) / ticks_per_s;
 }
 
-Disturbance::Disturbance() : begin_(monotonic_clock().now()), busy_s_(busy_seconds()), own_s_(own_seconds()) {}
+Disturbance::Disturbance(std::vector<pid_t> beside)
+    : begin_(monotonic_clock().now()),
+      busy_s_(busy_seconds()),
+      beside_(std::move(beside)),
+      own_s_(seconds_of(beside_)) {}
 
 std::optional<double> Disturbance::others_share() const {
   const auto busy = busy_seconds();
   const double wall_s = to_seconds(monotonic_clock().now() - begin_);
   // The kernel counts in ticks of 10 ms: a shorter time says nothing.
   if (!busy || !busy_s_ || wall_s < 0.2) return std::nullopt;
-  const double others = (*busy - *busy_s_) - (own_seconds() - own_s_);
-  return std::clamp(others / (wall_s * usable_cpus().count), 0.0, 1.0);
+  const double others = (*busy - *busy_s_) - (seconds_of(beside_) - own_s_);
+  return std::clamp(others / (wall_s * affinity().count), 0.0, 1.0);
 }
 
 }  // namespace batchscope

@@ -1,4 +1,4 @@
-// What a study would do: its cells, their planned memory, and a rough estimate of the time. Nothing is loaded.
+// What a study would do: its cells, their planned memory, and how long they would take. No model is loaded.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/machine_rates.h"
 #include "study/study_file.h"
 
 namespace batchscope {
@@ -19,16 +20,17 @@ struct DryRun {
     std::optional<std::int64_t> planned_bytes;   // of the fullest device
     std::optional<std::int64_t> capacity_bytes;  // absent: no limit is set
     std::optional<bool> fits;                    // absent: nothing limits it, or no plan
-    std::optional<double> seconds;               // one run; absent when it does not fit
+    std::optional<double> seconds;               // one run; absent when it does not fit, or times are not known here
     std::string problem;                         // why there is no plan
   };
   std::string study;
   std::int64_t repeats = 1;
   std::vector<Row> rows;
-  double seconds = 0;  // of all repeats, without the search for the largest batch
+  std::optional<double> seconds;  // of all repeats, without the search for the largest batch
 };
 
-DryRun plan_study(const StudySpec& study);
+// `rates`: of this machine.
+DryRun plan_study(const StudySpec& study, RateSource& rates);
 nlohmann::json to_json(const DryRun& plan);
 std::string to_text(const DryRun& plan);
 

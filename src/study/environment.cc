@@ -52,6 +52,7 @@ std::map<std::string, std::string> environment() {
   facts["sqlite"] = sqlite3_libversion();
   if (const auto onednn = std::string_view(BATCHSCOPE_ONEDNN_VERSION); !onednn.empty()) facts["onednn"] = onednn;
   if (const auto model = cpu_model()) facts["cpu_model"] = *model;
+  if (const long cpus = sysconf(_SC_NPROCESSORS_ONLN); cpus > 0) facts["cpus"] = std::to_string(cpus);
   facts["cpus_usable"] = std::to_string(usable_cpus());
   const long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGE_SIZE);
   if (pages > 0 && page_bytes > 0) facts["memory_bytes"] = std::to_string(static_cast<long long>(pages) * page_bytes);

@@ -26,7 +26,7 @@ class FakeEngine : public Engine {
   explicit FakeEngine(FakeTroubles troubles) : troubles_(troubles) {}
 
   std::string describe() const override { return "fake 1"; }
-  Capabilities capabilities() const override { return {}; }
+  Capabilities capabilities() const override { return {.plans = true}; }
   Nanoseconds load(const ModelSource&, const Placement& placement) override {
     devices_ = placement.device.count();
     ++loads_;
@@ -41,11 +41,13 @@ class FakeEngine : public Engine {
       report.log_likelihoods.push_back(-static_cast<double>(request.tokens.size()) -
                                        static_cast<double>(request.tokens.back() % 7));
     if (settings.batch == troubles_.not_finite) report.log_likelihoods.front() = 0.0 / zero_;
+    TokenCounts counts;
     for (const ScoreRequest& request : requests)
-      report.tokens.computed += static_cast<std::int64_t>(request.tokens.size()) - 1;
+      counts.computed += static_cast<std::int64_t>(request.tokens.size()) - 1;
+    report.tokens = reported(counts);
     report.batches = (static_cast<std::int64_t>(requests.size()) + settings.batch - 1) / settings.batch;
-    report.batch_times.assign(static_cast<std::size_t>(report.batches), std::chrono::milliseconds(2));
-    report.time = report.batches * Nanoseconds(std::chrono::milliseconds(2));
+    report.batch_times.assign(static_cast<std::size_t>(*report.batches), std::chrono::milliseconds(2));
+    report.time = *report.batches * Nanoseconds(std::chrono::milliseconds(2));
     report.devices = device_reports(settings);
     return report;
   }
@@ -56,6 +58,7 @@ class FakeEngine : public Engine {
     const PhaseScope phase(phases, "generate", "fake", std::to_string(loads_) + " loads");
     make_trouble(settings.batch);
     GenerateReport report;
+    TokenCounts counts;
     std::vector<Nanoseconds> free(static_cast<std::size_t>(settings.batch), Nanoseconds(0));
     for (std::size_t i = 0; i < requests.size(); ++i) {
       Nanoseconds& place = *std::min_element(free.begin(), free.end());
@@ -67,11 +70,12 @@ class FakeEngine : public Engine {
       sequence.admitted = std::max(requests[i].arrival, place);
       sequence.first_token = sequence.admitted + std::chrono::milliseconds(2);
       sequence.end = place = sequence.first_token + std::chrono::milliseconds(requests[i].new_tokens - 1);
-      report.tokens.computed += std::ssize(requests[i].prompt) + requests[i].new_tokens - 1;
+      counts.computed += std::ssize(requests[i].prompt) + requests[i].new_tokens - 1;
       report.time = std::max(report.time, sequence.end);
     }
+    report.tokens = reported(counts);
     report.steps = report.time / std::chrono::milliseconds(1);
-    report.step_times.assign(static_cast<std::size_t>(report.steps), std::chrono::milliseconds(1));
+    report.step_times.assign(static_cast<std::size_t>(*report.steps), std::chrono::milliseconds(1));
     report.devices = device_reports(settings);
     return report;
   }

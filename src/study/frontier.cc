@@ -1,4 +1,4 @@
-// Bisection for the largest batch (study/frontier.h).
+// Finds the largest batch that fits, by bisection.
 #include "study/frontier.h"
 
 #include <algorithm>

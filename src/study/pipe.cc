@@ -1,4 +1,4 @@
-// Lines over pipes (study/pipe.h).
+// Writes and reads lines over pipes.
 #include "study/pipe.h"
 
 #include <unistd.h>

@@ -5,6 +5,7 @@
 
 #include <cstdio>
 
+#include "base/json.h"
 #include "base/units.h"
 
 namespace batchscope {
@@ -32,7 +33,7 @@ TerminalProgress::~TerminalProgress() { std::fputs("\r\x1b[K", stderr); }
 
 void TerminalProgress::begin(std::size_t number, std::size_t total, const std::string& name,
                              std::optional<Nanoseconds> left) {
-  name_ = name.substr(0, 44);
+  name_ = visible(name).substr(0, 44);
   std::fputs(fmt::format("\r\x1b[K[{}/{}] {}{}", number, total, name_,
                          left ? fmt::format(", {} left", format_duration(*left)) : "")
                  .c_str(),
@@ -42,7 +43,7 @@ void TerminalProgress::begin(std::size_t number, std::size_t total, const std::s
 
 void TerminalProgress::end(const std::string& status, const std::string& reason) {
   if (status != "failed" && status != "timed_out") return;
-  std::fputs(fmt::format("\r\x1b[K{}: {}: {}\n", name_, status, reason).c_str(), stderr);
+  std::fputs(fmt::format("\r\x1b[K{}: {}: {}\n", name_, status, visible(reason)).c_str(), stderr);
 }
 
 }  // namespace batchscope

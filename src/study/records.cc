@@ -8,11 +8,12 @@
 #include "study/json_optional.h"
 
 namespace batchscope {
-namespace {
 
 std::string id_text(const nlohmann::json& id) {
   return id.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
+
+namespace {
 
 ItemRecord item_record(const ItemScore& item) {
   return {.id_json = id_text(item.id),
@@ -218,6 +219,12 @@ CellRecords to_records(const CellResult& result, std::vector<Phase> phases) {
     for (const LedgerEntry& entry : result.run->ledger) records.ledger.push_back(ledger_record(entry));
   records.phases = std::move(phases);
   return records;
+}
+
+void set_estimate(AttemptResult& result, double seconds) {
+  nlohmann::json json = parse_json(result.result_json, "result");
+  json["estimated_seconds"] = seconds;
+  result.result_json = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 nlohmann::json to_json(const CellRecords& records) {

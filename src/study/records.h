@@ -21,7 +21,12 @@ struct CellRecords {
   std::vector<DeviceRecord> devices;
 };
 
+// An item's or a request's id as the file has it.
+std::string id_text(const nlohmann::json& id);
+
 CellRecords to_records(const CellResult& result, std::vector<Phase> phases = {});
+// What was expected of the attempt before it ran.
+void set_estimate(AttemptResult& result, double seconds);
 
 nlohmann::json to_json(const CellRecords& records);
 // InputError when it is not what to_json() writes: a worker may die in the middle of a line.

@@ -6,8 +6,10 @@
 #include <utility>
 
 #include "base/check.h"
+#include "comm/world.h"
 #include "model/model.h"
 #include "plan/plan.h"
+#include "study/axes.h"
 #include "study/cell.h"
 #include "study/disturbance.h"
 
@@ -52,8 +54,8 @@ void add_plan(const Plan& plan, const CellSpec& spec, bool traffic, std::vector<
     if (rank >= devices.size()) {
       const DeviceSpec& device = spec.placement.device;
       DeviceReport missing;
-      missing.name = fmt::format("{}:{}", device.kind, device.numbers.at(rank));
-      missing.is_virtual = device.kind == "cpu";
+      missing.name = device.name(static_cast<int>(rank));
+      missing.is_virtual = device_provider(device.kind).is_virtual();
       missing.memory.capacity_bytes = spec.run.device_memory_bytes;
       devices.push_back(std::move(missing));
     }
@@ -73,30 +75,41 @@ void add_plan(const Plan& plan, const CellSpec& spec, bool traffic, std::vector<
 }
 
 // What the run's own counters, and the CPU's, say about trusting it.
-void judge_validity(const Disturbance& disturbance, CellResult& result) {
-  if (result.status != CellStatus::ok && result.status != CellStatus::truncated) return;
+// An engine that does not tell of its devices leaves what happened on GPUs unknown.
+void judge_validity(const Disturbance& disturbance, bool on_cpu, bool tells_counters, CellResult& result) {
+  if (!has_scores(to_string(result.status))) return;
   std::string doubts;
   const auto doubt = [&](const std::string& text) { doubts += (doubts.empty() ? "" : "; ") + text; };
-  for (const DeviceReport& device : result.run->devices) {
+  for (const std::string& seen : result.run->doubts) doubt(seen);
+  for (const DeviceReport& device : tells_counters ? result.run->devices : std::vector<DeviceReport>()) {
     if (!device.memory.peak_bytes) doubt(device.name + " has no memory counter");
     for (const LinkReport& link : device.links)
       if (!link.counted_tx_bytes || !link.counted_rx_bytes)
         doubt(fmt::format("{} has no byte counter for its {} link", device.name, name_of(link.kind)));
   }
-  const bool on_cpu = std::any_of(result.run->devices.begin(), result.run->devices.end(),
-                                  [](const DeviceReport& device) { return device.is_virtual; });
   if (const auto others = disturbance.others_share(); on_cpu && others && *others > disturbing_share)
     doubt(fmt::format("other processes used {:.0f} % of the CPUs meanwhile", *others * 100));
-  result.valid = doubts.empty();
+  if (tells_counters || on_cpu || !doubts.empty()) result.valid = doubts.empty();
   if (!doubts.empty()) result.reason += (result.reason.empty() ? "" : "; ") + doubts;
+}
+
+// Of what ran to its end: whether anything was cut, by us or by the engine.
+void settle_status(const CellSpec& spec, const PreparedTask& task, CellResult& result) {
+  const std::int64_t truncated = result.run->tokens.truncated.value_or(0);
+  result.status = truncated > 0 ? CellStatus::truncated : CellStatus::ok;
+  if (truncated == 0) return;
+  result.reason = task.is_tokenised() ? too_long(task, spec) + " and were cut"
+                                      : fmt::format("the engine says that it cut {} tokens", truncated);
 }
 
 void score(Engine& engine, const CellSpec& spec, const PreparedTask& task, PhaseSink* phases, CellResult& result) {
   ScoreReport& run = *result.run;
   ScoreReport report = engine.score(task.requests.requests, spec.run, phases);
   CHECK_EQUAL(report.log_likelihoods.size(), task.requests.requests.size(), "the engine answers every request");
-  report.tokens.requested = run.tokens.requested;
-  report.tokens.truncated = run.tokens.truncated;
+  if (task.is_tokenised()) {
+    report.tokens.requested = run.tokens.requested;
+    report.tokens.truncated = run.tokens.truncated;
+  }
   run = std::move(report);
 
   const auto bad = std::find_if_not(run.log_likelihoods.begin(), run.log_likelihoods.end(),
@@ -108,8 +121,7 @@ void score(Engine& engine, const CellSpec& spec, const PreparedTask& task, Phase
     return;
   }
   result.scores = summarize(result.items);
-  result.status = run.tokens.truncated > 0 ? CellStatus::truncated : CellStatus::ok;
-  if (result.status == CellStatus::truncated) result.reason = too_long(task, spec) + " and were cut";
+  settle_status(spec, task, result);
 }
 
 // Steps take the place of batches.
@@ -124,8 +136,20 @@ void generate(Engine& engine, const CellSpec& spec, const PreparedTask& task, Ph
   run.time = report.time;
   run.devices = std::move(report.devices);
   run.ledger = std::move(report.ledger);
-  result.status = run.tokens.truncated > 0 ? CellStatus::truncated : CellStatus::ok;
-  if (result.status == CellStatus::truncated) result.reason = too_long(task, spec) + " and were cut";
+  settle_status(spec, task, result);
+}
+
+// In a process without rank 0: its part of the work, of which rank 0 knows everything.
+CellResult follow(Engine& engine, const CellSpec& spec, const PreparedTask& task) {
+  try {
+    if (task.workload)
+      engine.generate(task.workload->requests, spec.run, nullptr, {});
+    else
+      engine.score(task.requests.requests, spec.run, nullptr);
+  } catch (...) {
+    return result_of_exception();
+  }
+  return {};
 }
 
 }  // namespace
@@ -139,33 +163,56 @@ std::filesystem::path task_file(const CellSpec& spec) {
 }
 
 std::string task_key(const CellSpec& spec) {
-  return fmt::format("{}|{}|{}|{}|{}|{}", spec.model.path, spec.model.random_shape, spec.task,
-                     spec.workload ? to_json(*spec.workload).dump() : "", spec.limit.value_or(0),
-                     spec.max_tokens_per_sequence.value_or(0));
+  std::string key = spec.engine.is_ours() ? "ours|" : spec.engine.is_server() ? "server's|" : "theirs|";  // who tokenises
+  for (const Axis& axis : axes())
+    if (axis.group == AxisGroup::model || axis.group == AxisGroup::task) key += axis.text(spec) + "|";
+  return key;
+}
+
+void check_layout(const CellSpec& spec, const PreparedTask& task) {
+  if (task.config) spec.placement.layout.check(*task.config);
+}
+
+static std::vector<Question> read_task(const CellSpec& spec) {
+  std::vector<Question> questions = read_questions(task_file(spec), spec.limit);
+  if (questions.empty()) throw InputError("{} has no questions", task_file(spec).string());
+  return questions;
 }
 
 PreparedTask prepare_task(const CellSpec& spec) {
   PreparedTask task;
-  task.config = read_config(spec.model);
-  spec.placement.layout.check(task.config);
-  const auto tokenizer = open_tokenizer(spec.model, task.config);
-  const std::int64_t made_for = spec.workload ? task.config.longest_input() : task.config.max_positions;
+  if (!spec.engine.is_ours()) {  // its model is its own business; so are its tokens, unless it is a server of this model
+    task.questions = read_task(spec);
+    if (!spec.engine.is_server() || spec.model.path.empty() || !std::filesystem::exists(spec.model.path)) {
+      task.requests = make_text_requests(task.questions);
+      return task;
+    }
+    const ModelConfig config = read_config(spec.model);
+    task.max_tokens = config.max_positions;
+    task.requests = make_requests(task.questions, *open_tokenizer(spec.model, config), task.max_tokens);
+    return task;
+  }
+  const ModelConfig& config = task.config.emplace(read_config(spec.model));
+  check_layout(spec, task);
+  const auto tokenizer = open_tokenizer(spec.model, config);
+  const std::int64_t made_for = spec.workload ? config.longest_input() : config.max_positions;
   task.max_tokens = std::min(made_for, spec.max_tokens_per_sequence.value_or(made_for));
   if (spec.workload) {
     const auto outlines = spec.workload->trace.empty() ? draw_requests(*spec.workload, spec.limit)
-                                                       : read_trace(spec.workload->trace, spec.limit);
-    task.workload = make_requests(outlines, *spec.workload, *tokenizer, task.config.vocabulary, task.max_tokens);
+                                                       : read_trace(*spec.workload, spec.limit);
+    task.workload = make_requests(outlines, *spec.workload, *tokenizer, config.vocabulary, task.max_tokens);
     return task;
   }
-  task.questions = read_questions(task_file(spec), spec.limit);
-  if (task.questions.empty()) throw InputError("{} has no questions", task_file(spec).string());
+  task.questions = read_task(spec);
   task.requests = make_requests(task.questions, *tokenizer, task.max_tokens);
   return task;
 }
 
-Plan plan_cell(const CellSpec& spec, const PreparedTask& task) {
-  if (task.workload) return plan_generate(task.config, spec.placement, spec.run, task.workload->requests);
-  return plan_score(task.config, spec.placement, spec.run, task.requests.requests);
+Plan plan_cell(const CellSpec& spec, const PreparedTask& task, const BatchSink& on_batch) {
+  if (!task.config)
+    throw InputError("--engine {}: only batchscope's own engine can be planned", label(spec.engine));
+  if (task.workload) return plan_generate(*task.config, spec.placement, spec.run, task.workload->requests);
+  return plan_score(*task.config, spec.placement, spec.run, task.requests.requests, on_batch);
 }
 
 CellResult result_of_exception() {
@@ -191,19 +238,30 @@ CellResult result_of_exception() {
   return result;
 }
 
-CellResult run_cell(Engine& engine, const CellSpec& spec, const PreparedTask& task, PhaseSink* phases) {
+CellSpec placed(CellSpec spec, const World* world) {
+  if (world != nullptr) spec.placement.threads = threads_of(use_of(spec.placement, world->cpu_sharers()));
+  return spec;
+}
+
+CellResult run_cell(Engine& engine, const CellSpec& spec, const PreparedTask& task, PhaseSink* phases,
+                    const World* world) {
   CellResult result;
   result.run.emplace();
-  result.run->tokens.requested = task.counts().requested;
-  result.run->tokens.truncated = task.counts().truncated;
+  if (task.is_tokenised()) {
+    result.run->tokens.requested = task.counts().requested;
+    result.run->tokens.truncated = task.counts().truncated;
+  }
   if (task.counts().truncated > 0 && spec.when_too_long == WhenTooLong::fail) {
     result.run->tokens.truncated = 0;  // nothing was cut: nothing was run
     result.reason =
         too_long(task, spec) + "; nothing was run: raise the limit, or cut them with --when-too-long truncate";
     return result;
   }
-  const Plan plan = plan_cell(spec, task);
-  const Disturbance disturbance;
+  if (world != nullptr && world->first() > 0) return follow(engine, spec, task);
+  const std::optional<Plan> plan = task.config ? std::optional(plan_cell(spec, task)) : std::nullopt;
+  std::vector<pid_t> beside = engine.processes();
+  if (world != nullptr) beside = world->beside();
+  const Disturbance disturbance(std::move(beside));
   try {
     (task.workload ? generate : score)(engine, spec, task, phases, result);
   } catch (...) {
@@ -213,8 +271,11 @@ CellResult run_cell(Engine& engine, const CellSpec& spec, const PreparedTask& ta
   }
   // Which requests share a step, and so what is sent, follows from when they come.
   const bool is_traffic_known = !task.workload || task.workload->all_at_begin();
-  add_plan(plan, spec, is_traffic_known, result.run->devices);
-  judge_validity(disturbance, result);
+  if (plan) add_plan(*plan, spec, is_traffic_known, result.run->devices);
+  // A server's CPUs may be another machine's, and on this one it is itself what else runs.
+  const bool on_cpu = spec.placement.device.kind == "cpu" && !spec.engine.is_server();
+  judge_validity(disturbance, on_cpu, plan.has_value(), result);
+  result.engine = engine.describe();
   return result;
 }
 

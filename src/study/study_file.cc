@@ -1,38 +1,26 @@
-// TOML to StudySpec (study/study_file.h).
+// Reads study files: TOML to a StudySpec.
 #include "study/study_file.h"
 
 #include <toml++/toml.h>
 
 #include <algorithm>
-#include <array>
-#include <functional>
-#include <map>
 #include <set>
 #include <utility>
 
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/units.h"
 #include "study/ablation.h"
-#include "study/cell_words.h"
+#include "study/axes.h"
 #include "study/grid.h"
 #include "study/json_optional.h"
 
 namespace batchscope {
 namespace {
 
-using Words = std::map<std::string, std::string, std::less<>>;
 constexpr std::size_t most_cells = 100'000;
-constexpr const char* each_fusion = "each";  // a grid's word for all that an ablation compares
-
-// Keys of [task], and the cell's words that they are.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 8> task_keys{{{"prompt-tokens", "prompt-tokens"},
-                                                                                  {"output-tokens", "output-tokens"},
-                                                                                  {"requests", "requests"},
-                                                                                  {"arrival-rate", "arrival-rate"},
-                                                                                  {"trace", "trace"},
-                                                                                  {"temperature", "temperature"},
-                                                                                  {"top-p", "top-p"},
-                                                                                  {"seed", "task-seed"}}};
+constexpr std::int64_t most_runs = 1'000'000;  // each is a row of the file before the first begins
+constexpr const char* each_fusion = "each";    // a grid's word for all that an ablation compares
 
 // The file as text for errors.
 class StudyParser {
@@ -48,11 +36,11 @@ class StudyParser {
     throw InputError("{}:{}: {}", origin_, node.source().begin.line, fmt::format(format, std::forward<Args>(args)...));
   }
   void check_keys(const toml::table& table, const std::string& where, std::vector<std::string> known,
-                  bool cell_words_too) const;
-  using GivenWords = std::vector<std::pair<const CellWord*, const toml::node*>>;
-  GivenWords words_of(const toml::table& table) const;
-  void add_task(const toml::table& task, GivenWords& given) const;
-  std::string word_value(const CellWord& word, const toml::node& node) const;
+                  bool axes_too) const;
+  using GivenAxes = std::vector<std::pair<const Axis*, const toml::node*>>;
+  GivenAxes given_in(const toml::table& table) const;
+  void add_task(const toml::table& task, GivenAxes& given) const;
+  std::string value_of(const Axis& axis, const toml::node& node) const;
   std::int64_t integer(const toml::node& node, std::string_view key, std::int64_t low, std::int64_t high) const;
   std::string text(const toml::node& node, std::string_view key) const;
   bool boolean(const toml::node& node, std::string_view key) const;
@@ -62,12 +50,12 @@ class StudyParser {
   void parse_general(const toml::table& root);
   void parse_frontier(const toml::table& root);
   void parse_reference(const toml::table& root);
-  using Axis = std::pair<std::string, std::vector<std::string>>;  // key and values
-  std::vector<Axis> axes_of(const toml::table& grid, const Words& defaults) const;
-  void expand_each_fusion(std::vector<Axis>& axes, const Words& defaults, const toml::node& where) const;
-  void expand_grid(const toml::table& grid, const Words& defaults);
-  Words scalars(const toml::table& table, Words words) const;
-  void add_cell(const Words& words, const toml::node& where);
+  using GridAxis = std::pair<std::string, std::vector<std::string>>;  // word and values
+  std::vector<GridAxis> axes_of(const toml::table& grid, const AxisValues& defaults) const;
+  void expand_each_fusion(std::vector<GridAxis>& axes, const AxisValues& defaults, const toml::node& where) const;
+  void expand_grid(const toml::table& grid, const AxisValues& defaults);
+  AxisValues scalars(const toml::table& table, AxisValues values) const;
+  void add_cell(const AxisValues& values, const toml::node& where);
 
   std::string origin_;
   StudySpec study_;
@@ -107,9 +95,9 @@ const char* type_name(const toml::node& node) {
 }
 
 void StudyParser::check_keys(const toml::table& table, const std::string& where, std::vector<std::string> known,
-                             bool cell_words_too) const {
-  if (cell_words_too)
-    for (const CellWord& word : cell_words()) known.emplace_back(word.name);
+                             bool axes_too) const {
+  if (axes_too)
+    for (const Axis& axis : axes()) known.emplace_back(axis.word);
   std::set<std::string> seen;
   for (const auto& [name, node] : table) {
     const std::string key = dashed(name.str());
@@ -150,92 +138,97 @@ Nanoseconds StudyParser::duration(const toml::node& node, std::string_view key) 
     if (message.starts_with(origin_)) throw;
     refuse(node, "{}", message);
   }
-  refuse(node, "{}: it must be longer than nothing", key);
+  refuse(node, "{}: it must be longer than zero", key);
 }
 
-// The cell's words in a table. Those of its [task] stand in it as if they were its own.
-StudyParser::GivenWords StudyParser::words_of(const toml::table& table) const {
-  GivenWords given;
+// The axes that a table sets. Those of its [task] stand in it as if they were its own.
+StudyParser::GivenAxes StudyParser::given_in(const toml::table& table) const {
+  GivenAxes given;
   for (const auto& [name, node] : table) {
-    const CellWord* word = find_cell_word(dashed(name.str()));
-    if (word == nullptr) continue;
-    if (word->name == "task" && node.is_table())
+    const Axis* axis = find_axis(dashed(name.str()));
+    if (axis == nullptr) continue;
+    if (axis->word == "task" && node.is_table())
       add_task(*node.as_table(), given);
     else
-      given.emplace_back(word, &node);
+      given.emplace_back(axis, &node);
   }
   std::set<std::string_view> seen;
-  for (const auto& [word, node] : given)
-    if (!seen.insert(word->name).second) refuse(*node, "{} is given twice, in [task] and beside it", word->name);
+  for (const auto& [axis, node] : given)
+    if (!seen.insert(axis->word).second) refuse(*node, "{} is given twice, in [task] and beside it", axis->word);
   return given;
 }
 
-void StudyParser::add_task(const toml::table& task, GivenWords& given) const {
+// The key of [task] that an axis of a workload has: "seed" of task-seed.
+std::string task_key_of(const Axis& axis) { return dashed(axis.json.substr(axis.json.rfind('/') + 1)); }
+
+void StudyParser::add_task(const toml::table& task, GivenAxes& given) const {
   std::vector<std::string> known{"kind"};
-  for (const auto& [key, word] : task_keys) known.emplace_back(key);
+  for (const Axis& axis : axes())
+    if (axis.is_of_workload()) known.push_back(task_key_of(axis));
   check_keys(task, "[task] ", known, false);
   const toml::node* kind = get(task, "kind");
   if (kind == nullptr || text(*kind, "kind") != "generate")
     refuse(kind != nullptr ? *kind : task,
            "[task] kind: \"generate\" is expected; questions to be scored are a path, task = \"FILE.jsonl\"");
-  for (const auto& [key, word] : task_keys)
-    if (const toml::node* node = get(task, key)) given.emplace_back(find_cell_word(word), node);
+  for (const Axis& axis : axes())
+    if (const toml::node* node = axis.is_of_workload() ? get(task, task_key_of(axis)) : nullptr)
+      given.emplace_back(&axis, node);
 }
 
-// A cell's word as the text that its flag would have.
-std::string StudyParser::word_value(const CellWord& word, const toml::node& node) const {
-  const bool takes_text = word.kind == WordKind::text || word.kind == WordKind::either;
-  if (node.is_string() && takes_text) return text(node, word.name);
-  if (node.is_integer() && word.kind != WordKind::text) return std::to_string(integer(node, word.name, 0, any_integer));
-  if (node.is_floating_point() && word.kind == WordKind::number) return fmt::format("{}", node.value<double>().value());
-  const char* expected = word.kind == WordKind::text           ? "text in quotes"
-                         : word.kind == WordKind::whole_number ? "a whole number"
-                         : word.kind == WordKind::number       ? "a number"
+// What is given to an axis, as the text that its flag would have.
+std::string StudyParser::value_of(const Axis& axis, const toml::node& node) const {
+  const bool takes_text = axis.kind == AxisKind::text || axis.kind == AxisKind::size || axis.kind == AxisKind::count_or_word;
+  if (node.is_string() && takes_text) return text(node, axis.word);
+  if (node.is_integer() && axis.kind != AxisKind::text) return std::to_string(integer(node, axis.word, 0, any_integer));
+  if (node.is_floating_point() && axis.kind == AxisKind::number) return fmt::format("{}", node.value<double>().value());
+  const char* expected = axis.kind == AxisKind::text           ? "text in quotes"
+                         : axis.kind == AxisKind::whole_number ? "a whole number"
+                         : axis.kind == AxisKind::number       ? "a number"
                                                                : "text in quotes or a whole number";
-  refuse(node, "{}: {} is expected, not {}", word.name, expected, type_name(node));
+  refuse(node, "{}: {} is expected, not {}", axis.word, expected, type_name(node));
 }
 
-Words StudyParser::scalars(const toml::table& table, Words words) const {
-  for (const auto& [word, node] : words_of(table))
-    words.insert_or_assign(std::string(word->name), word_value(*word, *node));
-  return words;
+AxisValues StudyParser::scalars(const toml::table& table, AxisValues values) const {
+  for (const auto& [axis, node] : given_in(table))
+    values.insert_or_assign(std::string(axis->word), value_of(*axis, *node));
+  return values;
 }
 
-void StudyParser::add_cell(const Words& words, const toml::node& where) {
+void StudyParser::add_cell(const AxisValues& values, const toml::node& where) {
   CellSpec spec;
-  if (const auto fusion = words.find("fusion"); fusion != words.end() && fusion->second == each_fusion)
+  if (const auto fusion = values.find("fusion"); fusion != values.end() && fusion->second == each_fusion)
     refuse(where, "fusion: \"each\" stands for many cells; write it in a [grid]");
   try {
-    spec = cell_from_words(words);
+    spec = cell_of(values);
     check(spec);
   } catch (const InputError& error) {
     refuse(where, "{}", error.what());
   }
-  if (!keys_.insert(cell_key(spec, 1)).second) refuse(where, "the cell '{}' is there twice", cell_key(spec, 1));
+  if (!keys_.insert(cell_key(spec, 1)).second) refuse(where, "the cell '{}' occurs twice", cell_key(spec, 1));
   if (study_.cells.size() == most_cells) refuse(where, "more than {} cells; make the grid smaller", most_cells);
   study_.cells.push_back(std::move(spec));
 }
 
-std::vector<StudyParser::Axis> StudyParser::axes_of(const toml::table& grid, const Words& defaults) const {
-  std::vector<Axis> axes;
-  for (const auto& [word, node] : words_of(grid)) {
-    auto& [axis, values] = axes.emplace_back(std::string(word->name), std::vector<std::string>());
+std::vector<StudyParser::GridAxis> StudyParser::axes_of(const toml::table& grid, const AxisValues& defaults) const {
+  std::vector<GridAxis> axes;
+  for (const auto& [axis, node] : given_in(grid)) {
+    auto& [word, values] = axes.emplace_back(std::string(axis->word), std::vector<std::string>());
     const toml::array* array = node->as_array();
-    if (array == nullptr) values.push_back(word_value(*word, *node));
-    if (array != nullptr && array->empty()) refuse(*node, "{}: an empty array leaves no cells", axis);
+    if (array == nullptr) values.push_back(value_of(*axis, *node));
+    if (array != nullptr && array->empty()) refuse(*node, "{}: an empty array leaves no cells", word);
     if (array != nullptr)
-      for (const toml::node& value : *array) values.push_back(word_value(*word, value));
+      for (const toml::node& value : *array) values.push_back(value_of(*axis, value));
   }
   expand_each_fusion(axes, defaults, grid);
   // Innermost last: a strategy's batches stand together.
-  std::stable_partition(axes.begin(), axes.end(), [](const Axis& axis) { return axis.first != "batch"; });
+  std::stable_partition(axes.begin(), axes.end(), [](const GridAxis& axis) { return axis.first != "batch"; });
   return axes;
 }
 
 // fusion = "each", in the grid or as the file's default, becomes what the grid's engine has.
-void StudyParser::expand_each_fusion(std::vector<Axis>& axes, const Words& defaults, const toml::node& where) const {
+void StudyParser::expand_each_fusion(std::vector<GridAxis>& axes, const AxisValues& defaults, const toml::node& where) const {
   const auto axis = [&](const char* key) {
-    return std::find_if(axes.begin(), axes.end(), [&](const Axis& one) { return one.first == key; });
+    return std::find_if(axes.begin(), axes.end(), [&](const GridAxis& one) { return one.first == key; });
   };
   const auto given = defaults.find("fusion"), engine = defaults.find("engine");
   if (axis("fusion") == axes.end() && given != defaults.end()) axes.push_back({"fusion", {given->second}});
@@ -243,13 +236,13 @@ void StudyParser::expand_each_fusion(std::vector<Axis>& axes, const Words& defau
   std::vector<std::string>& values = axis("fusion")->second;
   const auto found = std::find(values.begin(), values.end(), each_fusion);
   if (found == values.end()) return;
-  if (values.size() > 1) refuse(where, "fusion: \"each\" holds all values already; let it stand alone");
+  if (values.size() > 1) refuse(where, "fusion: \"each\" already covers all values; give it alone");
   const std::string name = axis("engine") != axes.end() ? axis("engine")->second.front()
                            : engine != defaults.end()   ? engine->second
-                                                        : CellSpec().engine;
+                                                        : to_string(CellSpec().engine);
   values.clear();
   try {
-    for (const Fusion& fusion : ablation(make_engine(name)->capabilities().fusions))
+    for (const Fusion& fusion : ablation(make_engine(parse_engine(name, "engine"))->capabilities().fusions))
       values.push_back(to_string(fusion));
   } catch (const InputError& error) {
     refuse(where, "{}", error.what());
@@ -257,14 +250,14 @@ void StudyParser::expand_each_fusion(std::vector<Axis>& axes, const Words& defau
 }
 
 // All combinations of a grid's values; keys that the grid does not have keep the file's defaults.
-void StudyParser::expand_grid(const toml::table& grid, const Words& defaults) {
+void StudyParser::expand_grid(const toml::table& grid, const AxisValues& defaults) {
   check_keys(grid, "[grid] ", {}, true);
-  const std::vector<Axis> axes = axes_of(grid, defaults);
+  const std::vector<GridAxis> axes = axes_of(grid, defaults);
   std::vector<std::size_t> at(axes.size(), 0);
   while (true) {
-    Words words = defaults;
-    for (std::size_t i = 0; i < axes.size(); ++i) words.insert_or_assign(axes[i].first, axes[i].second[at[i]]);
-    add_cell(words, grid);
+    AxisValues values = defaults;
+    for (std::size_t i = 0; i < axes.size(); ++i) values.insert_or_assign(axes[i].first, axes[i].second[at[i]]);
+    add_cell(values, grid);
     std::size_t i = axes.size();
     while (i > 0 && ++at[i - 1] == axes[i - 1].second.size()) at[--i] = 0;
     if (i == 0) return;
@@ -288,7 +281,7 @@ std::vector<const toml::table*> StudyParser::tables(const toml::table& root, con
 
 void StudyParser::parse_general(const toml::table& root) {
   if (const auto* node = get(root, "name")) study_.name = text(*node, "name");
-  if (study_.name.empty()) refuse(root, "name: a study has a name");
+  if (study_.name.empty()) refuse(root, "name: a study needs a name");
   if (study_.name.find('/') != std::string::npos)  // it becomes a file's name
     refuse(root, "name: {} has a '/' in it; leave it out", quote(study_.name));
   if (const auto* node = get(root, "seed"))
@@ -314,12 +307,13 @@ void StudyParser::parse_frontier(const toml::table& root) {
 void StudyParser::parse_reference(const toml::table& root) {
   const toml::node* node = get(root, "reference");
   if (node == nullptr) return;
+  study_.names_reference = true;
   if (!node->is_table()) refuse(*node, "reference: a table [reference] is expected, not {}", type_name(*node));
   check_keys(*node->as_table(), "[reference] ", {}, true);
-  const Words wanted = scalars(*node->as_table(), {});
+  const AxisValues wanted = scalars(*node->as_table(), {});
   const auto matches = [&](const CellSpec& cell) {
     CellSpec same = cell;  // setting what it already has changes nothing
-    for (const auto& [name, value] : wanted) find_cell_word(name)->set(same, value, name);
+    for (const auto& [word, value] : wanted) find_axis(word)->set(same, value, word);
     return to_json(same) == to_json(cell);
   };
   try {
@@ -337,22 +331,52 @@ StudySpec StudyParser::parse(const toml::table& root) {
              true);
   parse_general(root);
   parse_frontier(root);
-  const Words defaults = scalars(root, {});
+  const AxisValues defaults = scalars(root, {});
   for (const toml::table* grid : tables(root, "grid")) expand_grid(*grid, defaults);
   for (const toml::table* cell : tables(root, "cell")) {
     check_keys(*cell, "[[cell]] ", {}, true);
     add_cell(scalars(*cell, defaults), *cell);
   }
   if (study_.cells.empty()) throw InputError("{}: the study has no cells; give it a [grid] or a [[cell]]", origin_);
+  if (std::ssize(study_.cells) * study_.repeats > most_runs)
+    throw InputError("{}: {} cells, {} times each, are more than {} runs; make the grid smaller, or repeat less",
+                     origin_, study_.cells.size(), study_.repeats, most_runs);
   parse_reference(root);
   return std::move(study_);
 }
 
 }  // namespace
 
+namespace {
+
+// toml++ makes and destroys tables by recursion, a level a part of a dotted key, without a limit.
+void check_dotted_keys(std::string_view text, const std::string& origin) {
+  constexpr int most_dots = 64;
+  std::int64_t line = 1;
+  int dots = 0;
+  char quote = 0;
+  for (const char c : text) {
+    if (c == '\n') {
+      ++line;
+      dots = 0;
+      quote = 0;
+    } else if (quote != 0) {
+      quote = c == quote ? 0 : quote;
+    } else if (c == '"' || c == '\'') {
+      quote = c;
+    } else if (c == '.' && ++dots > most_dots) {
+      throw InputError("{}:{}: a key of more than {} parts; no key of a study has that many", origin, line, most_dots);
+    }
+  }
+}
+
+}  // namespace
+
 StudySpec parse_study(std::string_view text, const std::string& origin) {
+  check_dotted_keys(text, origin);
   toml::table root;
   try {
+    refuse_foreign_text(text, origin);
     root = toml::parse(text);
   } catch (const toml::parse_error& error) {
     throw InputError("{}:{}: {}", origin, error.source().begin.line, error.description());
@@ -384,7 +408,9 @@ CellSpec resolved(const CellSpec& spec, const std::filesystem::path& folder) {
     return path.empty() ? path : (folder / path).lexically_normal().string();
   };
   CellSpec copy = spec;
-  copy.model.path = absolute(spec.model.path);
+  // Another engine's model may be a name that it finds by itself.
+  if (spec.engine.is_ours() || std::filesystem::exists(folder / spec.model.path))
+    copy.model.path = absolute(spec.model.path);
   copy.task = absolute(spec.task);
   if (copy.workload) copy.workload->trace = absolute(copy.workload->trace);
   // A shape may be a path as well; its other forms are no files.

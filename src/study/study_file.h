@@ -23,6 +23,7 @@ struct StudySpec {
   Nanoseconds sample_period = from_seconds(1.0 / 6);  // of the time series
   std::vector<CellSpec> cells;  // in the order of the file, all different; paths as the file has them
   std::size_t reference = 0;    // the cell whose answers the others' are compared with
+  bool names_reference = false;  // it was named, and is trusted; else the sentinel looks at it, too
   bool frontier = true;         // search for the largest batch of each strategy
   std::optional<std::int64_t> frontier_largest_batch;  // where that search stops; absent: all sequences at once
   std::filesystem::path folder;                        // of the file: relative paths start there

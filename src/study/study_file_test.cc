@@ -15,6 +15,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 std::string complaint(const std::string& text) {
   try {
@@ -70,6 +71,16 @@ TEST(StudyFile, MistakesAreNamedWithTheirLine) {
   EXPECT_THAT(complaint("[grid]\nbatch = [1]\nfusion = true\n"), AllOf(HasSubstr("s.toml:3:"), HasSubstr("text")));
   EXPECT_THAT(complaint("[grid]\nbatch = [0]\n"), AllOf(HasSubstr("s.toml:1:"), HasSubstr("--batch")));
   EXPECT_THAT(complaint("[grid]\nbatch = []\n"), HasSubstr("s.toml:2:"));
+  // toml++ would recurse over each part.
+  std::string dotted = "a";
+  for (int i = 0; i < 50'000; ++i) dotted += ".a";
+  EXPECT_THAT(complaint("\n[" + dotted + "]\n"), AllOf(HasSubstr("s.toml:2:"), HasSubstr("64 parts")));
+  EXPECT_THAT(complaint(dotted + " = 1\n"), HasSubstr("s.toml:1:"));
+  EXPECT_THAT(complaint("[grid]\nbatch = [4]\nmodel = ['" + dotted + "']\n"), Not(HasSubstr("64 parts")));
+  // Each run is a row of the file before the first one begins.
+  std::string batches;
+  for (int i = 1; i <= 1001; ++i) batches += std::to_string(i) + ", ";
+  EXPECT_THAT(complaint("repeats = 1000\n[grid]\nbatch = [" + batches + "]\n"), HasSubstr("more than 1000000 runs"));
   EXPECT_THAT(complaint("[grid]\ndevice = 'cpu:4'\nparallel = 'tp8'\n"),
               HasSubstr("8 ranks, but --device cpu:4 names 4"));
   EXPECT_THAT(complaint("[grid]\nbatch = [1, 1]\n"), HasSubstr("twice"));

@@ -1,7 +1,8 @@
-// The study's course (study/study_runner.h).
+// Runs the cells of a study in order, repeats and resumes them, and keeps their results.
 #include "study/study_runner.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "base/error.h"
@@ -14,13 +15,15 @@ bool is_finished(const std::string& status) { return status != "running" && stat
 
 }  // namespace
 
-CellRecords WorkerRunner::run(const CellSpec& spec) {
+CellRecords WorkerRunner::run(const CellSpec& spec, const SentinelReference* reference) {
   if (!worker_ || !worker_->alive() || worker_key_ != spec.worker_key()) {
     worker_.reset();
-    worker_ = std::make_unique<WorkerProcess>(main_);
+    worker_ = launcher_ ? std::make_unique<WorkerProcess>(launcher_->worker(spec.placement.layout.ranks()),
+                                                          WorkerProcess::End::terminate)
+                        : std::make_unique<WorkerProcess>(main_);
     worker_key_ = spec.worker_key();
   }
-  return worker_->run(spec, time_out_, stop_);
+  return worker_->run(spec, time_out_, stop_, reference, on_warm_);
 }
 
 const PreparedTask& TaskPlanner::prepared(const CellSpec& spec) {
@@ -32,7 +35,7 @@ const PreparedTask& TaskPlanner::prepared(const CellSpec& spec) {
 void TaskPlanner::check(const StudySpec& study) {
   for (const CellSpec& cell : study.cells) {
     const CellSpec spec = resolved(cell, study.folder);
-    spec.placement.layout.check(prepared(spec).config);
+    check_layout(spec, prepared(spec));
   }
 }
 
@@ -48,14 +51,15 @@ FrontierPlanner::Answer TaskPlanner::largest(const CellSpec& spec) {
 }
 
 StudyRunner::StudyRunner(const StudySpec& study, StoreWriter& store, std::int64_t session, CellRunner& runner,
-                         FrontierPlanner& planner, Progress& progress, const Clock& clock)
+                         FrontierPlanner& planner, Progress& progress, const Clock& clock, AddCounters add_counters)
     : study_(study),
       store_(store),
       session_(session),
       runner_(runner),
       planner_(planner),
       progress_(progress),
-      clock_(clock) {
+      clock_(clock),
+      add_counters_(std::move(add_counters)) {
   const std::string meaning = to_json(study_).dump();
   for (const StudyRecord& other : store_.reader().studies()) {
     if (other.name != study_.name)
@@ -63,7 +67,7 @@ StudyRunner::StudyRunner(const StudySpec& study, StoreWriter& store, std::int64_
                        other.name, study_.name);
     if (other.spec_json != meaning)
       throw InputError(
-          "{} was begun with other settings of the study '{}'; put them back, or give another file with -o",
+          "{} was started with other settings of the study '{}'; restore them, or give another file with -o",
           store_.path().string(), study_.name);
   }
   study_id_ = store_.add_study(study_.name, meaning);
@@ -72,6 +76,7 @@ StudyRunner::StudyRunner(const StudySpec& study, StoreWriter& store, std::int64_
 
 void StudyRunner::register_cells() {
   order_ = run_order(study_.cells, study_.repeats, study_.seed);
+  put_reference_first();
   std::vector<CellRecord> records;
   for (std::size_t i = 0; i < order_.size(); ++i) {
     const CellSpec& spec = study_.cells[order_[i].cell];
@@ -88,6 +93,41 @@ void StudyRunner::register_cells() {
     const std::string name = strategy_name(spec);
     if (strategies_.try_emplace(name, Strategy{spec, {}}).second) strategy_order_.push_back(name);
   }
+}
+
+// The others' first answers are compared with its own. The cells that share its worker come next: no model is loaded
+// once more for it.
+void StudyRunner::put_reference_first() {
+  const std::string worker = study_.cells[study_.reference].worker_key();
+  const auto end =
+      std::find_if(order_.begin(), order_.end(), [](const PlannedRun& run) { return run.repeat != 1; });
+  std::stable_partition(order_.begin(), end, [&](const PlannedRun& run) {
+    return study_.cells[run.cell].worker_key() == worker;
+  });
+  const auto found =
+      std::find_if(order_.begin(), end, [&](const PlannedRun& run) { return run.cell == study_.reference; });
+  if (found != end) std::rotate(order_.begin(), found, found + 1);
+}
+
+void StudyRunner::take_reference(std::int64_t cell) {
+  if (reference_) return;
+  const CellSpec& spec = study_.cells[study_.reference];
+  const StoreReader reader = store_.reader();
+  for (const AttemptRecord& attempt : reader.attempts(cell))
+    if (const auto items = reader.items(attempt.id); attempt.status == "ok" && !items.empty())
+      reference_ = reference_of(spec, cell_key(spec, 1), items);
+}
+
+// Null for other models and tasks than the reference cell's, and for a reference cell that nobody named.
+const SentinelReference* StudyRunner::reference_for(const CellSpec& spec) const {
+  const CellSpec& theirs = study_.cells[study_.reference];
+  const auto asked = [](const CellSpec& cell) {
+    return std::tuple(cell.model.path, cell.model.random_shape, cell.model.seed, cell.task, cell.limit.value_or(0));
+  };
+  const bool is_itself = to_json(spec) == to_json(theirs);
+  static const SentinelReference trusted = SentinelReference::none("it is the study's reference");
+  if (is_itself && study_.names_reference) return &trusted;
+  return reference_ && !is_itself && asked(spec) == asked(theirs) ? &*reference_ : nullptr;
 }
 
 void StudyRunner::run() {
@@ -109,6 +149,7 @@ void StudyRunner::run_cells() {
     const CellSpec& spec = study_.cells[order_[i].cell];
     if (const auto found = finished_.find(ids_[i]); found != finished_.end()) {
       note(spec, found->second);
+      if (order_[i].cell == study_.reference) take_reference(ids_[i]);
       ++cells_found_;
       continue;
     }
@@ -121,12 +162,16 @@ void StudyRunner::run_cell(const PlannedRun& planned, std::int64_t id) {
   const CellSpec& spec = study_.cells[planned.cell];
   const Nanoseconds begin = clock_.now();
   const std::int64_t attempt = store_.start_attempt(session_, id);
-  const CellRecords records = runner_.run(resolved(spec, study_.folder));
+  CellRecords records = runner_.run(resolved(spec, study_.folder), reference_for(spec));
+  if (add_counters_) add_counters_(spec, records);
+  if (!expected_seconds_.empty() && expected_seconds_[planned.cell])
+    set_estimate(records.result, *expected_seconds_[planned.cell]);
   store_.finish_attempt(attempt, records.result, records.items, records.phases, records.ledger, records.devices,
                         records.requests);
   time_left_.finished(strategy_name(spec), clock_.now() - begin);
   progress_.end(records.result.status, records.result.reason);
   note(spec, records.result.status);
+  if (planned.cell == study_.reference) take_reference(id);
   ++cells_run_;
 }
 
@@ -160,7 +205,7 @@ void StudyRunner::search_frontier(const std::string& name, Strategy& strategy) {
 void StudyRunner::bisect(FrontierRecord& frontier, const Strategy& strategy, std::int64_t bound) {
   FrontierSearch search(bound);
   const auto know = [&](std::int64_t batch, const std::string& status) {
-    if (status == "ok" || status == "truncated") search.know(batch, true);
+    if (has_scores(status)) search.know(batch, true);
     if (status == "out_of_memory") search.know(batch, false);
   };
   for (const auto& [batch, status] : strategy.status_of_batch) know(batch, status);
@@ -170,7 +215,7 @@ void StudyRunner::bisect(FrontierRecord& frontier, const Strategy& strategy, std
     spec.run.batch = *batch;
     progress_.begin(frontier.tries.size() + 1, frontier.tries.size() + 1,
                     fmt::format("largest batch: {} of {}", *batch, frontier.strategy), std::nullopt);
-    const CellRecords records = runner_.run(resolved(spec, study_.folder));
+    const CellRecords records = runner_.run(resolved(spec, study_.folder), reference_for(spec));
     const std::string& status = records.result.status;
     frontier.tries.push_back({.batch = *batch, .status = status, .reason = records.result.reason});
     know(*batch, status);

@@ -3,8 +3,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,23 +26,34 @@ class CellRunner {
  public:
   virtual ~CellRunner() = default;
   // The cell's paths can be opened. Whatever the cell meets is in the result; Interrupted when asked to stop.
-  virtual CellRecords run(const CellSpec& spec) = 0;
+  // Its answers are compared with the reference's; null: with what can be found where it runs.
+  virtual CellRecords run(const CellSpec& spec, const SentinelReference* reference) = 0;
 };
 
 // In worker processes, one at a time; the next cell with the same worker_key() finds the model loaded.
 class WorkerRunner : public CellRunner {
  public:
-  WorkerRunner(WorkerMain main, Nanoseconds time_out, const std::atomic<bool>& stop)
-      : main_(std::move(main)), time_out_(time_out), stop_(stop) {}
-  CellRecords run(const CellSpec& spec) override;
+  WorkerRunner(WorkerMain main, Nanoseconds time_out, const std::atomic<bool>& stop,
+               std::optional<Launcher> launcher = {}, std::function<void()> on_warm = {})
+      : main_(std::move(main)),
+        launcher_(std::move(launcher)),
+        time_out_(time_out),
+        stop_(stop),
+        on_warm_(std::move(on_warm)) {}
+  CellRecords run(const CellSpec& spec, const SentinelReference* reference) override;
 
  private:
   WorkerMain main_;
+  std::optional<Launcher> launcher_;
   Nanoseconds time_out_;
   const std::atomic<bool>& stop_;
+  std::function<void()> on_warm_;  // when a cell's timed part begins
   std::unique_ptr<WorkerProcess> worker_;
   std::string worker_key_;
 };
+
+// What counters say of a cell that has run, added to its result.
+using AddCounters = std::function<void(const CellSpec& spec, CellRecords& records)>;
 
 // What the plan says of one strategy; asked once each.
 class FrontierPlanner {
@@ -70,7 +83,12 @@ class StudyRunner {
  public:
   // Finds or makes the study in the file; InputError when the file holds another one.
   StudyRunner(const StudySpec& study, StoreWriter& store, std::int64_t session, CellRunner& runner,
-              FrontierPlanner& planner, Progress& progress, const Clock& clock);
+              FrontierPlanner& planner, Progress& progress, const Clock& clock, AddCounters add_counters = {});
+
+  // What the model of performance says each of the study's cells will take, to be kept beside what they take.
+  void expect_seconds(std::vector<std::optional<double>> of_cells) { expected_seconds_ = std::move(of_cells); }
+  // Cells and repeats that are not finished.
+  std::int64_t cells_left() const { return std::ssize(order_) - std::ssize(finished_); }
 
   // Everything that is not there yet. Interrupted leaves it to the next time.
   void run();
@@ -87,6 +105,9 @@ class StudyRunner {
   void run_cells();
   void run_cell(const PlannedRun& planned, std::int64_t id);
   void note(const CellSpec& spec, const std::string& status);
+  void put_reference_first();
+  const SentinelReference* reference_for(const CellSpec& spec) const;
+  void take_reference(std::int64_t cell);
   void search_frontier(const std::string& name, Strategy& strategy);
   void bisect(FrontierRecord& frontier, const Strategy& strategy, std::int64_t bound);
 
@@ -97,6 +118,7 @@ class StudyRunner {
   FrontierPlanner& planner_;
   Progress& progress_;
   const Clock& clock_;
+  AddCounters add_counters_;
 
   std::int64_t study_id_ = 0;
   std::vector<PlannedRun> order_;
@@ -104,6 +126,8 @@ class StudyRunner {
   std::map<std::int64_t, std::string> finished_;  // cell's id to status
   std::map<std::string, Strategy> strategies_;
   std::vector<std::string> strategy_order_;
+  std::optional<SentinelReference> reference_;    // of the study's reference cell, once it ran
+  std::vector<std::optional<double>> expected_seconds_;  // of study_.cells, or none
   TimeLeft time_left_;
   std::int64_t cells_run_ = 0, cells_found_ = 0;
 };

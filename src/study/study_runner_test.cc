@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "study/dry_run.h"
 
 namespace batchscope {
@@ -21,11 +22,12 @@ using testing::HasSubstr;
 class ScriptedRunner : public CellRunner {
  public:
   explicit ScriptedRunner(ManualClock& clock) : clock_(clock) {}
-  CellRecords run(const CellSpec& spec) override {
+  CellRecords run(const CellSpec& spec, const SentinelReference*) override {
     if (left_ == 0) throw Interrupted();
     --left_;
     clock_.advance(std::chrono::seconds(1));
     batches.push_back(spec.run.batch);
+    layouts.push_back(spec.placement.layout.to_string());
     CellResult result;
     result.status = CellStatus::ok;
     if (spec.run.batch == fails_at) {
@@ -39,6 +41,7 @@ class ScriptedRunner : public CellRunner {
   void stop_after(int cells) { left_ = cells; }
 
   std::vector<std::int64_t> batches;
+  std::vector<std::string> layouts;
   std::int64_t fails_at = 0;
 
  private:
@@ -102,6 +105,16 @@ TEST_F(StudyRunnerTest, EveryCellOnceAndTheFrontierTwice) {
   }
 }
 
+// Others are compared with it; those that share its model come next.
+TEST_F(StudyRunnerTest, TheReferenceRunsFirst) {
+  ASSERT_TRUE(run_session(parse_study(std::string(small_study) + "[frontier]\nsearch = false\n"
+                                      "[reference]\nparallel = 'mp2'\nbatch = 8\n", "s.toml")));
+  ASSERT_EQ(runner_.layouts.size(), 12u);
+  EXPECT_EQ(runner_.batches.front(), 8);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(runner_.layouts[static_cast<std::size_t>(i)], "mp2");
+  for (int i = 3; i < 6; ++i) EXPECT_EQ(runner_.layouts[static_cast<std::size_t>(i)], "tp2");
+}
+
 TEST_F(StudyRunnerTest, InterruptedAnywhereItGoesOnWhereItWas) {
   const StudySpec study = parse_study(small_study, "s.toml");
   int sessions = 0;
@@ -162,16 +175,88 @@ TEST(TimeLeft, GuessesByStrategyThenByAll) {
   EXPECT_EQ(time.left(), std::chrono::seconds(12));  // two slow ones and one as long as the mean
 }
 
+// Every kernel takes a microsecond, and every collective.
+class FakeRates : public RateSource {
+ public:
+  std::vector<TimedStep> measure(const RateQuestion& question) override {
+    questions.push_back(question);
+    if (are_unknown) return {};
+    TimedStep step{.seconds = 1e-3, .first_seconds = 1e-3};
+    const auto add = [&](const Trace& trace) {
+      auto& stage = step.stages.emplace_back();
+      for (const TraceEntry& entry : trace.entries()) stage.push_back({entry, 1e-6});
+    };
+    Placement placement = question.placement;
+    const auto requests = question.scored.empty() ? std::vector<ScoreRequest>() : question.scored.back().requests;
+    if (!requests.empty()) add(plan_score(question.config, placement, question.settings, requests).traces.front());
+    if (!question.generated.empty())
+      add(plan_generate(question.config, placement, question.settings, question.generated.back().requests).traces.front());
+    return {step};
+  }
+  std::vector<RateQuestion> questions;
+  bool are_unknown = false;
+};
+
 TEST(DryRun, PlansWithoutRunning) {
-  const DryRun plan = plan_study(parse_study(
-      "[grid]\nlimit = 3\nparallel = ['tp2']\nbatch = [1, 12]\ndevice-memory = ['1KiB', '1GiB']\n", "s.toml"));
+  FakeRates rates;
+  const DryRun plan = plan_study(
+      parse_study("[grid]\nlimit = 3\nparallel = ['tp2']\nbatch = [1, 12]\ndevice-memory = ['1KiB', '1GiB']\n", "s.toml"),
+      rates);
   ASSERT_EQ(plan.rows.size(), 4u);
+  double sum = 0;
   for (const DryRun::Row& row : plan.rows) {
     EXPECT_GT(row.planned_bytes.value(), 1024);
     EXPECT_EQ(row.fits, *row.capacity_bytes > 1024);
     EXPECT_EQ(row.seconds.has_value(), *row.fits);
+    sum += row.seconds.value_or(0);
   }
+  EXPECT_NEAR(plan.seconds.value(), sum, 1e-12);
+  EXPECT_GT(sum, 0);
   EXPECT_THAT(to_text(plan), HasSubstr("no room"));
+  EXPECT_THAT(to_text(plan), HasSubstr("total: about"));
+  EXPECT_EQ(rates.questions.size(), 1u);  // all four cells are of one kind
+  EXPECT_LE(rates.questions.front().scored.size(), 5u);
+}
+
+TEST(DryRun, WithoutTheDevicesThereIsNoTime) {
+  FakeRates rates;
+  rates.are_unknown = true;
+  const DryRun plan = plan_study(parse_study("[grid]\nlimit = 3\nbatch = [1]\n", "s.toml"), rates);
+  EXPECT_FALSE(plan.rows.front().seconds);
+  EXPECT_FALSE(plan.seconds);
+  EXPECT_TRUE(to_json(plan).at("estimated_seconds").is_null());
+  EXPECT_TRUE(to_json(plan).at("cells").front().at("estimated_seconds").is_null());
+  EXPECT_THAT(to_text(plan), HasSubstr("no times"));
+}
+
+// Ten requests come a second; each takes some milliseconds.
+TEST(DryRun, AGenerationEndsBehindItsLastArrival) {
+  FakeRates rates;
+  const DryRun plan = plan_study(
+      parse_study("[task]\nkind = 'generate'\nprompt-tokens = 8\noutput-tokens = 4\nrequests = 12\n"
+                  "[grid]\nbatch = [4]\narrival-rate = [10]\n[[cell]]\nbatch = 4\n",
+                  "s.toml"),
+      rates);
+  ASSERT_EQ(plan.rows.size(), 2u);
+  const double arriving = plan.rows[0].seconds.value(), at_once = plan.rows[1].seconds.value();
+  EXPECT_GT(arriving, 0.2);
+  EXPECT_GT(at_once, 0);
+  EXPECT_LT(at_once, arriving);
+}
+
+TEST_F(StudyRunnerTest, WhatWasExpectedIsKeptBesideWhatCame) {
+  const StudySpec study = parse_study("name = 's'\n[grid]\nbatch = [1, 8]\n", "s.toml");
+  StoreWriter store(path_, OpenMode::create_or_append);
+  ScriptedPlanner planner;
+  NoProgress progress;
+  StudyRunner course(study, store, store.begin_session("study"), runner_, planner, progress, clock_);
+  EXPECT_EQ(course.cells_left(), 2);
+  course.expect_seconds({0.25, std::nullopt});
+  course.run();
+  std::vector<nlohmann::json> expected;
+  for (const AttemptRecord& attempt : finished())
+    expected.push_back(parse_json(attempt.result_json, "result").value("estimated_seconds", nlohmann::json()));
+  EXPECT_THAT(expected, testing::UnorderedElementsAre(nlohmann::json(0.25), nlohmann::json()));
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "base/error.h"
-#include "study/cell_words.h"
+#include "study/axes.h"
 #include "study/fake_engine.h"
 #include "study/study_runner.h"
 #include "study/worker.h"
@@ -25,13 +25,13 @@ constexpr Nanoseconds plenty = std::chrono::seconds(60);
 
 WorkerMain fake_worker(FakeTroubles troubles) {
   return [troubles](int in, int out) {
-    serve_worker(in, out, [troubles](std::string_view) { return std::make_unique<FakeEngine>(troubles); });
+    serve_worker(in, out, [troubles](const EngineSpec&) { return std::make_unique<FakeEngine>(troubles); });
     return 0;
   };
 }
 
 CellSpec small_cell(std::int64_t batch) {
-  CellSpec spec = cell_from_words({{"parallel", "tp2"}, {"limit", "3"}});
+  CellSpec spec = cell_of({{"parallel", "tp2"}, {"limit", "3"}});
   spec.run.batch = batch;
   return spec;
 }
@@ -47,6 +47,22 @@ TEST(WorkerProcess, RunsCellsOfOneModelWithoutLoadingItAgain) {
   EXPECT_EQ(last.phases.back().detail, "1 loads");
   EXPECT_DOUBLE_EQ(last.result.load_seconds.value(), 0.007);
   EXPECT_TRUE(worker.alive());
+}
+
+TEST(WorkerProcess, ComparesAnswersWithThoseItIsSent) {
+  const std::atomic<bool> stop{false};
+  WorkerProcess worker(fake_worker({}));
+  const CellRecords alone = worker.run(small_cell(2), plenty, stop);
+  EXPECT_THAT(alone.result.result_json, HasSubstr(R"("sentinel":null)"));
+  SentinelReference reference = reference_of(small_cell(2), "the first", alone.items);
+  const CellRecords same = worker.run(small_cell(3), plenty, stop, &reference);
+  EXPECT_EQ(same.result.status, "ok");
+  EXPECT_THAT(same.result.result_json, HasSubstr(R"("reference":"the first")"));
+  for (ItemRecord& item : reference.items)
+    for (double& value : item.log_likelihoods) value -= 30;
+  const CellRecords other = worker.run(small_cell(3), plenty, stop, &reference);
+  EXPECT_EQ(other.result.status, "degraded");
+  EXPECT_THAT(other.result.reason, HasSubstr("the first"));
 }
 
 TEST(WorkerProcess, BadInputIsACellsFailure) {
@@ -93,8 +109,8 @@ TEST(WorkerProcess, StopInterruptsAHang) {
 TEST(WorkerRunner, ReplacesAWorkerThatDied) {
   const std::atomic<bool> stop{false};
   WorkerRunner runner(fake_worker({.crash = 2}), plenty, stop);
-  EXPECT_EQ(runner.run(small_cell(2)).result.status, "failed");
-  EXPECT_EQ(runner.run(small_cell(3)).result.status, "ok");
+  EXPECT_EQ(runner.run(small_cell(2), nullptr).result.status, "failed");
+  EXPECT_EQ(runner.run(small_cell(3), nullptr).result.status, "ok");
 }
 
 // The state letter of a process: "" when it is gone, "Z" when only its parent has not heard yet.

@@ -1,6 +1,7 @@
 // Task files: HellaSwag's raw lines, and our own (task/question.h).
 #include "task/question.h"
 
+#include <algorithm>
 #include <charconv>
 #include <system_error>
 #include <unordered_map>
@@ -8,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/json.h"
 #include "task/hellaswag.h"
 
@@ -19,9 +21,11 @@ using nlohmann::json;
 constexpr std::size_t fewest_choices = 2, most_choices = 26;
 constexpr std::size_t longest_line = 64 << 20;
 
-json read_id(const JsonObject& line, std::string_view key) {
+// A question without one is known by its place, as lm-evaluation-harness counts.
+json read_id(const JsonObject& line, std::string_view key, std::int64_t place) {
   const json* id = line.find(key);
-  if (id == nullptr || !(id->is_number_integer() || id->is_string())) line.refuse(key, "a whole number or a text");
+  if (id == nullptr) return place;
+  if (!(id->is_number_integer() || id->is_string())) line.refuse(key, "a whole number or a text");
   return *id;
 }
 
@@ -47,9 +51,9 @@ std::int64_t read_gold(const JsonObject& line, std::string_view key, std::size_t
   return gold;
 }
 
-Question read_hellaswag(const JsonObject& line) {
+Question read_hellaswag(const JsonObject& line, std::int64_t place) {
   Question question;
-  question.id = read_id(line, "ind");
+  question.id = read_id(line, "ind", place);
   const std::string context = line.text("ctx_a") + " " + capitalize(line.text("ctx_b"));
   question.context = preprocess(line.text("activity_label") + ": " + context);
   for (const std::string& ending : read_choices(line, "endings")) question.choices.push_back(preprocess(ending));
@@ -57,9 +61,9 @@ Question read_hellaswag(const JsonObject& line) {
   return question;
 }
 
-Question read_own(const JsonObject& line) {
+Question read_own(const JsonObject& line, std::int64_t place) {
   Question question;
-  question.id = read_id(line, "id");
+  question.id = read_id(line, "id", place);
   question.context = line.text("context");
   question.choices = read_choices(line, "choices");
   question.gold = read_gold(line, "gold", question.choices.size());
@@ -67,13 +71,59 @@ Question read_own(const JsonObject& line) {
   return question;
 }
 
-Question read_line(std::string_view text, std::string_view origin, std::int64_t number) {
+Question read_lengths(const JsonObject& line, std::int64_t place) {
+  constexpr std::int64_t most_tokens = 1 << 24;
+  Question question;
+  question.id = read_id(line, "id", place);
+  const json* tokens = line.find("tokens");
+  const auto is_length = [](const json& value) {
+    return value.is_number_integer() && value.get<std::int64_t>() >= 1 && value.get<std::int64_t>() <= most_tokens;
+  };
+  if (!tokens->is_array() || tokens->size() < 1 + fewest_choices || tokens->size() > 1 + most_choices ||
+      !std::all_of(tokens->begin(), tokens->end(), is_length))
+    line.refuse("tokens", "the tokens of the context, then of the context with each choice");
+  question.lengths = tokens->get<std::vector<std::int64_t>>();
+  if (*std::min_element(question.lengths.begin() + 1, question.lengths.end()) <= question.lengths.front())
+    line.refuse("tokens", "lengths of choices that add tokens to the context's");
+  // Texts as long as the tokens are many, for what divides by a length.
+  for (std::size_t choice = 1; choice < question.lengths.size(); ++choice)
+    question.choices.emplace_back(static_cast<std::size_t>(question.lengths[choice] - question.lengths.front()), '?');
+  if (line.has("gold")) question.gold = read_gold(line, "gold", question.choices.size());
+  return question;
+}
+
+// Whole files of other forms than a question a line.
+void refuse_other_forms(std::string_view text, std::string_view origin) {
+  text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n\xef\xbb\xbf"), text.size()));
+  const std::string_view line = text.substr(0, text.find('\n'));
+  if (text.starts_with('[') && line.find('{') == std::string_view::npos && text.find('{') != std::string_view::npos)
+    throw InputError("{}: it is one JSON list over several lines; write one object per line: jq -c '.[]'", origin);
+  if (text.starts_with('[') && line.find('{') != std::string_view::npos)
+    throw InputError("{}: it is one JSON list; write one object per line: jq -c '.[]'", origin);
+  if (line == "{" || line == "{\r")
+    throw InputError("{}: its objects are spread over several lines; write one per line: jq -c .", origin);
+  if (line.find(',') != std::string_view::npos && line.find_first_of("{[") == std::string_view::npos)
+    throw InputError("{}: it looks like CSV; write one JSON object per line", origin);
+}
+
+Question read_line(std::string_view text, std::string_view origin, std::int64_t number, std::int64_t place) {
   const std::string where = fmt::format("{}:{}", origin, number);
-  if (text.size() > longest_line) throw InputError("{}: a line of {} bytes is no question", where, text.size());
+  if (text.size() > longest_line)
+    throw InputError("{}: a line of {} bytes is too long for a question", where, text.size());
   const json content = parse_json(text, origin, number);
   const JsonObject line(content, where);
-  if (line.has("endings")) return read_hellaswag(line);
-  if (line.has("choices")) return read_own(line);
+  if (const json* endings = line.find("endings");
+      endings != nullptr && endings->is_array() && !endings->empty() && endings->front().is_array())
+    throw InputError("{}: it is one object of columns; write one object per question, one per line", where);
+  if (line.has("endings")) return read_hellaswag(line, place);
+  if (line.has("question") && line.has("choices") && !line.has("context"))
+    throw InputError("{}: it is a question of {}; write it as {{id, context, choices, gold}}, the prompt as context",
+                     where, line.has("answerKey") ? "ARC" : "MMLU");
+  if (line.has("choices")) return read_own(line, place);
+  if (line.has("tokens")) return read_lengths(line, place);
+  if (line.has("rows"))
+    throw InputError("{}: it is a response of the datasets server; write one object per line: jq -c '.rows[].row'",
+                     where);
   throw InputError("{}: neither endings (HellaSwag) nor choices in it; a line holds id, context, choices, gold", where);
 }
 
@@ -82,8 +132,8 @@ Question read_line(std::string_view text, std::string_view origin, std::int64_t 
 std::vector<Question> parse_questions(std::string_view text, std::string_view origin,
                                       std::optional<std::int64_t> limit) {
   if (limit && *limit < 1) throw InputError("{}: a limit of {} questions leaves none; use 1 or more", origin, *limit);
-  if (text.starts_with("\x1f\x8b") || text.starts_with("BZh"))
-    throw InputError("{}: is compressed; unpack it first", origin);
+  refuse_foreign_text(text, origin);
+  refuse_other_forms(text, origin);
   std::vector<Question> questions;
   std::unordered_map<std::string, std::int64_t> lines;  // id -> where it was first
   for (std::int64_t number = 1; !text.empty(); ++number) {
@@ -92,14 +142,14 @@ std::vector<Question> parse_questions(std::string_view text, std::string_view or
     const std::string_view line = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    questions.push_back(read_line(line, origin, number));
+    questions.push_back(read_line(line, origin, number, std::ssize(questions)));
     const std::string id = questions.back().id.dump();
     const auto [first, is_new] = lines.emplace(id, number);
     if (!is_new)
       throw InputError("{}:{}: id {} was already used in line {}; ids must differ", origin, number, quote(id),
                        first->second);
   }
-  if (questions.empty()) throw InputError("{}: no question in it; it holds one JSON object a line", origin);
+  if (questions.empty()) throw InputError("{}: it holds no question; write one JSON object per line", origin);
   return questions;
 }
 

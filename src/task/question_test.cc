@@ -96,6 +96,19 @@ TEST(Questions, ReadBothForms) {
   EXPECT_EQ(parse_questions(with(own(), "id", "q-1").dump(), "t")[0].id, "q-1");
 }
 
+TEST(Questions, LengthsStandForTexts) {
+  const auto questions = parse_questions(R"({"id": 7, "tokens": [3, 5, 4], "gold": 1})", "q.jsonl");
+  ASSERT_EQ(questions.size(), 1u);
+  EXPECT_EQ(questions[0].lengths, (std::vector<std::int64_t>{3, 5, 4}));
+  EXPECT_EQ(questions[0].choices, (std::vector<std::string>{"??", "?"}));
+  EXPECT_EQ(questions[0].gold, 1);
+  for (const char* line : {R"({"id": 7, "tokens": [3, 5]})", R"({"id": 7, "tokens": [3, 3, 4]})",
+                           R"({"id": 7, "tokens": [0, 5, 4]})", R"({"id": 7, "tokens": [3, "5", 4]})"})
+    EXPECT_THAT([&] { parse_questions(line, "q.jsonl"); },
+                testing::ThrowsMessage<InputError>(testing::HasSubstr("tokens")))
+        << line;
+}
+
 TEST(Questions, LimitKeepsTheFirst) {
   const std::string text = own().dump() + "\n" + with(own(), "id", 2).dump() + "\nnot JSON";
   EXPECT_EQ(parse_questions(text, "t", 2).size(), 2u);  // what stands behind them is not looked at
@@ -117,16 +130,40 @@ TEST(Questions, MistakesAreNamedWithTheirLine) {
   for (const json& choices :
        {json::array(), json{"one"}, json(std::vector<std::string>(27, "x")), json{"a", 1}, json("ab")})
     EXPECT_THAT(error_of(with(own(), "choices", choices).dump()), HasSubstr("t.jsonl:1: choices")) << choices;
-  for (const char* key : {"id", "context", "gold"}) {
+  for (const char* key : {"context", "gold"}) {
     json question = own();
     question.erase(key);
     EXPECT_THAT(error_of(question.dump()), HasSubstr(std::string("t.jsonl:1: ") + key + ": expected"));
   }
-  for (const char* key : {"ind", "activity_label", "ctx_a", "ctx_b", "label"}) {
+  for (const char* key : {"activity_label", "ctx_a", "ctx_b", "label"}) {
     json question = raw();
     question.erase(key);
     EXPECT_THAT(error_of(question.dump()), HasSubstr(std::string("t.jsonl:1: ") + key + ": expected"));
   }
+}
+
+TEST(Questions, WithoutAnIdAreKnownByTheirPlace) {
+  json second = own();
+  second.erase("id");
+  EXPECT_EQ(parse_questions(with(own(), "id", "x").dump() + "\n" + second.dump(), "t")[1].id, 1);
+  json first = raw();
+  first.erase("ind");
+  EXPECT_EQ(parse_questions(first.dump(), "t")[0].id, 0);
+}
+
+TEST(Questions, OtherFormsAreNamed) {
+  const std::string one = own().dump();
+  EXPECT_THAT(error_of("[" + one + "," + one + "]"),
+              HasSubstr("t.jsonl: it is one JSON list; write one object per line"));
+  EXPECT_THAT(error_of("[\n " + own().dump(1) + "]"), HasSubstr("one JSON list over several lines"));
+  EXPECT_THAT(error_of(own().dump(1)), HasSubstr("spread over several lines"));
+  EXPECT_THAT(error_of("id,context,gold\n1,a,0"), HasSubstr("it looks like CSV"));
+  EXPECT_THAT(error_of(R"({"features": [], "rows": [{"row": {}}]})"), HasSubstr("datasets server"));
+  EXPECT_THAT(error_of(R"({"ind": [1, 2], "endings": [["a", "b"], ["c", "d"]]})"), HasSubstr("one object of columns"));
+  EXPECT_THAT(error_of(R"({"question": "q", "choices": ["a", "b"], "answer": 1})"), HasSubstr("a question of MMLU"));
+  EXPECT_THAT(error_of(R"({"question": "q", "choices": {"text": []}, "answerKey": "A"})"),
+              HasSubstr("a question of ARC"));
+  EXPECT_THAT(error_of("\xff\xfe{"), HasSubstr("UTF-16"));
 }
 
 TEST(Questions, UpToTwentySixChoices) {

@@ -1,6 +1,8 @@
 // From questions to the sequences that an engine scores (make_requests of task/score.h).
 #include <algorithm>
 #include <future>
+#include <random>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -13,16 +15,52 @@
 
 namespace batchscope {
 
+// Tokens that nobody has chosen: the same for the same question, and alike for all its choices as far as the context
+// goes.
+QuestionTokens draw_tokens(const Question& question, std::int64_t vocabulary) {
+  const auto draw = [&](std::mt19937_64& random, std::int64_t count, std::vector<std::int32_t>& tokens) {
+    for (std::int64_t i = 0; i < count; ++i)
+      tokens.push_back(static_cast<std::int32_t>(random() % static_cast<std::uint64_t>(vocabulary)));
+  };
+  const std::string id = question.id.dump();
+  std::seed_seq seed(id.begin(), id.end());
+  std::mt19937_64 random(seed);
+  QuestionTokens tokens;
+  tokens.context = question.lengths.front();
+  std::vector<std::int32_t> context;
+  draw(random, tokens.context, context);
+  for (std::size_t choice = 1; choice < question.lengths.size(); ++choice) {
+    auto& sequence = tokens.sequences.emplace_back(context);
+    draw(random, question.lengths[choice] - tokens.context, sequence);
+  }
+  return tokens;
+}
+
+namespace {
+
+// A question's texts as a model reads them: white space behind the context moves into the continuation.
+struct Parts {
+  std::string context, start;  // `start` of each choice's continuation
+};
+Parts parts_of(const Question& question) {
+  const std::size_t kept = question.context.size() - trailing_space(question.context);
+  return {question.context.substr(0, kept), question.context.substr(kept) + question.delimiter};
+}
+
+}  // namespace
+
 // Context and continuation are split by count, never encoded apart: the last token of the context may differ with what
 // follows it.
 QuestionTokens tokenize_question(const Question& question, const Tokenizer& tokenizer) {
-  const std::size_t space = trailing_space(question.context);
-  const std::string context = question.context.substr(0, question.context.size() - space);
-  const std::string start = question.context + question.delimiter;  // the space moves into the continuation
+  if (!question.lengths.empty()) return draw_tokens(question, tokenizer.vocabulary());
+  const auto [context, start] = parts_of(question);
   QuestionTokens tokens;
   tokens.context = static_cast<std::int64_t>(tokenizer.encode(context).size());
+  const auto prefix = tokens.context == 0 ? tokenizer.prefix() : std::nullopt;  // as lm-evaluation-harness does
+  if (prefix) tokens.context = 1;
   for (const std::string& choice : question.choices) {
-    tokens.sequences.push_back(tokenizer.encode(start + choice));
+    auto& sequence = tokens.sequences.emplace_back(tokenizer.encode(context + start + choice));
+    if (prefix && (sequence.empty() || sequence.front() != *prefix)) sequence.insert(sequence.begin(), *prefix);
     const auto length = static_cast<std::int64_t>(tokens.sequences.back().size());
     if (length <= tokens.context)
       throw InputError("question {}: choice {} {} adds no token to its context; nothing can be scored",
@@ -56,12 +94,32 @@ std::vector<QuestionTokens> tokenize_questions(std::span<const Question> questio
 
 }  // namespace
 
+TaskRequests make_text_requests(std::span<const Question> questions) {
+  TaskRequests task{.requests = {}, .is_tokenised = false, .tokens = {}, .truncated = {}, .counts = {}};
+  for (const Question& question : questions) {
+    const auto [context, start] = parts_of(question);
+    const auto group = static_cast<std::int64_t>(task.tokens.size());
+    for (const std::string& choice : question.choices) {
+      ScoreRequest& request = task.requests.emplace_back();
+      request.group = group;
+      if (!question.lengths.empty()) continue;  // its tokens are drawn: there is no text
+      request.context = context;
+      request.continuation = start + choice;
+    }
+    task.tokens.emplace_back();
+    task.truncated.push_back(false);
+  }
+  return task;
+}
+
 TaskRequests make_requests(std::span<const Question> questions, const Tokenizer& tokenizer, std::int64_t max_tokens) {
   CHECK_THAT(max_tokens >= 1, "a model input has at least one token, not {}", max_tokens);
-  TaskRequests task;
+  TaskRequests task = make_text_requests(questions);
+  task.is_tokenised = true;
+  std::size_t next = 0, group = 0;
   for (QuestionTokens& tokens : tokenize_questions(questions, tokenizer)) {
-    const auto group = static_cast<std::int64_t>(task.tokens.size());
-    auto& lengths = task.tokens.emplace_back(1, tokens.context);
+    auto& lengths = task.tokens[group];
+    lengths.push_back(tokens.context);
     bool truncated = false;
     for (auto& sequence : tokens.sequences) {
       const auto length = static_cast<std::int64_t>(sequence.size());
@@ -73,9 +131,11 @@ TaskRequests make_requests(std::span<const Question> questions, const Tokenizer&
       sequence.erase(sequence.begin(), sequence.begin() + cut);
       // Tokens whose predecessors were all cut away cannot be scored.
       const std::int64_t scored = std::min(length - tokens.context, length - cut - 1);
-      task.requests.push_back({.group = group, .tokens = std::move(sequence), .scored = scored});
+      ScoreRequest& request = task.requests[next++];
+      request.tokens = std::move(sequence);
+      request.scored = scored;
     }
-    task.truncated.push_back(truncated);
+    task.truncated[group++] = truncated;
   }
   return task;
 }

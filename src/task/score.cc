@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/utf8.h"
 
 namespace batchscope {
 namespace {
@@ -14,10 +16,6 @@ namespace {
 // Of equal ones the first, as numpy's argmax.
 std::int64_t best(std::span<const double> values) {
   return std::max_element(values.begin(), values.end()) - values.begin();
-}
-
-std::int64_t code_points(std::string_view text) {
-  return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
 }
 
 // Each value divided by its length; an empty choice never wins, as in numpy, where -x / 0 is -infinity.
@@ -31,9 +29,10 @@ std::int64_t best_per(std::span<const double> values, Length length) {
   return best(normed);
 }
 
-double accuracy(std::span<const ItemScore> items, std::int64_t ItemScore::*prediction) {
-  const auto right =
-      std::count_if(items.begin(), items.end(), [&](const ItemScore& item) { return item.*prediction == item.gold; });
+template <class Prediction>
+double accuracy(std::span<const ItemScore> items, const Prediction& prediction) {
+  const auto right = std::count_if(items.begin(), items.end(),
+                                   [&](const ItemScore& item) { return std::invoke(prediction, item) == item.gold; });
   return static_cast<double>(right) / static_cast<double>(items.size());
 }
 
@@ -87,7 +86,7 @@ std::vector<ItemScore> score_items(std::span<const Question> questions, const Ta
     item.prediction = best(values);
     item.prediction_norm = best_per(values, [&](std::size_t c) { return code_points(question.choices[c]); });
     item.prediction_bytes = best_per(values, [&](std::size_t c) { return question.choices[c].size(); });
-    item.prediction_tokens = best_per(values, [&](std::size_t c) { return asked[c].scored; });
+    if (requests.is_tokenised) item.prediction_tokens = best_per(values, [&](std::size_t c) { return asked[c].scored; });
     next += values.size();
   }
   return items;
@@ -100,7 +99,8 @@ TaskScores summarize(std::span<const ItemScore> items) {
   scores.acc = accuracy(items, &ItemScore::prediction);
   scores.acc_norm = accuracy(items, &ItemScore::prediction_norm);
   scores.acc_bytes = accuracy(items, &ItemScore::prediction_bytes);
-  scores.acc_tokens = accuracy(items, &ItemScore::prediction_tokens);
+  if (std::all_of(items.begin(), items.end(), [](const ItemScore& item) { return item.prediction_tokens.has_value(); }))
+    scores.acc_tokens = accuracy(items, [](const ItemScore& item) { return *item.prediction_tokens; });
   scores.acc_stderr = standard_error(scores.acc, scores.items);
   scores.acc_norm_stderr = standard_error(scores.acc_norm, scores.items);
   scores.acc_norm_interval = wilson(scores.acc_norm, scores.items);

@@ -34,6 +34,8 @@ class ByteTokenizer : public Tokenizer {
   }
   std::string decode(std::span<const std::int32_t>) const override { return {}; }
   std::int64_t vocabulary() const override { return 257; }
+  std::optional<std::int32_t> prefix() const override { return prefix_; }
+  std::optional<std::int32_t> prefix_{};
 
  private:
   bool bos_;
@@ -119,6 +121,19 @@ TEST(Requests, WhatCannotBeScoredIsRefusedByItem) {
   EXPECT_THAT(error(bare, true), AllOf(HasSubstr("question 7"), HasSubstr("choice 1")));
   EXPECT_THAT(error(question("", {"a", "b"}), false), HasSubstr("context has no token"));
   EXPECT_EQ(error(question("", {"a", "b"}), true), "no error");
+}
+
+// Without BOS an empty context is the prefix token, as in lm-evaluation-harness, unless the choice begins with it.
+TEST(Requests, AnEmptyContextIsThePrefixToken) {
+  ByteTokenizer tokenizer(false);
+  tokenizer.prefix_ = 200;
+  const TaskRequests task = make_requests(std::vector{question("", {"a", "bc"})}, tokenizer, 10);
+  EXPECT_EQ(task.tokens[0], (std::vector<std::int64_t>{1, 3, 4}));
+  EXPECT_EQ(task.requests[0].tokens, (std::vector<std::int32_t>{200, ' ', 'a'}));
+  EXPECT_EQ(task.requests[0].scored, 2);
+  tokenizer.prefix_ = ' ';
+  EXPECT_EQ(make_requests(std::vector{question("", {"a", "bc"})}, tokenizer, 10).requests[0].tokens,
+            (std::vector<std::int32_t>{' ', 'a'}));
 }
 
 TaskRequests requests_of(const std::vector<Question>& questions) {

@@ -2,23 +2,17 @@
 #include "task/workload.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <random>
 #include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
-#include "base/json.h"
+#include "task/arrivals.h"
 
 namespace batchscope {
 namespace {
 
-constexpr std::int64_t any_count = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t most_prompt_tokens = 1 << 28;  // of all requests together: 1 GiB
-
-// In (0, 1], the same on every machine, which the standard's distributions do not promise.
-double uniform(std::mt19937_64& random) { return static_cast<double>((random() >> 11) + 1) * 0x1p-53; }
 
 std::vector<std::int32_t> draw_tokens(std::int64_t count, std::int64_t vocabulary, std::mt19937_64& random) {
   std::vector<std::int32_t> tokens(static_cast<std::size_t>(count));
@@ -41,34 +35,6 @@ void check_order(const RequestResult& request) {
 
 }  // namespace
 
-nlohmann::json to_json(const Workload& workload) {
-  const auto count = [](std::int64_t value) { return value > 0 ? nlohmann::json(value) : nlohmann::json(nullptr); };
-  return {{"prompt_tokens", count(workload.prompt_tokens)},
-          {"output_tokens", count(workload.output_tokens)},
-          {"requests", count(workload.requests)},
-          {"arrival_rate", workload.arrival_rate ? nlohmann::json(*workload.arrival_rate) : nlohmann::json(nullptr)},
-          {"trace", workload.trace.empty() ? nlohmann::json(nullptr) : nlohmann::json(workload.trace)},
-          {"temperature", workload.sampling.temperature},
-          {"top_p", workload.sampling.top_p},
-          {"seed", workload.sampling.seed}};
-}
-
-Workload workload_from_json(const nlohmann::json& json) {
-  const JsonObject fields(json, "cell's workload");
-  constexpr double largest = std::numeric_limits<double>::max();
-  Workload workload;
-  workload.prompt_tokens = fields.integer("prompt_tokens", 1, any_count, 0);
-  workload.output_tokens = fields.integer("output_tokens", 1, any_count, 0);
-  workload.requests = fields.integer("requests", 1, any_count, 0);
-  if (fields.has("arrival_rate")) workload.arrival_rate = fields.number("arrival_rate", 0, largest);
-  workload.trace = fields.text("trace", "");
-  workload.sampling = {.temperature = fields.number("temperature", -1, largest),
-                       .top_p = fields.number("top_p", 0, 1),
-                       .seed = static_cast<std::uint64_t>(fields.integer("seed", 0, any_count))};
-  check(workload);
-  return workload;
-}
-
 void check(const Workload& workload) {
   if (workload.sampling.temperature < 0)
     throw InputError("--temperature: {} is below 0, which takes the most probable token",
@@ -78,29 +44,28 @@ void check(const Workload& workload) {
     throw InputError(
         "--trace: it says how long requests are and when they arrive; leave out --prompt-tokens, --output-tokens, "
         "--requests and --arrival-rate (--limit takes the first requests)");
+  if (workload.trace.empty() && (!workload.trace_format.empty() || workload.trace_speed != 1))
+    throw InputError("{} is of --trace FILE; give that, too",
+                     workload.trace_format.empty() ? "--trace-speed" : "--trace-format");
   if (!workload.trace.empty()) return;
   if (workload.prompt_tokens < 1 || workload.output_tokens < 1)
     throw InputError(
         "{}: requests are --prompt-tokens and --output-tokens long, 1 at least; give both, or --trace FILE",
         workload.prompt_tokens < 1 ? "--prompt-tokens" : "--output-tokens");
-  if (workload.requests < 1) throw InputError("--requests: {} requests; 1 is the least", workload.requests);
+  if (workload.requests < 1) throw InputError("--requests: {} requests; the minimum is 1", workload.requests);
 }
 
 std::vector<RequestOutline> draw_requests(const Workload& workload, std::optional<std::int64_t> limit) {
-  std::mt19937_64 random(workload.sampling.seed);
+  const std::int64_t count = std::min(workload.requests, limit.value_or(workload.requests));
+  std::vector<Nanoseconds> arrivals(static_cast<std::size_t>(count), Nanoseconds(0));
+  if (workload.arrival_rate) arrivals = draw_arrivals({.rate = *workload.arrival_rate}, count, workload.sampling.seed);
   std::vector<RequestOutline> outlines;
-  double arrival_s = 0;
-  for (std::int64_t i = 0; i < std::min(workload.requests, limit.value_or(workload.requests)); ++i) {
-    if (workload.arrival_rate && i > 0) arrival_s += -std::log(uniform(random)) / *workload.arrival_rate;
-    if (arrival_s > 1e9)
-      throw InputError("--arrival-rate: at {} a second request {} comes after 30 years; raise it",
-                       *workload.arrival_rate, i);
+  for (std::int64_t i = 0; i < count; ++i)
     outlines.push_back({.id = i,
-                        .arrival = from_seconds(arrival_s),
+                        .arrival = arrivals[static_cast<std::size_t>(i)],
                         .prompt = std::nullopt,
                         .prompt_tokens = workload.prompt_tokens,
                         .output_tokens = workload.output_tokens});
-  }
   return outlines;
 }
 
@@ -114,27 +79,30 @@ WorkloadRequests make_requests(std::span<const RequestOutline> outlines, const W
   std::mt19937_64 random(workload.sampling.seed);
   WorkloadRequests made;
   std::int64_t all = 0;
+  const std::int64_t added = std::ssize(tokenizer.encode(""));  // to each text
   for (const RequestOutline& outline : outlines) {
-    if (outline.output_tokens >= max_tokens)
-      throw InputError(
-          "request {}: {} output tokens behind a prompt are more than the {} tokens of a sequence; ask for fewer",
-          outline.id.dump(), outline.output_tokens, max_tokens);
-    GenerateRequest request{.new_tokens = outline.output_tokens, .arrival = outline.arrival, .stop_at_eos = false};
+    const std::int64_t output_tokens =
+        outline.output ? std::max<std::int64_t>(std::ssize(tokenizer.encode(*outline.output)) - added, 1)
+                       : outline.output_tokens;
+    if (output_tokens >= max_tokens)
+      throw InputError("request {}: {} output tokens after a prompt exceed the {} tokens of a sequence; ask for fewer",
+                       outline.id.dump(), output_tokens, max_tokens);
+    GenerateRequest request{.new_tokens = output_tokens, .arrival = outline.arrival, .stop_at_eos = false};
     if (outline.prompt) request.prompt = tokenizer.encode(*outline.prompt);
     const std::int64_t length = outline.prompt ? std::ssize(request.prompt) : outline.prompt_tokens;
     if (length < 1)
       throw InputError("request {}: its prompt has no token, and this tokenizer adds none; give some text",
                        outline.id.dump());
-    const std::int64_t kept = std::min(length, max_tokens - outline.output_tokens);
+    const std::int64_t kept = std::min(length, max_tokens - output_tokens);
     if ((all += kept) > most_prompt_tokens)
-      throw InputError("the prompts have more than {} tokens in all; ask for fewer requests", most_prompt_tokens);
+      throw InputError("the prompts have more than {} tokens in total; ask for fewer requests", most_prompt_tokens);
     if (outline.prompt)
       request.prompt.erase(request.prompt.begin(), request.prompt.end() - kept);
     else
       request.prompt = draw_tokens(kept, vocabulary, random);
     request.sampling = workload.sampling;
     request.sampling.seed = random();  // equal prompts need not be continued alike
-    made.counts.requested += length + outline.output_tokens;
+    made.counts.requested += length + output_tokens;
     made.counts.truncated += length - kept;
     made.ids.push_back(outline.id);
     made.prompt_tokens.push_back(length);

@@ -21,14 +21,13 @@ struct Workload {
   std::int64_t requests = 0;                          // 0: not given
   std::optional<double> arrival_rate;                 // requests a second, > 0; absent: all are there at the begin
   std::string trace;                                  // path
+  std::string trace_format;                           // a word of task/trace_formats.h; "": as the file looks
+  double trace_speed = 1;                             // how many times faster its requests arrive
   Sampling sampling;                                  // its seed draws prompts and arrivals, too
 };
 inline constexpr std::int64_t default_requests = 100;
 inline constexpr std::int64_t most_output_tokens = 1 << 20;  // of one request
 
-nlohmann::json to_json(const Workload& workload);  // what is not given is null
-// InputError when the object is not one that to_json() could have written.
-Workload workload_from_json(const nlohmann::json& json);
 // InputError, in the words of eval's flags, when what is set cannot go together.
 void check(const Workload& workload);
 
@@ -37,16 +36,20 @@ struct RequestOutline {
   nlohmann::json id;                  // integer or string
   Nanoseconds arrival{0};             // since the begin of the run
   std::optional<std::string> prompt;  // absent: prompt_tokens are drawn
+  std::optional<std::string> output;  // a text that is as long as the output; absent: output_tokens says it
   std::int64_t prompt_tokens = 0;
   std::int64_t output_tokens = 0;
 };
 
-// A JSON-lines file, one {id?, arrival_s?, prompt | prompt_tokens, output_tokens} a line, in the order of arrival. An
-// id that is left out is the request's place from 0; arrival_s is 0. InputError names file, line, key; keys that are
-// not known are refused: one may be a misspelt arrival_s. `limit` keeps the first requests only.
-std::vector<RequestOutline> read_trace(const std::filesystem::path& path, std::optional<std::int64_t> limit = {});
+// A JSON-lines file, one {id?, arrival_s?, prompt | prompt_tokens, output_tokens} a line, in the order of arrival, or a
+// file in one of the forms of task/trace_formats.h. An id that is left out is the request's place from 0; arrivals are
+// 0 where no line has any; they may be dates. Requests of 0 tokens are left out, with a warning. InputError names file,
+// line, key; keys that are not known are refused: one may be a misspelt arrival_s. `limit` keeps the first requests
+// only.
+std::vector<RequestOutline> read_trace(const Workload& workload, std::optional<std::int64_t> limit = {});
 std::vector<RequestOutline> parse_trace(std::string_view text, std::string_view origin,
-                                        std::optional<std::int64_t> limit = {});
+                                        std::optional<std::int64_t> limit = {}, std::string_view format = "",
+                                        double speed = 1);
 
 // A workload of one length. Arrivals are a Poisson process of `arrival_rate` whose first event is the begin of the run.
 std::vector<RequestOutline> draw_requests(const Workload& workload, std::optional<std::int64_t> limit = {});

@@ -27,13 +27,20 @@ SeriesRecord record_of(const Counter& counter, const std::string& source, std::i
 }  // namespace
 
 Collector::Group Collector::make_group(const SourceSampler& sampler, const CounterGroup& counters) {
+  // A page of metrics has thousands of series: they are written at once, or each would wait for the disk.
+  std::vector<std::int64_t> ids(counters.counters.size());
+  if (store_ != nullptr) {
+    std::vector<SeriesRecord> records;
+    for (const Counter& counter : counters.counters) records.push_back(record_of(counter, sampler.name(), session_));
+    ids = store_->add_series(records);
+  }
   Group group;
-  for (const Counter& counter : counters.counters) {
-    Series series{.unwrapper = Unwrapper(counter), .summary = {}, .gap = {}};
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const Counter& counter = counters.counters[i];
+    Series series{.id = ids[i], .unwrapper = Unwrapper(counter), .summary = {}, .gap = {}};
     series.summary.number = next_number_++;
     series.summary.counter = counter;
     series.summary.source = sampler.name();
-    if (store_ != nullptr) series.id = store_->add_series(record_of(counter, sampler.name(), session_));
     group.series.push_back(std::move(series));
   }
   return group;
@@ -51,6 +58,7 @@ Collector::Group& Collector::group_of(SourceSampler& sampler, std::int64_t id) {
 }
 
 void Collector::drain(SourceSampler& sampler) {
+  if (!sampler.has_looked()) return;
   Tick tick;
   std::vector<Reading> readings;
   while (sampler.ring().pop(tick, readings)) take(group_of(sampler, tick.group), tick, readings);

@@ -12,7 +12,7 @@
 
 #include "store/store.h"
 #include "telemetry/sampler.h"
-#include "telemetry/summary.h"
+#include "telemetry/summary/summary.h"
 #include "telemetry/unwrap.h"
 
 namespace batchscope {

@@ -46,11 +46,15 @@ struct Reading {
   std::int64_t integer = 0;
   double real = 0;
   const char* absent = "not read";  // null: there is a value, in `integer` or `real` as the counter says
+  const char* lost = nullptr;       // why a total lacks part of what was counted since the last reading; null: nothing
 
-  static Reading of(std::int64_t value) { return {.integer = value, .real = 0, .absent = nullptr}; }
-  static Reading of(double value) { return {.integer = 0, .real = value, .absent = nullptr}; }
-  static Reading none(const char* reason) { return {.integer = 0, .real = 0, .absent = reason}; }
+  static Reading of(std::int64_t value) { return {.integer = value, .absent = nullptr}; }
+  static Reading of(double value) { return {.real = value, .absent = nullptr}; }
+  static Reading none(const char* reason) { return {.absent = reason}; }
   bool operator==(const Reading&) const = default;
 };
+
+// Why an increase is unknown.
+constexpr const char* counter_went_back = "the counter went back: it was reset";
 
 }  // namespace batchscope

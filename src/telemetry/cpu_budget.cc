@@ -3,23 +3,39 @@
 
 #include <algorithm>
 
+#include "base/cpus.h"
+#include "base/units.h"
+
 namespace batchscope {
 namespace {
 
-double share_at(const ReadingCost& cost, Nanoseconds period) { return to_seconds(cost.cpu) / to_seconds(period); }
+double share_at(Nanoseconds cpu, Nanoseconds period) { return to_seconds(cpu) / to_seconds(period); }
 
-// What a source takes of a core when none may take more than `most`.
-double capped(const ReadingCost& cost, double most) {
-  return std::max(std::min(share_at(cost, cost.pace.wanted), most), share_at(cost, cost.pace.longest));
-}
+// What a source takes of a core: as wanted, and when it is read as rarely as it may be.
+struct Shares {
+  double wanted = 0, least = 0;
+  double capped(double most) const { return std::max(std::min(wanted, most), least); }
+};
 
-double sum_of(std::span<const ReadingCost> costs, double most) {
+double sum_of(std::span<const Shares> shares, double most) {
   double sum = 0;
-  for (const ReadingCost& cost : costs) sum += capped(cost, most);
+  for (const Shares& one : shares) sum += one.capped(most);
   return sum;
 }
 
+Nanoseconds longest_period(const Pace& pace, bool keeps_curves) {
+  const Nanoseconds longest = keeps_curves && pace.curve ? std::min(*pace.curve, pace.longest) : pace.longest;
+  return std::max(pace.wanted, longest);
+}
+
 }  // namespace
+
+CpuBudget default_cpu_budget() {
+  constexpr double share = 0.005, least = 0.05;
+  return {.cores = std::max(share * usable_cpus(), least), .keeps_curves = true};
+}
+
+CpuBudget parse_cpu_budget(std::string_view text, std::string_view what) { return {.cores = parse_share(text, what)}; }
 
 double budget_left(double budget, Nanoseconds spent, Nanoseconds elapsed) {
   constexpr double reserve = 0.1, saved_again_within_s = 20, least = 0.5;
@@ -27,22 +43,27 @@ double budget_left(double budget, Nanoseconds spent, Nanoseconds elapsed) {
   return std::max(budget * (1 - reserve) - overspent_s / saved_again_within_s, budget * least);
 }
 
-std::vector<Nanoseconds> periods_within(double budget, std::span<const ReadingCost> costs) {
+std::vector<Nanoseconds> periods_within(const CpuBudget& budget, std::span<const ReadingCost> costs) {
   constexpr double for_cheap_ones = 0.1;
-  budget = std::max(budget, (1 + for_cheap_ones) * sum_of(costs, 0));
-  double low = 0, high = std::max(sum_of(costs, 1e9), budget);
-  if (sum_of(costs, high) > budget)
+  std::vector<Shares> shares;
+  for (const ReadingCost& cost : costs)
+    shares.push_back({.wanted = share_at(cost.cpu, cost.pace.wanted),
+                      .least = share_at(cost.cpu, longest_period(cost.pace, budget.keeps_curves))});
+  const double allowed = std::max(budget.cores, (1 + for_cheap_ones) * sum_of(shares, 0));
+  double low = 0, high = std::max(sum_of(shares, 1e9), allowed);
+  if (sum_of(shares, high) > allowed)
     for (int halving = 0; halving < 60; ++halving) {
       const double middle = (low + high) / 2;
-      (sum_of(costs, middle) > budget ? high : low) = middle;
+      (sum_of(shares, middle) > allowed ? high : low) = middle;
     }
   else
     low = high;
   std::vector<Nanoseconds> periods;
-  for (const ReadingCost& cost : costs) {
-    const double share = capped(cost, low);
-    const Nanoseconds period = share > 0 ? from_seconds(to_seconds(cost.cpu) / share) : cost.pace.wanted;
-    periods.push_back(std::clamp(period, cost.pace.wanted, std::max(cost.pace.wanted, cost.pace.longest)));
+  for (std::size_t i = 0; i < costs.size(); ++i) {
+    const Pace& pace = costs[i].pace;
+    const double share = shares[i].capped(low);
+    const Nanoseconds period = share > 0 ? from_seconds(to_seconds(costs[i].cpu) / share) : pace.wanted;
+    periods.push_back(std::clamp(period, pace.wanted, longest_period(pace, budget.keeps_curves)));
   }
   return periods;
 }

@@ -1,15 +1,29 @@
 // Looking at counters while they are sampled (telemetry/live.h).
 #include "telemetry/live.h"
 
+#include <utility>
+
+#include "telemetry/recording.h"
+
 namespace batchscope {
 
-Live::Live(std::vector<std::unique_ptr<Source>> sources, const SamplerOptions& options)
-    : begin_(monotonic_clock().now()), collector_(nullptr, 0), sampler_(std::move(sources), options) {}
+Live::Live(std::vector<std::unique_ptr<Source>> sources, const SamplerOptions& options, std::shared_ptr<LateGpus> late,
+           std::vector<std::string> kinds)
+    : begin_(monotonic_clock().now()),
+      late_(std::move(late)),
+      kinds_(std::move(kinds)),
+      collector_(nullptr, 0),
+      sampler_(std::move(sources), options) {}
 
 Live::~Live() { sampler_.stop(); }
 
 RecordingSummary Live::look() {
   const std::lock_guard guard(mutex_);
+  if (late_ != nullptr) {
+    auto sources = late_->take();
+    keep_kinds(sources, kinds_);
+    for (auto& source : sources) sampler_.add(std::move(source));
+  }
   const Nanoseconds now = monotonic_clock().now();
   RecordingSummary summary{.elapsed = now - begin_};
   for (const auto& source : sampler_.sources()) {

@@ -3,18 +3,22 @@
 
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "telemetry/collector.h"
 #include "telemetry/sampler.h"
-#include "telemetry/summary.h"
+#include "telemetry/sources/missing_gpus.h"
+#include "telemetry/summary/summary.h"
 
 namespace batchscope {
 
 class Live {
  public:
   // Sampling begins at once and goes on until the end of the object, whether anybody looks or not.
-  Live(std::vector<std::unique_ptr<Source>> sources, const SamplerOptions& options);
+  // Of `late` sources of these `kinds` are read from when they come.
+  Live(std::vector<std::unique_ptr<Source>> sources, const SamplerOptions& options,
+       std::shared_ptr<LateGpus> late = nullptr, std::vector<std::string> kinds = {});
   ~Live();
   Live(const Live&) = delete;
   Live& operator=(const Live&) = delete;
@@ -26,6 +30,8 @@ class Live {
 
  private:
   const Nanoseconds begin_;
+  const std::shared_ptr<LateGpus> late_;
+  const std::vector<std::string> kinds_;
   std::mutex mutex_;
   Collector collector_;
   Sampler sampler_;

@@ -3,10 +3,12 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <array>
 
+#include "base/attempt.h"
 #include "base/error.h"
 #include "base/thread_signals.h"
 #include "base/units.h"
@@ -37,49 +39,76 @@ SamplerRecord record_of(const SamplerFigures& f, std::int64_t session) {
 
 }  // namespace
 
-std::vector<std::unique_ptr<Source>> virtual_sources(std::optional<int> root) {
+std::vector<std::unique_ptr<Source>> virtual_sources(std::optional<int> root, bool adopts) {
   std::vector<std::unique_ptr<Source>> sources;
-  sources.push_back(std::make_unique<HostSource>(HostSource::Options{.root = root}));
+  sources.push_back(std::make_unique<HostSource>(HostSource::Options{.root = root, .adopts = adopts}));
   sources.push_back(std::make_unique<VirtualDeviceSource>(root));
   return sources;
 }
 
-std::vector<std::unique_ptr<Source>> gpu_sources(const std::vector<NvmlGpu>& gpus) {
-  std::vector<std::unique_ptr<Source>> sources;
-  for (const NvmlGpu& gpu : gpus)
-    for (auto& source : nvml_sources(gpu)) sources.push_back(std::move(source));
-  return sources;
+MachineGpus machine_gpus() {
+  using Sources = std::vector<std::unique_ptr<Source>>;
+  MachineGpus out;
+  const std::vector<NvmlGpu> listed = nvml_gpus(&out.missing);
+  const Nanoseconds deadline = monotonic_clock().now() + nvml::driver_patience();
+  const std::string no_answer = "the driver has not returned from a call that asked for its counters";
+  std::vector<Attempt<Sources>> attempts;
+  for (const NvmlGpu& gpu : listed) attempts.emplace_back([gpu] { return nvml_sources(gpu); });
+  for (std::size_t i = 0; i < listed.size(); ++i) {
+    if (auto found = attempts[i].wait_until(deadline)) {
+      out.gpus.push_back(listed[i]);
+      for (auto& source : *found) out.sources.push_back(std::move(source));
+    } else {
+      out.missing.push_back({.gpu = listed[i].gpu.index, .why = no_answer});
+    }
+  }
+  if (!out.missing.empty() && are_gpus_expected())
+    out.sources.push_back(missing_gpus_source(out.missing, out.gpus, out.late));
+  return out;
 }
 
 std::vector<std::unique_ptr<Source>> machine_sources(std::optional<int> root) {
   auto sources = virtual_sources(root);
-  for (auto& source : gpu_sources(nvml_gpus())) sources.push_back(std::move(source));
+  for (auto& source : machine_gpus().sources) sources.push_back(std::move(source));
   return sources;
 }
 
 void keep_kinds(std::vector<std::unique_ptr<Source>>& sources, const std::vector<std::string>& kinds) {
   if (kinds.empty()) return;
+  const bool are_gpus_wanted =
+      std::any_of(kinds.begin(), kinds.end(), [](const auto& kind) { return kind != "host" && kind != "virtual"; });
   std::erase_if(sources, [&](const auto& source) {
     const std::string name = source->name();
+    if (name == missing_gpus_kind) return !are_gpus_wanted;
     return std::find(kinds.begin(), kinds.end(), name.substr(0, name.find(' '))) == kinds.end();
   });
 }
 
+std::span<const std::string_view> source_kinds() {
+  using namespace std::string_view_literals;
+  static constexpr std::array kinds{"host"sv,        "virtual"sv,   "pcie"sv,   "nvlink"sv,
+                                    "utilization"sv, "power"sv,     "gauges"sv, "energy"sv,
+                                    "health"sv,      "processes"sv, "gpm"sv,    "gpm-engine"sv};
+  return kinds;
+}
+
 void check_kinds(const std::vector<std::string>& kinds, std::string_view flag) {
-  constexpr std::array known{"host",   "virtual", "pcie",   "nvlink",    "utilization", "power",
-                             "gauges", "energy",  "health", "processes", "gpm",         "gpm-engine"};
+  const auto known = source_kinds();
   for (const std::string& kind : kinds)
     if (std::find(known.begin(), known.end(), kind) == known.end()) {
       const std::string near = nearest(kind, known);
-      throw InputError("{}: '{}' is not a kind of source{}; there are {}", flag, kind,
+      throw InputError("{}: '{}' is not a kind of source{}; kinds are {}", flag, kind,
                        near.empty() ? "" : fmt::format("; did you mean {}?", near), fmt::join(known, ", "));
     }
 }
 
 Recording::Recording(std::vector<std::unique_ptr<Source>> sources, const SamplerOptions& options, StoreWriter* store,
-                     std::int64_t session)
+                     std::int64_t session, std::shared_ptr<LateGpus> late, std::vector<std::string> kinds)
     : begin_(monotonic_clock().now()),
+      store_(store),
       session_(session),
+      late_(std::move(late)),
+      kinds_(std::move(kinds)),
       collector_(store, session),
       sampler_(std::move(sources), options),
       writer_([this] { run(); }) {}
@@ -92,7 +121,8 @@ void Recording::run() {
   Nanoseconds first_commit{0}, cpu_at_first_commit{0};
   std::unique_lock lock(mutex_);
   while (!stop_) {
-    wake_.wait_for(lock, commit_period, [this] { return stop_; });
+    wake_.wait_for(lock, commit_period, [this] { return stop_ || asked_ > caught_up_; });
+    const std::int64_t asked = asked_;
     lock.unlock();
     commit_once();
     const Nanoseconds now = monotonic_clock().now();
@@ -106,14 +136,30 @@ void Recording::run() {
     }
     sampler_.keep_to_budget({.spent = writing_cpu_, .share = share});
     lock.lock();
+    if (asked > caught_up_ && !first_) first_ = figures(now);
+    caught_up_ = asked;
+    wake_.notify_all();
+  }
+}
+
+void Recording::add_late_gpus() {
+  if (late_ == nullptr) return;
+  auto sources = late_->take();
+  keep_kinds(sources, kinds_);
+  for (auto& source : sources) sampler_.add(std::move(source));
+  const std::vector<NvmlGpu> gpus = late_->gpus();
+  for (; late_gpus_ < gpus.size(); ++late_gpus_) {
+    spdlog::warn("{} answers now, and is recorded from here on", gpus[late_gpus_].label());
+    if (store_ != nullptr) store_->set_environment(session_, gpu_environment({gpus[late_gpus_]}));
   }
 }
 
 // After a failed write the recording goes on for its summary; the file keeps what was committed.
 void Recording::commit_once() {
   try {
+    add_late_gpus();
     std::vector<SamplerRecord> samplers;
-    for (auto& source : sampler_.sources()) {
+    for (const auto& source : sampler_.sources()) {
       collector_.drain(*source);
       if (const auto since = source->stuck_since()) collector_.note_stuck(*source, *since, monotonic_clock().now());
       samplers.push_back(record_of(source->figures(), session_));
@@ -122,9 +168,27 @@ void Recording::commit_once() {
     collector_.commit(samplers);
   } catch (const Error& error) {
     collector_.stop_writing();
+    store_ = nullptr;
     const std::lock_guard guard(mutex_);
     write_error_ = error.what();
   }
+}
+
+void Recording::catch_up() {
+  constexpr auto longest_wait = std::chrono::seconds(2);
+  sampler_.read_now();
+  std::unique_lock lock(mutex_);
+  const std::int64_t mine = ++asked_;
+  wake_.notify_all();
+  wake_.wait_for(lock, longest_wait, [&] { return caught_up_ >= mine || stop_; });
+}
+
+RecordingSummary Recording::wait_for_rows() {
+  sampler_.wait_for_rows();
+  sampler_.start_account();
+  catch_up();
+  const std::lock_guard guard(mutex_);
+  return first_.value_or(RecordingSummary{});
 }
 
 void Recording::stop() {
@@ -147,12 +211,14 @@ SamplerFigures Recording::writing_figures(Nanoseconds now) const {
   return figures;
 }
 
-RecordingSummary Recording::summary() const {
-  RecordingSummary summary{.elapsed = end_ - begin_, .counters = collector_.summaries()};
+RecordingSummary Recording::figures(Nanoseconds now) const {
+  RecordingSummary summary{.elapsed = now - begin_, .counters = collector_.summaries()};
   for (const auto& source : sampler_.sources()) summary.samplers.push_back(source->figures());
-  summary.samplers.push_back(writing_figures(end_));
+  summary.samplers.push_back(writing_figures(now));
   return summary;
 }
+
+RecordingSummary Recording::summary() const { return figures(end_); }
 
 std::optional<std::string> Recording::write_error() const {
   const std::lock_guard guard(mutex_);

@@ -50,7 +50,7 @@ class TickRing {
  private:
   static constexpr std::size_t tick_words = sizeof(Tick) / sizeof(std::uint64_t);
   static constexpr std::size_t reading_words = sizeof(Reading) / sizeof(std::uint64_t);
-  static_assert(sizeof(Tick) == 40 && sizeof(Reading) == 24);
+  static_assert(sizeof(Tick) == 40 && sizeof(Reading) == 32);
 
   static std::uint64_t words_of(const Tick& tick) { return tick_words + tick.readings * reading_words; }
   void put(std::uint64_t& at, const void* from, std::size_t count) {

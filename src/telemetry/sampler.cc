@@ -5,17 +5,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <system_error>
+#include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/thread_limit.h"
 #include "base/thread_signals.h"
 
 namespace batchscope {
 namespace {
 
 constexpr Nanoseconds longest_silence = std::chrono::seconds(1);  // of a group whose values do not change
-constexpr Nanoseconds longest_call = std::chrono::seconds(2);     // a call that takes longer is stuck
 constexpr Nanoseconds longest_wait_for_rows = std::chrono::milliseconds(300);
+constexpr auto longest_wait_for_first_looks = std::chrono::seconds(2);
 constexpr auto longest_wait_at_the_end = std::chrono::seconds(3);  // for a call to return
 
 // The kernel may not put a wake-up off to bundle it with others, as it does by 50 us by default.
@@ -93,14 +96,23 @@ class SourceSampler::GroupRows : public Rows {
 };
 
 SourceSampler::SourceSampler(std::unique_ptr<Source> source, Nanoseconds asked, Clock& clock)
-    : source_(std::move(source)), name_(source_->name()), clock_(clock), asked_(asked), start_(clock.now()) {
+    : source_(std::move(source)),
+      name_(source_->name()),
+      clock_(clock),
+      asked_(asked),
+      longest_call_(source_->longest_call()),
+      start_(clock.now()) {
   ask_pace();
   period_ = pace_.wanted;
   CHECK_THAT(period_ > Nanoseconds(0), "a sampling period is positive, that of {} is {} ns", name_, period_.count());
   began_ns_ = start_.count();
   period_ns_ = wanted_period_ns_ = period_.count();
-  discover(start_);
+}
+
+void SourceSampler::look_first() {
+  discover(clock_.now());
   ring_ = std::make_unique<TickRing>(ring_bytes(source_->groups(), period_));
+  has_looked_.store(true, std::memory_order_release);
 }
 
 void SourceSampler::begin(Nanoseconds delay, double first_period) {
@@ -113,7 +125,6 @@ void SourceSampler::begin(Nanoseconds delay, double first_period) {
   follow_period();
   start_ = clock_.now() + delay;
   next_ = 0;
-  keep_to_anchor();
   began_ns_ = clock_.now().count();
 }
 
@@ -128,15 +139,6 @@ void SourceSampler::ask_pace() {
 Pace SourceSampler::pace() const {
   const std::lock_guard guard(groups_mutex_);
   return pace_;
-}
-
-void SourceSampler::keep_to_anchor() {
-  const auto anchor = source_->anchor();
-  if (!anchor) return;
-  const Nanoseconds drift = period_ / 5;  // at most; instants that moved by more make no deadline come early
-  next_ = (deadline() - *anchor + period_ - drift) / period_;
-  start_ = *anchor;
-  if (deadline() + drift < clock_.now()) ++next_;
 }
 
 void SourceSampler::discover(Nanoseconds now) {
@@ -182,7 +184,10 @@ void SourceSampler::read(bool is_last) {
     }
     calls_.add(clock_.now() - before);
   }
-  cpu_ns_.store(thread_cpu_time().count(), std::memory_order_relaxed);
+  const std::int64_t cpu_ns = thread_cpu_time().count();
+  cpu_ns_.store(cpu_ns, std::memory_order_relaxed);
+  if (readings_made_.load(std::memory_order_relaxed) == 0) first_cpu_ns_.store(cpu_ns, std::memory_order_relaxed);
+  add_one(readings_made_);
 }
 
 void SourceSampler::read_last() { read(true); }
@@ -190,10 +195,7 @@ void SourceSampler::read_last() { read(true); }
 void SourceSampler::tick() {
   lateness_.add(clock_.now() - deadline());
   read(false);
-  if (ticks_.load(std::memory_order_relaxed) == 0) {
-    first_cpu_ns_.store(thread_cpu_time().count(), std::memory_order_relaxed);
-    start_ -= from_seconds((1 - first_period_) * to_seconds(period_));
-  }
+  if (ticks_.load(std::memory_order_relaxed) == 0) start_ -= from_seconds((1 - first_period_) * to_seconds(period_));
   add_one(ticks_);
   if (clock_.now() - discovered_ >= source_->discovery_period()) discover(clock_.now());
 
@@ -204,7 +206,6 @@ void SourceSampler::tick() {
   next_ = following;
   ask_pace();
   follow_period();
-  keep_to_anchor();
 }
 
 // The new period counts from the last deadline, as far as it has not passed already.
@@ -218,15 +219,15 @@ void SourceSampler::follow_period() {
 }
 
 std::optional<ReadingCost> SourceSampler::cost() const {
-  const std::int64_t ticks = ticks_.load(std::memory_order_relaxed);
-  if (ticks < 3) return std::nullopt;
+  const std::int64_t readings = readings_made_.load(std::memory_order_relaxed);
+  if (readings < 2) return std::nullopt;
   const std::int64_t cpu_ns = cpu_ns_.load(std::memory_order_relaxed) - first_cpu_ns_.load(std::memory_order_relaxed);
-  return ReadingCost{.pace = pace(), .cpu = Nanoseconds(cpu_ns / (ticks - 1))};
+  return ReadingCost{.pace = pace(), .cpu = Nanoseconds(cpu_ns / (readings - 1))};
 }
 
 std::optional<Nanoseconds> SourceSampler::stuck_since() const {
   const Nanoseconds since(in_call_since_ns_.load(std::memory_order_relaxed));
-  if (since == Nanoseconds(0) || clock_.now() - since < longest_call) return std::nullopt;
+  if (since == Nanoseconds(0) || clock_.now() - since < longest_call_) return std::nullopt;
   return since;
 }
 
@@ -251,6 +252,7 @@ SamplerFigures SourceSampler::figures() const {
   SamplerFigures out{.source = name_,
                      .period = period(),
                      .wanted = pace().wanted,
+                     .curve = pace().curve,
                      .ticks = ticks_.load(std::memory_order_relaxed),
                      .missed = missed_.load(std::memory_order_relaxed),
                      .dropped = dropped_.load(std::memory_order_relaxed),
@@ -267,64 +269,129 @@ SamplerFigures SourceSampler::figures() const {
 }
 
 Sampler::Sampler(std::vector<std::unique_ptr<Source>> sources, const SamplerOptions& options)
-    : began_(monotonic_clock().now()), cpu_budget_(options.cpu_budget) {
+    : account_began_(monotonic_clock().now()), options_(options) {
   if (options.period < shortest_period)
     throw InputError("--period: {} ns is too short; the shortest is 1ms", options.period.count());
-  for (auto& source : sources)
-    sources_.push_back(std::make_shared<SourceSampler>(std::move(source), options.period, monotonic_clock()));
-  for (std::size_t i = 0; i < sources_.size(); ++i) {
-    states_.push_back(std::make_shared<ThreadState>());
-    threads_.emplace_back(
-        [source = sources_[i], state = states_[i], place = place_of(i)] { run(*source, *state, place); });
+  try {
+    for (auto& source : sources) start(std::move(source));
+  } catch (...) {  // no more threads may be started
+    stop();
+    throw;
+  }
+  wait_for_first_looks();
+}
+
+void Sampler::start(std::unique_ptr<Source> source) {
+  const auto sampler = std::make_shared<SourceSampler>(std::move(source), options_.period, monotonic_clock());
+  const auto state = std::make_shared<ThreadState>();
+  const std::lock_guard guard(mutex_);
+  if (is_stopped_) return;
+  const double place = place_of(running_.size());
+  std::thread thread([sampler, state, place] { run(*sampler, *state, place); });
+  running_.push_back({.source = sampler, .state = state, .thread = std::move(thread)});
+}
+
+void Sampler::add(std::unique_ptr<Source> source) {
+  try {
+    start(std::move(source));
+  } catch (const std::system_error& error) {
+    if (!is_lack_of_threads(error)) throw;
+  }
+}
+
+void Sampler::wait_for_first_looks() {
+  const auto deadline = std::chrono::steady_clock::now() + longest_wait_for_first_looks;
+  for (const Running& one : running_) {
+    std::unique_lock lock(one.state->mutex);
+    one.state->changed.wait_until(lock, deadline, [&] { return one.state->has_looked; });
   }
 }
 
 Sampler::~Sampler() { stop(); }
 
+std::vector<std::shared_ptr<SourceSampler>> Sampler::sources() const {
+  const std::lock_guard guard(mutex_);
+  std::vector<std::shared_ptr<SourceSampler>> sources;
+  for (const Running& one : running_) sources.push_back(one.source);
+  return sources;
+}
+
 void Sampler::stop() {
-  for (const auto& state : states_) {
-    const std::lock_guard guard(state->mutex);
-    state->stop = true;
-    state->changed.notify_all();
+  {
+    const std::lock_guard guard(mutex_);
+    if (std::exchange(is_stopped_, true)) return;  // nothing is added any more
+  }
+  for (const Running& one : running_) {
+    const std::lock_guard guard(one.state->mutex);
+    one.state->stop = true;
+    one.state->changed.notify_all();
   }
   const auto deadline = std::chrono::steady_clock::now() + longest_wait_at_the_end;
-  for (std::size_t i = 0; i < threads_.size(); ++i) {
-    std::unique_lock lock(states_[i]->mutex);
-    const bool ended = states_[i]->changed.wait_until(lock, deadline, [&] { return states_[i]->ended; });
+  for (Running& one : running_) {
+    std::unique_lock lock(one.state->mutex);
+    const bool ended = one.state->changed.wait_until(lock, deadline, [&] { return one.state->ended; });
     lock.unlock();
-    if (ended)
-      threads_[i].join();
-    else
-      threads_[i].detach();
+    ended ? one.thread.join() : one.thread.detach();
   }
-  threads_.clear();
+}
+
+void Sampler::read_now() {
+  std::vector<std::shared_ptr<ThreadState>> states;
+  {
+    const std::lock_guard guard(mutex_);
+    for (const Running& one : running_) states.push_back(one.state);
+  }
+  for (const auto& state : states) {
+    const std::lock_guard guard(state->mutex);
+    state->read_now = !state->ended;
+    state->changed.notify_all();
+  }
+  const auto deadline = std::chrono::steady_clock::now() + longest_wait_for_rows;
+  for (const auto& state : states) {
+    std::unique_lock lock(state->mutex);
+    state->changed.wait_until(lock, deadline, [&] { return !state->read_now; });
+  }
 }
 
 void Sampler::wait_for_rows() const {
   const auto is_waited_for = [](const auto& source) { return !source->has_rows() && !source->groups().empty(); };
+  const auto sources = this->sources();
   Clock& clock = monotonic_clock();
   const Nanoseconds deadline = clock.now() + longest_wait_for_rows;
-  while (std::any_of(sources_.begin(), sources_.end(), is_waited_for) && clock.now() < deadline)
+  while (std::any_of(sources.begin(), sources.end(), is_waited_for) && clock.now() < deadline)
     clock.sleep_until(clock.now() + std::chrono::milliseconds(5));
 }
 
+void Sampler::start_account() {
+  const std::lock_guard guard(mutex_);
+  is_account_to_start_ = true;
+}
+
 void Sampler::keep_to_budget(const OtherCost& other) {
+  const std::lock_guard guard(mutex_);
   std::vector<ReadingCost> costs;
   Nanoseconds spent = other.spent;
-  for (const auto& source : sources_) {
-    const Pace pace = source->pace();
-    costs.push_back(pace.is_extra ? ReadingCost{.pace = pace} : source->cost().value_or(ReadingCost{.pace = pace}));
-    if (!pace.is_extra) spent += source->cpu_time();
+  for (const Running& one : running_) {
+    const Pace pace = one.source->pace();
+    costs.push_back(pace.is_extra ? ReadingCost{.pace = pace} : one.source->cost().value_or(ReadingCost{.pace = pace}));
+    if (!pace.is_extra) spent += one.source->cpu_time();
   }
-  const double budget = budget_left(cpu_budget_, spent, monotonic_clock().now() - began_) - other.share;
-  const auto periods = periods_within(budget, costs);
-  for (std::size_t i = 0; i < sources_.size(); ++i) {
+  const Nanoseconds now = monotonic_clock().now();
+  if (std::exchange(is_account_to_start_, false)) {
+    account_began_ = now;
+    spent_before_ = spent;
+  }
+  const auto& [cores, keeps_curves] = options_.cpu_budget;
+  const double left = budget_left(cores, spent - spent_before_, now - account_began_) - other.share;
+  const auto periods = periods_within({.cores = left, .keeps_curves = keeps_curves}, costs);
+  for (std::size_t i = 0; i < running_.size(); ++i) {
+    const Running& one = running_[i];
     // Small changes are not worth another period.
-    const double change = to_seconds(periods[i]) / to_seconds(sources_[i]->period());
+    const double change = to_seconds(periods[i]) / to_seconds(one.source->period());
     if (change <= 1.05 && change >= 0.9) continue;
-    const std::lock_guard guard(states_[i]->mutex);
-    sources_[i]->set_period(periods[i]);
-    states_[i]->changed.notify_all();
+    const std::lock_guard state_guard(one.state->mutex);
+    one.source->set_period(periods[i]);
+    one.state->changed.notify_all();
   }
 }
 
@@ -332,13 +399,25 @@ void Sampler::keep_to_budget(const OtherCost& other) {
 // would cost more than some of them do.
 void Sampler::run(SourceSampler& source, ThreadState& state, double place) {
   prepare_thread();
+  source.look_first();
+  {
+    const std::lock_guard guard(state.mutex);
+    state.has_looked = true;
+    state.changed.notify_all();
+  }
   source.begin(from_seconds(place * to_seconds(longest_first_delay)), 0.5 + place / 2);
   std::unique_lock lock(state.mutex);
-  const auto is_woken = [&] { return state.stop || source.is_to_change_period(); };
+  const auto is_woken = [&] { return state.stop || state.read_now || source.is_to_change_period(); };
   while (!state.stop) {
     const std::chrono::steady_clock::time_point deadline(source.deadline());  // the monotonic clock's
     if (state.changed.wait_until(lock, deadline, is_woken)) {
       source.follow_period();
+      if (!state.read_now || state.stop) continue;
+      lock.unlock();
+      source.read_extra();
+      lock.lock();
+      state.read_now = false;
+      state.changed.notify_all();
       continue;
     }
     lock.unlock();
@@ -349,6 +428,7 @@ void Sampler::run(SourceSampler& source, ThreadState& state, double place) {
   source.read_last();
   lock.lock();
   state.ended = true;
+  state.read_now = false;
   state.changed.notify_all();
 }
 

@@ -30,6 +30,7 @@ class SimulatedRecording {
     for (const NvmlGpu& gpu : gpus_)
       for (auto& source : nvml_sources(gpu))
         samplers_.push_back(std::make_unique<SourceSampler>(std::move(source), asked, *clock_));
+    for (auto& sampler : samplers_) sampler->look_first();
     for (auto& sampler : samplers_) sampler->begin(Nanoseconds(0));
   }
   ~SimulatedRecording() {

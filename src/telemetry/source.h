@@ -22,16 +22,25 @@ struct CounterGroup {
 };
 
 constexpr Nanoseconds longest_relaxed_period = std::chrono::seconds(10);
+constexpr Nanoseconds curve_period{166'666'667};  // 1/6 s: of a main curve, six values a second
 
 // How often a source is to be read.
 struct Pace {
   Nanoseconds wanted{0};   // more rarely only when the CPU budget demands it
   Nanoseconds longest{0};  // never more rarely, whatever it costs
   bool is_extra = false;   // asked for by itself: other sources need not make room for it in the CPU budget
+  // Of a main curve: never more rarely, whatever it costs, unless the user has set the CPU budget.
+  std::optional<Nanoseconds> curve{};
   bool operator==(const Pace&) const = default;
 
   // Of what loses detail when it is read more rarely, but no total.
   static Pace relaxed(Nanoseconds wanted) { return {wanted, std::max(wanted, longest_relaxed_period)}; }
+  // Likewise, of a curve that everybody looks at: utilisation, activity, memory, power, traffic.
+  static Pace main_curve(Nanoseconds wanted) {
+    Pace pace = relaxed(wanted);
+    pace.curve = std::max(wanted, curve_period);
+    return pace;
+  }
 };
 
 // Where a source puts what it read of one group, row by row. A row has a reading for each counter; rows come in the
@@ -65,8 +74,8 @@ class Source {
   virtual Pace pace(Nanoseconds asked) const { return Pace::relaxed(asked); }
   // Once before the first reading, in the thread that reads: may take some tenths of a second.
   virtual void prepare([[maybe_unused]] Clock& clock, [[maybe_unused]] Nanoseconds asked) {}
-  // Readings are to lie at this instant and whole periods from it.
-  virtual std::optional<Nanoseconds> anchor() const { return std::nullopt; }
+  // A call that takes longer is stuck.
+  virtual Nanoseconds longest_call() const { return std::chrono::seconds(2); }
   // How often to look for devices.
   virtual Nanoseconds discovery_period() const { return std::chrono::seconds(1); }
   // Looks for devices: before the first reading and then once a discovery period, between readings. True when groups()

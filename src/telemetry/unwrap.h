@@ -25,7 +25,9 @@ class Unwrapper {
 
  private:
   Step next_integer(std::int64_t raw, Nanoseconds after, bool is_exact);
+  Step next_real(double raw) const;
   const char* unknown_over(Nanoseconds after) const;
+  bool is_beyond_the_link(std::int64_t increase, Nanoseconds after) const;
 
   std::optional<std::int64_t> modulus_;
   std::optional<Nanoseconds> wrap_time_;

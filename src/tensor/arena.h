@@ -29,6 +29,8 @@ class ArenaBacking {
   virtual ~ArenaBacking() = default;
   virtual std::byte* base() const = 0;
   virtual std::int64_t bytes() const = 0;  // addresses available; a stated capacity may be smaller
+  // Before the first `bytes` are used: there is memory behind them, or it throws OutOfMemory.
+  virtual void commit(std::int64_t /*bytes*/) {}
 };
 
 // Zeroed pages of the host, taken only when touched.
@@ -59,7 +61,7 @@ class Arena {
   // Every buffer starts at and fills a multiple of this.
   static constexpr std::int64_t granularity = 64;
 
-  Arena(std::string device, const ArenaBacking& backing) : device_(std::move(device)), backing_(backing) {}
+  Arena(std::string device, ArenaBacking& backing) : device_(std::move(device)), backing_(backing) {}
 
   // [rows, columns], contiguous. `what` names the buffer in errors and traces. Throws OutOfMemory.
   Tensor allocate(std::string_view what, MemoryUse use, DType dtype, std::int64_t rows, std::int64_t columns);
@@ -83,7 +85,7 @@ class Arena {
   std::int64_t available() const { return capacity_.value_or(backing_.bytes()); }
 
   std::string device_;
-  const ArenaBacking& backing_;
+  ArenaBacking& backing_;
   std::optional<std::int64_t> capacity_;
   std::vector<std::int64_t> sizes_;  // of live buffers, oldest first
   std::int64_t used_ = 0;

@@ -2,11 +2,15 @@
 #include "tensor/arena.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <functional>
 #include <limits>
 
 #include "base/error.h"
+#include "base/test_refusal.h"
 
 namespace batchscope {
 namespace {
@@ -15,14 +19,6 @@ class ArenaTest : public testing::Test {
  protected:
   Tensor allocate(std::int64_t rows, std::int64_t columns, DType dtype = DType::f32) {
     return arena_.allocate("test buffer", MemoryUse::activations, dtype, rows, columns);
-  }
-  std::string refusal(const std::function<void()>& request) {
-    try {
-      request();
-    } catch (const OutOfMemory& error) {
-      return error.what();
-    }
-    return "granted";
   }
 
   NoPages pages_;
@@ -63,7 +59,7 @@ TEST_F(ArenaTest, ScopesReleaseWhatIsNewerThanTheyAre) {
 TEST_F(ArenaTest, ARequestBeyondTheLimitIsOutOfMemoryAndChangesNothing) {
   arena_.limit(256);
   allocate(1, 32);
-  EXPECT_EQ(refusal([&] { allocate(1, 33); }),
+  EXPECT_EQ(refusal<OutOfMemory>([&] { allocate(1, 33); }),
             "cpu:3 is out of memory: test buffer needs 192 bytes, 128 of 256 are in use; use a smaller batch, more "
             "devices or more --device-memory");
   EXPECT_EQ(arena_.used(), 128);
@@ -74,7 +70,7 @@ TEST_F(ArenaTest, ARequestBeyondTheLimitIsOutOfMemoryAndChangesNothing) {
 
 TEST_F(ArenaTest, LimitsBelowWhatIsUsedAreRefusedAndMayBeLifted) {
   allocate(1, 32);
-  EXPECT_NE(refusal([&] { arena_.limit(127); }), "granted");
+  EXPECT_NE(refusal<OutOfMemory>([&] { arena_.limit(127); }), "(accepted)");
   EXPECT_EQ(arena_.capacity(), std::nullopt);
   arena_.limit(128);
   EXPECT_THROW(allocate(1, 1), OutOfMemory);
@@ -125,13 +121,30 @@ TEST_F(ArenaTest, AnObserverHearsOfEveryBuffer) {
 }
 
 TEST(HostPages, AreZeroedAndCanBeWritten) {
-  const HostPages pages;
+  HostPages pages;
   Arena arena("cpu:0", pages);
   const Tensor x = arena.allocate("x", MemoryUse::kv, DType::f32, 100, 100);
   EXPECT_EQ(x.row<float>(99)[99], 0);
   x.row<float>(99)[99] = 1;
   EXPECT_EQ(x.row<float>(0)[9999], 1);
   EXPECT_THROW(arena.allocate("more than there is", MemoryUse::kv, DType::f32, pages.bytes() / 4, 1), OutOfMemory);
+}
+
+// As under `ulimit -v`: fewer addresses than the host has memory.
+TEST(HostPages, AreFewerWhereAddressesAreLimited) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer's own addresses are beyond any limit";
+#endif
+  const pid_t child = fork();
+  if (child == 0) {
+    const rlimit limit{.rlim_cur = rlim_t{1} << 30, .rlim_max = rlim_t{1} << 30};
+    setrlimit(RLIMIT_AS, &limit);
+    const HostPages first, second;
+    _exit(first.bytes() > (100 << 20) && first.bytes() < (1 << 29) && second.bytes() > (10 << 20) ? 0 : 1);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
 }
 
 TEST(Tensor, ViewsOfRowsAndColumns) {

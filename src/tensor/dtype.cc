@@ -15,15 +15,25 @@ std::string_view name_of(DType dtype) {
       return "f16";
     case DType::i32:
       return "i32";
+    case DType::fp8:
+      return "fp8";
   }
   return "?";
 }
 
 DType parse_dtype(std::string_view name, std::string_view what) {
-  if (name == "f32") return DType::f32;
-  if (name == "bf16") return DType::bf16;
-  if (name == "f16") return DType::f16;
+  if (name == "f32" || name == "float32") return DType::f32;  // PyTorch's names, too
+  if (name == "bf16" || name == "bfloat16") return DType::bf16;
+  if (name == "f16" || name == "float16" || name == "half") return DType::f16;
   throw InputError("{}: '{}' is not a known dtype; use f32, bf16 or f16", what, name);
+}
+
+DType parse_weights_dtype(std::string_view name, std::string_view what) {
+  for (const std::string_view fp8 : {"fp8", "float8_e4m3fn", "fp8_e4m3", "e4m3"})
+    if (name == fp8) return DType::fp8;
+  if (name.starts_with("fp8") || name.starts_with("float8") || name == "e5m2")
+    throw InputError("{}: '{}' is not supported; fp8 is E4M3 here", what, name);
+  return parse_dtype(name, what);
 }
 
 }  // namespace batchscope

@@ -79,7 +79,16 @@ TEST(DType, NamesAndSizes) {
   EXPECT_EQ(size_of(DType::i32), 4);
   EXPECT_EQ(size_of(DType::bf16), 2);
   EXPECT_EQ(size_of(DType::f16), 2);
+  EXPECT_EQ(size_of(DType::fp8), 1);
   for (const char* name : {"", "f64", "i32", "F32", "bf16 "}) EXPECT_THROW(parse_dtype(name, "--dtype"), InputError);
+}
+
+TEST(DType, Fp8IsForWeights) {
+  EXPECT_THROW(parse_dtype("fp8", "--dtype"), InputError);
+  for (const char* name : {"fp8", "float8_e4m3fn"}) EXPECT_EQ(parse_weights_dtype(name, "--weights-dtype"), DType::fp8);
+  EXPECT_EQ(parse_weights_dtype("bf16", "--weights-dtype"), DType::bf16);
+  for (const char* name : {"fp8_e5m2", "float8_e5m2", "e5m2", "int8"})
+    EXPECT_THROW(parse_weights_dtype(name, "--weights-dtype"), InputError);
 }
 
 }  // namespace

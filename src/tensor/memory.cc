@@ -1,4 +1,4 @@
-// Names of memory's uses.
+// Names what memory is used for.
 #include "tensor/memory.h"
 
 namespace batchscope {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/check.h"
 #include "tensor/dtype.h"
@@ -57,5 +58,10 @@ struct HostMatrix {
   std::int64_t columns = 0;
   std::int64_t stride = 0;  // elements from one row to the next
 };
+
+inline HostMatrix one_row(std::span<const std::int32_t> values) {
+  const auto count = static_cast<std::int64_t>(values.size());
+  return {reinterpret_cast<const std::byte*>(values.data()), DType::i32, 1, count, count};
+}
 
 }  // namespace batchscope

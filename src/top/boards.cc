@@ -12,7 +12,7 @@ namespace batchscope::top {
 namespace {
 
 constexpr std::size_t least_block_width = 78;
-constexpr std::size_t gap = 2;  // between blocks
+constexpr std::size_t block_gap = 2;  // between blocks
 constexpr std::size_t label_width = 7;
 constexpr std::size_t least_graph_rows = 3, most_graph_rows = 8;
 constexpr std::size_t least_panel_width = 22;
@@ -155,7 +155,14 @@ std::vector<Panel> panels_of(const Board& board) {
   return panels;
 }
 
-void draw_panels(const Area& area, std::size_t row, const Board& board, std::size_t rows) {
+// Under a graph: how long ago its first column was, and that its last one is now.
+void draw_time_axis(const Area& area, std::size_t row, Nanoseconds step) {
+  const std::string first = fmt::format("-{:g} s", to_seconds(step) * static_cast<double>(area.width - 1));
+  area.put(0, row, first, Style::dim);
+  if (area.width > text_columns(first) + 4) area.put_right(area.width - 1, row, "now", Style::dim);
+}
+
+void draw_panels(const Area& area, std::size_t row, const Board& board, const BoardSetting& setting) {
   const auto panels = panels_of(board);
   const std::size_t count = std::clamp<std::size_t>(area.width / least_panel_width, 1, panels.size());
   const std::size_t width = area.width / count;
@@ -164,7 +171,8 @@ void draw_panels(const Area& area, std::size_t row, const Board& board, std::siz
     panel.x += i * width;
     panel.width = width - 1;
     panel.put(0, row, panels[i].caption, Style::dim);
-    draw_graph(panel, 0, row + 1, width - 1, rows, *panels[i].values, panels[i].top, panels[i].style);
+    draw_graph(panel, 0, row + 1, width - 1, setting.graph_rows, *panels[i].values, panels[i].top, panels[i].style);
+    draw_time_axis(panel, row + 1 + setting.graph_rows, setting.step);
   }
 }
 
@@ -210,11 +218,14 @@ void draw_short_block(const Area& area, const Board& board) {
 
 char letter_of(const std::string& limit) { return static_cast<char>(limit[0] - 'a' + 'A'); }
 
-// Columns of the table; what is more than 80 goes to words on clocks and to bars.
+// Columns of the table; what is more than 80 goes to words on clocks and to bars, what is less is left out: clocks,
+// pipes, temperature, SMs.
 struct Columns {
   std::size_t state = 0, bar = 0;
+  bool has_clock = true, has_pipes = true, has_temperature = true, has_sm = true;
 
-  explicit Columns(std::size_t width) {
+  explicit Columns(std::size_t width)
+      : has_clock(width >= 80), has_pipes(width >= 73), has_temperature(width >= 65), has_sm(width >= 61) {
     std::size_t more = width > 80 ? width - 80 : 0;
     if (more >= 14) state = 14;
     more -= state;
@@ -234,12 +245,16 @@ void draw_head(const Area& area) {
   right(5 + columns.bar, "Util");
   right(13 + columns.bar, "Memory");
   right(9, "Power");
-  right(4, "Tmp");
-  right(6, "MHz");
-  right(1 + columns.state, "");
-  right(4, "SM%");
-  right(4, "TC%");
-  right(4, "DR%");
+  if (columns.has_temperature) right(4, "Tmp");
+  if (columns.has_clock) {
+    right(6, "MHz");
+    right(1 + columns.state, "");
+  }
+  if (columns.has_sm) right(4, "SM%");
+  if (columns.has_pipes) {
+    right(4, "TC%");
+    right(4, "DR%");
+  }
   right(12, "PCIe tx rx");
   right(12, "NVL tx rx");
 }
@@ -267,21 +282,26 @@ void draw_line(const Area& area, const Board& board) {
   right(13 + columns.bar, fmt::format("{}/{}", short_bytes(board.memory_used.now), short_bytes(board.memory_capacity)));
   if (board.is_virtual) {
     area.put(end + 1, 0, board.name, Style::dim);
-    end += 32 + columns.state;
+    end += 9 + (columns.has_temperature ? 4 : 0) + (columns.has_clock ? 7 + columns.state : 0) +
+           (columns.has_sm ? 4 : 0) + (columns.has_pipes ? 8 : 0);
   } else {
     const std::string limit = board.power_limit ? fmt::format("/{:.0f}", *board.power_limit) : "";
     right(9, board.power.now ? fmt::format("{:.0f}{}W", *board.power.now, limit) : "-",
           power_style(board) == Style::warning ? Style::warning : Style::plain);
-    right(4, board.temperature ? fmt::format("{:.0f}C", *board.temperature) : "-");
-    right(6, board.sm_clock ? fmt::format("{:.0f}", *board.sm_clock * 1e-6) : "-");
-    if (!board.clock_limits.empty())
-      area.put(end + (columns.state > 0 ? 1 : 0), 0,
-               columns.state > 0 ? board.clock_limits[0] : std::string(1, letter_of(board.clock_limits[0])),
-               Style::warning);
-    end += 1 + columns.state;
-    right(4, whole_percent(board.sm_active));
-    right(4, whole_percent(board.tensor_active));
-    right(4, whole_percent(board.dram_active));
+    if (columns.has_temperature) right(4, board.temperature ? fmt::format("{:.0f}C", *board.temperature) : "-");
+    if (columns.has_clock) {
+      right(6, board.sm_clock ? fmt::format("{:.0f}", *board.sm_clock * 1e-6) : "-");
+      if (!board.clock_limits.empty())
+        area.put(end + (columns.state > 0 ? 1 : 0), 0,
+                 columns.state > 0 ? board.clock_limits[0] : std::string(1, letter_of(board.clock_limits[0])),
+                 Style::warning);
+      end += 1 + columns.state;
+    }
+    if (columns.has_sm) right(4, whole_percent(board.sm_active));
+    if (columns.has_pipes) {
+      right(4, whole_percent(board.tensor_active));
+      right(4, whole_percent(board.dram_active));
+    }
   }
   for (const Link& link : board.links) {
     const std::size_t column = end + (link.name == "NVLink" ? 12 : 0);
@@ -303,7 +323,7 @@ std::size_t height_of_one(const Board& board, const BoardSetting& setting) {
     case Detail::short_blocks:
       return short_block_height(board);
     default:
-      return block_height(board) + (has_panels(board, setting) ? setting.graph_rows + 1 : 0);
+      return block_height(board) + (has_panels(board, setting) ? setting.graph_rows + 2 : 0);
   }
 }
 
@@ -315,7 +335,7 @@ void draw_one(const Area& area, const Board& board, const BoardSetting& setting)
     draw_short_block(area, board);
   } else {
     draw_block(area, board);
-    if (has_panels(board, setting)) draw_panels(area, block_height(board), board, setting.graph_rows);
+    if (has_panels(board, setting)) draw_panels(area, block_height(board), board, setting);
   }
 }
 
@@ -345,8 +365,8 @@ std::size_t height_of(const std::vector<Board>& boards, const BoardSetting& sett
 }
 
 BoardSetting choose_setting(const std::vector<Board>& boards, const View& view, std::size_t width, std::size_t height) {
-  const std::size_t most_columns =
-      std::clamp<std::size_t>((width + gap) / (least_block_width + gap), 1, std::max<std::size_t>(boards.size(), 1));
+  const std::size_t most_columns = std::clamp<std::size_t>((width + block_gap) / (least_block_width + block_gap), 1,
+                                                           std::max<std::size_t>(boards.size(), 1));
   const bool free = view.detail == Detail::automatic;
   BoardSetting setting;
   for (const Detail detail : {Detail::blocks, Detail::short_blocks}) {
@@ -369,10 +389,10 @@ void draw_boards(const Area& area, const std::vector<Board>& boards, const Board
     draw_head(area);
     row = 1;
   }
-  const std::size_t width = (area.width + gap) / setting.columns - gap;
+  const std::size_t width = (area.width + block_gap) / setting.columns - block_gap;
   for (std::size_t i = 0; i < boards.size(); ++i) {
     const std::size_t column = i % setting.columns;
-    const Area one{area.grid, area.x + column * (width + gap), area.y + row, width};
+    const Area one{area.grid, area.x + column * (width + block_gap), area.y + row, width};
     draw_one(one, boards[i], setting);
     if (column + 1 == setting.columns) row += row_height(boards, setting, i + 1 - setting.columns);
   }

@@ -14,6 +14,7 @@ struct BoardSetting {
   Detail detail = Detail::blocks;  // never automatic
   std::size_t columns = 1;         // side by side
   std::size_t graph_rows = 0;      // of `graphs`
+  Nanoseconds step{0};             // of a column of them
 };
 
 // The richest that leaves `height` lines; of those asked for, if the view asks.

@@ -16,6 +16,10 @@ class Feed {
   virtual bool update(bool paused) = 0;
   virtual Observation observation() const = 0;  // as of the last update, or key
   virtual Caption caption() const = 0;
+  // Whether its processes run now: then they can be ended.
+  virtual bool is_live() const { return false; }
+  // Asks a process to end; what hinders that is in the caption for a while.
+  virtual void end_process([[maybe_unused]] std::int64_t pid) {}
   // A key of its own; false for one that says nothing to it.
   virtual bool handle(const Key& key) = 0;
 };

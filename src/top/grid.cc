@@ -3,22 +3,10 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
+
 namespace batchscope::top {
 namespace {
-
-// The code point at `at`, which moves behind it; a byte that is none is a '?'.
-char32_t next_code_point(std::string_view text, std::size_t& at) {
-  const auto first = static_cast<unsigned char>(text[at++]);
-  if (first < 0x80) return first;
-  const int more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0xc0 ? 1 : -1;
-  if (more < 0) return U'?';
-  char32_t code = first & (0x3fU >> more);
-  for (int i = 0; i < more; ++i) {
-    if (at >= text.size() || (static_cast<unsigned char>(text[at]) & 0xc0U) != 0x80) return U'?';
-    code = code << 6U | (static_cast<unsigned char>(text[at++]) & 0x3fU);
-  }
-  return code;
-}
 
 // One column wide in every terminal: ASCII, European letters, dashes and dots, arrows, blocks.
 bool is_narrow(char32_t code) {
@@ -54,20 +42,6 @@ char32_t ascii_of(char32_t glyph) {
 
 }  // namespace
 
-void append_utf8(std::string& out, char32_t glyph) {
-  const auto part = [&](unsigned shift) { out += static_cast<char>(0x80U | ((glyph >> shift) & 0x3fU)); };
-  if (glyph < 0x80) {
-    out += static_cast<char>(glyph);
-  } else if (glyph < 0x800) {
-    out += static_cast<char>(0xc0U | (glyph >> 6U));
-    part(0);
-  } else {
-    out += static_cast<char>(0xe0U | (glyph >> 12U));
-    part(6);
-    part(0);
-  }
-}
-
 std::size_t text_columns(std::string_view utf8) {
   std::size_t columns = 0;
   for (std::size_t at = 0; at < utf8.size(); ++columns) next_code_point(utf8, at);
@@ -87,7 +61,7 @@ void Grid::copy_row(const Grid& from, std::size_t row, std::size_t to) {
 
 std::string Grid::line(std::size_t y) const {
   std::string out;
-  for (std::size_t x = 0; x < width_; ++x) append_utf8(out, at(x, y).glyph);
+  for (std::size_t x = 0; x < width_; ++x) append_code_point(at(x, y).glyph, out);
   out.erase(out.find_last_not_of(' ') + 1);
   return out;
 }
@@ -104,7 +78,7 @@ void Grid::make_ascii() {
 
 std::size_t Area::put(std::size_t column, std::size_t row, std::string_view utf8, Style style) const {
   for (std::size_t at = 0; at < utf8.size(); ++column) {
-    const char32_t code = next_code_point(utf8, at);
+    const char32_t code = next_code_point(utf8, at).value_or(U'?');
     set(column, row, is_narrow(code) ? code : U'?', style);
   }
   return column;

@@ -65,6 +65,4 @@ struct Area {
 // In columns.
 std::size_t text_columns(std::string_view utf8);
 
-void append_utf8(std::string& out, char32_t glyph);
-
 }  // namespace batchscope::top

@@ -15,7 +15,7 @@
 namespace batchscope::top {
 namespace {
 
-constexpr std::size_t least_width = 80;  // less is this, cut
+constexpr std::size_t least_width = 60;  // less is this, cut
 constexpr std::size_t head_height = 2;
 constexpr std::size_t processes_in_sight = 4;  // that boards leave room for
 constexpr std::size_t least_phase_rows = 3;    // head, a phase, how many more there are
@@ -29,7 +29,7 @@ void draw_title(const Area& area, const Screen& screen, const View& view, const 
   if (!screen.driver.empty()) parts.push_back("driver " + screen.driver);
   area.put(0, 0, fmt::format(" {}", fmt::join(parts, " · ")), Style::title);
   std::string right = fmt::format(" {} ", caption.when);
-  right = fmt::format(" {} {:g} s ·{}", caption.bar ? "a column is" : "every", to_seconds(screen.step), right);
+  right = fmt::format(" {} {:g} s ·{}", caption.bar ? "one column is" : "every", to_seconds(screen.step), right);
   if (view.paused) right = " PAUSED ·" + right;
   area.put_right(area.width, 0, right, Style::title);
 }
@@ -37,7 +37,7 @@ void draw_title(const Area& area, const Screen& screen, const View& view, const 
 void draw_host(const Area& area, const Host& host) {
   const std::size_t half = area.width / 2;
   std::string cpus = host.cpus_busy ? fmt::format("{:.2f}", *host.cpus_busy) : "-";
-  cpus += host.cpus ? fmt::format(" of {:.0f} CPUs", *host.cpus) : " CPUs";
+  cpus += host.cpus ? fmt::format(" of {:g} CPUs", *host.cpus) : " CPUs";
   const auto draw = [&](std::size_t begin, const char* label, std::optional<double> used, std::optional<double> all,
                         const std::string& text) {
     const std::size_t bar = half - 5 - 20;
@@ -58,6 +58,8 @@ std::vector<Process> ordered(std::vector<Process> processes, const View& view) {
         return a.board < b.board;
       case ProcessOrder::pid:
         return a.pid < b.pid;
+      case ProcessOrder::user:
+        return a.user < b.user;
       case ProcessOrder::name:
         return a.name < b.name;
       case ProcessOrder::memory:
@@ -70,7 +72,12 @@ std::vector<Process> ordered(std::vector<Process> processes, const View& view) {
   return processes;
 }
 
+// The user's column is there where any is known; the command line where it is wider than the name alone.
 void draw_processes(const Area& area, const std::vector<Process>& processes, const View& view) {
+  const bool has_users =
+      std::any_of(processes.begin(), processes.end(), [](const Process& process) { return !process.user.empty(); });
+  constexpr std::size_t user_begin = 41, user_width = 10;
+  const std::size_t name_begin = has_users ? user_begin + user_width : user_begin;
   area.fill(0, Style::title);
   const auto head = [&](ProcessOrder order, const char* text) {
     return fmt::format("{}{}", text, order != view.order ? "" : view.reversed ? " ^" : " v");
@@ -79,14 +86,19 @@ void draw_processes(const Area& area, const std::vector<Process>& processes, con
   area.put_right(18, 0, head(ProcessOrder::pid, "PID"), Style::title);
   area.put_right(31, 0, head(ProcessOrder::memory, "Memory"), Style::title);
   area.put_right(39, 0, "of GPU", Style::title);
-  area.put(41, 0, head(ProcessOrder::name, "Process"), Style::title);
+  if (has_users) area.put(user_begin, 0, head(ProcessOrder::user, "User"), Style::title);
+  area.put(name_begin, 0, head(ProcessOrder::name, has_users ? "Command" : "Process"), Style::title);
+  const Area users{area.grid, area.x + user_begin, area.y, user_width - 1};
   std::size_t row = 1;
   for (const Process& process : processes) {
-    area.put(0, row, process.board, Style::bold);
+    const bool is_chosen = view.ending && view.ending->row == row - 1;
+    area.put(0, row, process.board, is_chosen ? Style::alarm : Style::bold);
     area.put_right(18, row, process.pid > 0 ? fmt::format("{}", process.pid) : "-");
     area.put_right(31, row, process.memory ? format_bytes(*process.memory) : "-");
     area.put_right(39, row, percent(process.memory_share));
-    area.put(41, row++, process.name);
+    if (has_users) users.put(0, row, process.user.empty() ? "-" : process.user);
+    area.put(name_begin, row++, process.command.empty() ? process.name : process.command,
+             is_chosen ? Style::alarm : Style::plain);
   }
 }
 
@@ -115,32 +127,33 @@ void draw_phases(const Area& area, const std::vector<RunningPhase>& phases, std:
 }
 
 constexpr std::array help_lines{
-    "Keys: those of htop and nvtop, where they have them",
+    "Keys, as in htop and nvtop where those have them",
     "  q  F10          quit",
     "  h  ?  F1        this help; any key leaves it",
-    "  up down         scroll; PgUp and PgDn by screens",
-    "  Space  Z        pause, and go on",
-    "  0 … 9           only this GPU, and all again (a)",
-    "  g  G            the next GPU alone, the one before",
-    "  d  F2           how much of each: a line, three lines, all, graphs",
-    "  s  >  F6        order processes by memory, GPU, PID, name",
-    "  M  N  I         by memory, by PID; the other way round",
+    "  up down         scroll; PgUp and PgDn by a screen",
+    "  Space  Z        pause and resume",
+    "  0 … 9           only this GPU; a shows all again",
+    "  g  G            only the next GPU, the previous one",
+    "  d  F2           detail: one line, three lines, all, graphs",
+    "  s  >  F6        sort processes by memory, GPU, PID, user, name",
+    "  M  N  U  I      by memory, by PID, by user; reverse the order",
 };
 constexpr std::array live_help{
-    "  +  -            look more often, less often",
+    "  +  -            update more often, less often",
+    "  k  F9           end a process: choose it, y, and y once more",
 };
 constexpr std::array replay_help{
     "  left right      1 s back or forth; with Shift (or , .) 10 s; [ ] 60 s",
-    "  Home  End       to the begin, to the end",
+    "  Home  End       to the start, to the end",
     "  +  -            faster, slower",
 };
 constexpr std::array meaning_lines{
     "",
-    "-  is not known; a blank in a graph neither. Zero is the lowest block (or _).",
-    "Bars of memory: in use, then what driver and firmware keep for themselves.",
+    "- means unknown, as a blank in a graph does. Zero is the lowest block (or _).",
+    "Bars of memory: in use, then what driver and firmware reserve.",
     "Util is the share of time in which any kernel ran; SM, tensor and DRAM are",
-    "shares of what the chip could do. Behind MHz: what holds clocks down, P power",
-    "cap, T temperature, S slowdown by the board, L locked by somebody.",
+    "shares of what the chip could do. After MHz: what holds clocks down, P power",
+    "cap, T temperature, S slowdown by the board, L locked by a setting.",
 };
 
 Grid help_body(std::size_t width, bool is_replay) {
@@ -180,11 +193,8 @@ std::size_t phase_rows_in(std::size_t height, const std::vector<Board>& boards, 
 Grid draw_body(const Screen& screen, const View& view, const Caption& caption, std::size_t width,
                std::optional<std::size_t> height) {
   std::vector<Board> boards = screen.boards;
-  std::vector<Process> processes = screen.processes;
-  if (view.only_board && *view.only_board < boards.size()) {
-    boards = {boards[*view.only_board]};
-    std::erase_if(processes, [&](const Process& process) { return process.board != boards[0].label; });
-  }
+  const std::vector<Process> processes = processes_shown(screen, view);
+  if (view.only_board && *view.only_board < boards.size()) boards = {boards[*view.only_board]};
   const std::size_t process_rows = processes.empty() ? 0 : processes.size() + 1;
   // The same for few processes and for many: boards do not change when a process comes.
   const bool may_have_processes =
@@ -193,7 +203,8 @@ Grid draw_body(const Screen& screen, const View& view, const Caption& caption, s
   std::size_t phase_rows = screen.phases.empty() ? 0 : screen.phases.size() + 1;
   if (height) phase_rows = std::min(phase_rows, phase_rows_in(*height, boards, process_rows_in_sight));
   const std::size_t others = phase_rows + process_rows_in_sight, room = height.value_or(0);
-  const BoardSetting setting = choose_setting(boards, view, width, room - std::min(room, others));
+  BoardSetting setting = choose_setting(boards, view, width, room - std::min(room, others));
+  setting.step = screen.step;
   const auto no_boards = wrapped(caption.no_boards, width);
   const std::size_t board_rows = boards.empty() ? no_boards.size() : height_of(boards, setting);
   Grid body(width, board_rows + phase_rows + process_rows);
@@ -205,7 +216,7 @@ Grid draw_body(const Screen& screen, const View& view, const Caption& caption, s
   area.y += board_rows;
   if (phase_rows > 0) draw_phases(area, screen.phases, phase_rows);
   area.y += phase_rows;
-  if (process_rows > 0) draw_processes(area, ordered(std::move(processes), view), view);
+  if (process_rows > 0) draw_processes(area, processes, view);
   return body;
 }
 
@@ -227,12 +238,30 @@ void draw_time_bar(const Area& area, const TimeBar& bar) {
 void draw_cost(const Area& area, const SamplingCost& sampling, std::size_t hidden) {
   std::size_t end = area.put(1, 0, "Sampling", Style::dim);
   end = area.put(end + 1, 0,
-                 sampling.cpu_share ? fmt::format("{:.1f} % of a core", 100 * *sampling.cpu_share) : "cost unknown");
+                 sampling.cpu_share ? fmt::format("{:.1f} % of one core", 100 * *sampling.cpu_share) : "cost unknown");
   end = area.put(end, 0, fmt::format(", {} missed", sampling.missed),
                  sampling.missed > 0 ? Style::warning : Style::plain);
   if (!sampling.stuck.empty())
-    area.put(end, 0, fmt::format("; does not return: {}", fmt::join(sampling.stuck, ", ")), Style::alarm);
+    area.put(end, 0, fmt::format("; not answering: {}", fmt::join(sampling.stuck, ", ")), Style::alarm);
   if (hidden > 0) area.put_right(area.width, 0, fmt::format("  {} more lines below ", hidden), Style::warning);
+}
+
+// Instead of what sampling costs: which process is to be ended, and whether that is meant.
+void draw_question(const Area& area, const std::vector<Process>& processes, const EndingQuestion& question) {
+  area.fill(0, Style::alarm);
+  if (processes.empty()) return;
+  // Others may have come in front of the chosen one.
+  auto chosen = std::find_if(processes.begin(), processes.end(),
+                             [&](const Process& process) { return process.pid == question.pid; });
+  if (chosen == processes.end())
+    chosen = processes.begin() + static_cast<std::ptrdiff_t>(std::min(question.row, processes.size() - 1));
+  const Process& process = *chosen;
+  const std::string who =
+      fmt::format("{} (pid {}{})", process.name, process.pid, process.user.empty() ? "" : ", " + process.user);
+  area.put(1, 0,
+           question.pid ? fmt::format("Send SIGTERM to {}? y once more; any other key: no", who)
+                        : fmt::format("End {}? y, or up and down for another; Esc: none", who),
+           Style::alarm);
 }
 
 struct KeyName {
@@ -242,7 +271,7 @@ struct KeyName {
 void draw_keys(const Area& area, bool is_replay) {
   constexpr std::array live{KeyName{"F1", "Help"}, KeyName{"F2", "Detail"},   KeyName{"F6", "Sort"},
                             KeyName{"g", "GPU"},   KeyName{"+-", "Interval"}, KeyName{"Space", "Pause"},
-                            KeyName{"F10", "Quit"}};
+                            KeyName{"F9", "Kill"}, KeyName{"F10", "Quit"}};
   constexpr std::array replay{KeyName{"F1", "Help"},  KeyName{"F2", "Detail"}, KeyName{"Space", "Pause"},
                               KeyName{"←→", "1s"},    KeyName{",.", "10s"},    KeyName{"[]", "60s"},
                               KeyName{"+-", "Speed"}, KeyName{"F10", "Quit"}};
@@ -259,6 +288,14 @@ void draw_keys(const Area& area, bool is_replay) {
 }
 
 }  // namespace
+
+std::vector<Process> processes_shown(const Screen& screen, const View& view) {
+  std::vector<Process> processes = ordered(screen.processes, view);
+  if (view.only_board && *view.only_board < screen.boards.size())
+    std::erase_if(processes,
+                  [&](const Process& process) { return process.board != screen.boards[*view.only_board].label; });
+  return processes;
+}
 
 Frame layout(const Screen& screen, const View& view, const Caption& caption, std::size_t width, std::size_t height) {
   Grid head(std::max(width, least_width), head_height);
@@ -277,7 +314,12 @@ Frame layout(const Screen& screen, const View& view, const Caption& caption, std
   Area foot{frame.grid, 0, height - foot_height, width};
   if (caption.bar && width >= 40) draw_time_bar(foot, *caption.bar);
   foot.y = height - 2;
-  draw_cost(foot, screen.sampling, frame.most_scroll - scroll);
+  if (view.ending)
+    draw_question(foot, processes_shown(screen, view), *view.ending);
+  else if (!caption.message.empty())
+    foot.put(1, 0, caption.message, Style::alarm);
+  else
+    draw_cost(foot, screen.sampling, frame.most_scroll - scroll);
   foot.y = height - 1;
   draw_keys(foot, caption.bar.has_value());
   return frame;

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "top/grid.h"
 #include "top/screen.h"
@@ -22,6 +23,7 @@ struct Caption {
   std::string when{};            // the date
   std::string no_boards{};       // what to say where there is none
   std::optional<TimeBar> bar{};  // of a replay
+  std::string message{};         // what came of a key: an error, as a rule
 };
 
 struct Frame {
@@ -29,7 +31,10 @@ struct Frame {
   std::size_t most_scroll = 0;  // lines that are out of sight below
 };
 
-// Exactly width × height; what is out of it is cut. Made for 80×24 and more.
+// Those that are shown, in the order of the view.
+std::vector<Process> processes_shown(const Screen& screen, const View& view);
+
+// Exactly width × height; what is out of it is cut. Made for 60×20 and more.
 Frame layout(const Screen& screen, const View& view, const Caption& caption, std::size_t width, std::size_t height);
 
 // All of it, as high as it is, without keys.

@@ -76,6 +76,37 @@ TEST(Layout, OneGpuOnASmallScreen) {
   EXPECT_THAT(line_with(text, "NVLink"), AllOf(HasSubstr("0 B/s"), HasSubstr("100.0 GiB/s")));
 }
 
+// Less than 80 columns: everything that matters is whole.
+TEST(Layout, OnASmallTerminal) {
+  for (const int gpus : {1, 2, 15}) {
+    const std::string text = shown(TestMachine(gpus).screen(), 60, 20);
+    for (int gpu = 0; gpu < gpus; ++gpu) EXPECT_THAT(text, HasSubstr("gpu:" + std::to_string(gpu))) << text;
+    EXPECT_EQ(count_of(text, "83 %"), static_cast<std::size_t>(gpus)) << text;
+  }
+  const std::string line = line_with(shown(TestMachine(16).screen(), 60, 20), "gpu:3 ");
+  EXPECT_THAT(line, AllOf(HasSubstr("60.0G/140G"), HasSubstr("412/700W"), HasSubstr("50.0G"), HasSubstr("100G")));
+}
+
+TEST(Layout, WhoRunsAProcessAndWhichIsToBeEnded) {
+  Screen screen = TestMachine(2).screen();
+  for (Process& process : screen.processes) {
+    process.user = "alice";
+    process.command = "/usr/bin/python serve.py --port 8000";
+  }
+  EXPECT_THAT(shown(screen, 120, 40), AllOf(HasSubstr("alice"), HasSubstr("serve.py --port 8000")));
+  View view;
+  view.ending = EndingQuestion{.row = 1, .pid = std::nullopt};
+  EXPECT_THAT(shown(screen, 80, 24, view), HasSubstr("End python (pid 42, alice)?"));
+  view.ending->pid = 43;
+  EXPECT_THAT(shown(screen, 80, 24, view), HasSubstr("Send SIGTERM to python (pid 43, alice)? y once more"));
+}
+
+TEST(Layout, GraphsHaveATimeAxis) {
+  View view;
+  view.detail = Detail::graphs;
+  EXPECT_THAT(line_with(shown(TestMachine(1).screen(), 120, 40, view), "now"), HasSubstr(" s"));
+}
+
 TEST(Layout, ALineEachWhereThereAreMany) {
   const std::string text = shown(TestMachine(16).screen(), 80, 24);
   const std::string line = line_with(text, "gpu:15");
@@ -145,7 +176,7 @@ TEST(Layout, WhatIsWrongAlarms) {
     const Frame frame = layout(screen, {.detail = detail}, live, 80, 40);
     const std::string text = frame.grid.text();
     EXPECT_THAT(text, AllOf(HasSubstr("! 1 Xid error, the last is 79"), HasSubstr("! the GPU is lost"),
-                            HasSubstr("does not return: gauges gpu:1")));
+                            HasSubstr("not answering: gauges gpu:1")));
     std::size_t alarming = 0;
     for (std::size_t y = 0; y < 40; ++y)
       for (std::size_t x = 0; x < 80; ++x) alarming += frame.grid.at(x, y).style == Style::alarm ? 1 : 0;
@@ -244,9 +275,9 @@ TEST(Layout, PhasesOfManyDevicesAreBounded) {
 TEST(Layout, HelpNamesTheKeysOnTheSmallestScreen) {
   const Screen screen = TestMachine(2).screen();
   EXPECT_THAT(shown(screen, 80, 24, {.help = true}),
-              AllOf(HasSubstr("quit"), HasSubstr("pause"), HasSubstr("more often"), HasSubstr("by somebody.")));
+              AllOf(HasSubstr("quit"), HasSubstr("pause"), HasSubstr("more often"), HasSubstr("by a setting.")));
   EXPECT_THAT(shown(screen, 80, 24, {.help = true}, replay()),
-              AllOf(HasSubstr("[ ] 60 s"), HasSubstr("faster"), HasSubstr("by somebody.")));
+              AllOf(HasSubstr("[ ] 60 s"), HasSubstr("faster"), HasSubstr("by a setting.")));
   // Nothing is cut: a wider screen has the same lines.
   const Grid wide = layout(screen, {.help = true}, replay(), 200, 24).grid;
   const Grid narrow = layout(screen, {.help = true}, replay(), 80, 24).grid;

@@ -2,9 +2,19 @@
 #include "top/live_feed.h"
 
 #include <fmt/format.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+
+#include "base/json.h"
+#include "base/procfs.h"
+#include "telemetry/sources/nvml.h"
 
 namespace batchscope::top {
 namespace {
@@ -27,6 +37,43 @@ std::int64_t unknown_increases(const CounterSummary& counter) {
 bool is_mean(const Counter& counter) { return counter.kind == CounterKind::window || counter.unit == "ratio"; }
 
 }  // namespace
+
+namespace {
+
+std::optional<std::int64_t> pid_of(const Counter& counter) {
+  for (const Label& label : counter.labels) {
+    std::int64_t pid = 0;
+    const char* end = label.value.data() + label.value.size();
+    if (label.name == "pid" && std::from_chars(label.value.data(), end, pid).ptr == end) return pid;
+  }
+  return std::nullopt;
+}
+
+// Nothing where there is no such process (any more, or in this PID namespace).
+std::optional<ProcessOwner> owner_of(std::int64_t pid) {
+  const std::string folder = fmt::format("/proc/{}", pid);
+  struct stat status {};
+  auto command = read_small_file(folder + "/cmdline");
+  if (!command || stat(folder.c_str(), &status) != 0) return std::nullopt;
+  while (!command->empty() && command->back() == '\0') command->pop_back();
+  std::replace(command->begin(), command->end(), '\0', ' ');
+  const passwd* user = getpwuid(status.st_uid);
+  return ProcessOwner{.user = user != nullptr ? user->pw_name : std::to_string(status.st_uid),
+                      .command = visible(*command)};
+}
+
+}  // namespace
+
+std::map<std::int64_t, ProcessOwner> owners_of(const std::vector<CounterSummary>& counters) {
+  std::map<std::int64_t, ProcessOwner> owners;
+  for (const CounterSummary& counter : counters) {
+    if (counter.counter.name != "gpu_process_memory_bytes") continue;
+    const auto pid = pid_of(counter.counter);
+    if (!pid || owners.contains(*pid)) continue;
+    if (auto owner = owner_of(*pid)) owners.emplace(*pid, std::move(*owner));
+  }
+  return owners;
+}
 
 void LiveTracks::add(const std::vector<CounterSummary>& counters, Nanoseconds now) {
   for (const CounterSummary& counter : counters) {
@@ -70,11 +117,14 @@ std::vector<RunningPhase> running_phases(std::vector<VirtualDevice> devices, Nan
 }
 
 LiveFeed::LiveFeed(std::vector<std::unique_ptr<Source>> sources, Nanoseconds interval,
-                   std::map<std::string, std::string> environment, std::string no_boards)
+                   std::map<std::string, std::string> environment, std::string no_boards,
+                   std::shared_ptr<LateGpus> late)
     : interval_(interval),
       environment_(std::move(environment)),
       no_boards_(std::move(no_boards)),
-      live_(std::move(sources), {.period = std::min(default_period, interval)}) {}
+      late_(std::move(late)),
+      live_(std::move(sources), {.period = std::clamp<Nanoseconds>(interval / 2, milliseconds(50), default_period)},
+            late_) {}
 
 Nanoseconds LiveFeed::update_interval() const { return std::min(interval_, longest_look); }
 
@@ -84,7 +134,9 @@ bool LiveFeed::update(bool paused) {
   tracks_.add(summary.counters, now);
   if (paused || now - shown_ < interval_ - interval_ / 4) return false;
   at_ = shown_ = now;
+  if (late_ != nullptr) environment_.merge(gpu_environment(late_->gpus()));
   phases_ = running_phases(virtual_devices_now(), monotonic_clock().now());
+  owners_ = owners_of(summary.counters);
   sampling_ = {.cpu_share = 0.0};
   for (const SamplerFigures& figures : summary.samplers) {
     *sampling_.cpu_share += figures.cpu_share.value_or(0);
@@ -100,13 +152,23 @@ Observation LiveFeed::observation() const {
           .step = interval_,
           .environment = environment_,
           .sampling = sampling_,
-          .phases = phases_};
+          .phases = phases_,
+          .owners = owners_};
 }
 
 Caption LiveFeed::caption() const {
   return {.title = "batchscope top",
           .when = date_text(monotonic_clock().unix_now() - (monotonic_clock().now() - at_)),
-          .no_boards = no_boards_};
+          .no_boards = no_boards_,
+          .message = monotonic_clock().now() < message_until_ ? message_ : ""};
+}
+
+void LiveFeed::end_process(std::int64_t pid) {
+  const bool is_asked = pid > 1 && owners_.contains(pid) && kill(static_cast<pid_t>(pid), SIGTERM) == 0;
+  message_ = is_asked ? fmt::format("SIGTERM was sent to process {}", pid)
+                      : fmt::format("process {} cannot be ended: {}", pid,
+                                    owners_.contains(pid) ? std::strerror(errno) : "it is not one of this machine's");
+  message_until_ = monotonic_clock().now() + std::chrono::seconds(5);
 }
 
 bool LiveFeed::handle(const Key& key) {

@@ -37,25 +37,35 @@ class LiveTracks {
 // devices.
 std::vector<RunningPhase> running_phases(std::vector<VirtualDevice> devices, Nanoseconds now);
 
+// Of the processes that have memory on a GPU.
+std::map<std::int64_t, ProcessOwner> owners_of(const std::vector<CounterSummary>& counters);
+
 class LiveFeed : public Feed {
  public:
-  // `environment` is that of a recording: the host, its CPUs, its GPUs.
+  // `environment` is that of a recording: the host, its CPUs, its GPUs. `late` are GPUs that may come.
   LiveFeed(std::vector<std::unique_ptr<Source>> sources, Nanoseconds interval,
-           std::map<std::string, std::string> environment, std::string no_boards);
+           std::map<std::string, std::string> environment, std::string no_boards,
+           std::shared_ptr<LateGpus> late = nullptr);
 
   Nanoseconds update_interval() const override;
   bool update(bool paused) override;
   Observation observation() const override;
   Caption caption() const override;
   bool handle(const Key& key) override;
+  bool is_live() const override { return true; }
+  void end_process(std::int64_t pid) override;
 
  private:
   Nanoseconds interval_;
   std::map<std::string, std::string> environment_;
   std::string no_boards_;
+  std::shared_ptr<LateGpus> late_;
   LiveTracks tracks_;
   SamplingCost sampling_;
   std::vector<RunningPhase> phases_;
+  std::map<std::int64_t, ProcessOwner> owners_;
+  std::string message_;
+  Nanoseconds message_until_{0};
   Nanoseconds at_{0}, shown_{0};
   Live live_;
 };

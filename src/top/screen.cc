@@ -29,10 +29,15 @@ class Reader {
   Reader(const Observation& observation, const Tracks::Device& device, std::size_t columns)
       : observation_(observation), device_(device), columns_(columns) {}
 
+  // The first that has a value now; without one, the first that there is.
   const Track* track(Names names) const {
-    for (const std::string_view name : names)
-      if (const Track* found = device_.find(name)) return found;
-    return nullptr;
+    const Track* first = nullptr;
+    for (const std::string_view name : names) {
+      const Track* found = device_.find(name);
+      if (found != nullptr && found->now(observation_.at, observation_.step)) return found;
+      if (first == nullptr) first = found;
+    }
+    return first;
   }
   std::optional<double> now(Names names) const {
     const Track* found = track(names);
@@ -131,8 +136,8 @@ Board board_of(const Reader& reader) {
     if (reader.last(limit.counter).value_or(0) > 0) board.clock_limits.emplace_back(limit.what);
   add_link(board, reader, "PCIe", {"gpu_pcie_tx_bytes_total", "gpu_pcie_tx_bytes_per_second"},
            {"gpu_pcie_rx_bytes_total", "gpu_pcie_rx_bytes_per_second"});
-  add_link(board, reader, "NVLink", {"gpu_nvlink_tx_bytes_total", "gpu_nvlink_tx_bytes_per_second"},
-           {"gpu_nvlink_rx_bytes_total", "gpu_nvlink_rx_bytes_per_second"});
+  add_link(board, reader, "NVLink", {"gpu_nvlink_tx_bytes_per_second", "gpu_nvlink_tx_bytes_total"},
+           {"gpu_nvlink_rx_bytes_per_second", "gpu_nvlink_rx_bytes_total"});
   add_link(board, reader, "link", {"link_tx_bytes_total"}, {"link_rx_bytes_total"});
   add_errors(board, reader);
   add_absences(board, reader);
@@ -189,12 +194,25 @@ Process process_of(const Tracks::Device& device, std::optional<double> memory) {
 
 Host host_of(const Observation& observation) {
   Host host{.name = setting(observation, "host")};
-  if (const auto cpus = number_of(setting(observation, "cpus_usable"))) host.cpus = static_cast<double>(*cpus);
+  for (const char* fact : {"cpus_usable", "cpus"})  // files of older versions do not say how many the host has
+    if (const auto cpus = number_of(setting(observation, fact))) host.cpus = static_cast<double>(*cpus);
   if (const Tracks::Device* device = observation.tracks.device("host")) {
     const Reader reader(observation, *device, 0);
     host.cpus_busy = reader.now({"host_cpu_seconds_total"});
     host.memory_used = reader.now({"host_memory_used_bytes"});
     host.memory_total = reader.now({"host_memory_total_bytes"});
+  }
+  // Where a group may use less than the host has: its use against its limit, never the host's use against that.
+  if (const Tracks::Device* device = observation.tracks.device("cgroup")) {
+    const Reader reader(observation, *device, 0);
+    if (const auto cores = reader.now({"cgroup_cpu_limit_cores"})) {
+      host.cpus = cores;
+      host.cpus_busy = reader.now({"cgroup_cpu_seconds_total"});
+    }
+    if (const auto limit = reader.now({"cgroup_memory_limit_bytes"})) {
+      host.memory_total = limit;
+      host.memory_used = reader.now({"cgroup_memory_used_bytes"});
+    }
   }
   return host;
 }
@@ -212,7 +230,8 @@ Screen make_screen(const Observation& observation, std::size_t columns) {
     if (device.find(process_memory) != nullptr) {
       if (reader.is_read()) screen.processes.push_back(process_of(device, reader.now({process_memory})));
     } else if (device.is_virtual || device.name.starts_with("gpu:")) {
-      if (device.is_virtual && !reader.is_read()) continue;  // its process has ended
+      const bool is_missing_gpu = device.name.starts_with("gpu:") && device.name.find(' ') == std::string::npos;
+      if ((device.is_virtual || is_missing_gpu) && !reader.is_read()) continue;  // its process has ended; it has come
       Board board = board_of(reader);
       name_board(board, observation, device);
       screen.boards.push_back(std::move(board));
@@ -220,17 +239,35 @@ Screen make_screen(const Observation& observation, std::size_t columns) {
   }
   std::stable_sort(screen.boards.begin(), screen.boards.end(),
                    [](const Board& a, const Board& b) { return order_of(a) < order_of(b); });
-  for (Process& process : screen.processes)
+  for (Process& process : screen.processes) {
+    if (const auto owner = observation.owners.find(process.pid); owner != observation.owners.end()) {
+      process.user = owner->second.user;
+      process.command = owner->second.command;
+    }
     for (const Board& board : screen.boards)
       if (board.label == process.board && process.memory && board.memory_capacity.value_or(0) > 0)
         process.memory_share = *process.memory / *board.memory_capacity;
+  }
   return screen;
+}
+
+bool is_complete(const Screen& screen) {
+  return std::all_of(screen.boards.begin(), screen.boards.end(), [](const Board& board) {
+    const bool has_links = std::all_of(board.links.begin(), board.links.end(),
+                                       [](const Link& link) { return link.tx.now && link.rx.now; });
+    return !board.trouble.empty() || !board.absences.empty() ||
+           (board.utilization.now && board.memory_used.now && has_links && (board.is_virtual || board.power.now));
+  });
 }
 
 bool is_on_screen(std::string_view counter) {
   constexpr std::array others{"host_cpu_seconds_total",
                               "host_memory_used_bytes",
                               "host_memory_total_bytes",
+                              "cgroup_cpu_seconds_total",
+                              "cgroup_cpu_limit_cores",
+                              "cgroup_memory_used_bytes",
+                              "cgroup_memory_limit_bytes",
                               "link_tx_bytes_total",
                               "link_rx_bytes_total",
                               "gpu_utilization_ratio",

@@ -26,6 +26,11 @@ struct RunningPhase {
   Nanoseconds since{0};  // how long
 };
 
+// What the system says of a process.
+struct ProcessOwner {
+  std::string user{}, command{};  // its name; its command line
+};
+
 // All that is known at one moment.
 struct Observation {
   const Tracks& tracks;
@@ -34,6 +39,7 @@ struct Observation {
   std::map<std::string, std::string> environment{};  // of the session: host, CPUs, driver, what each GPU is
   SamplingCost sampling{};
   std::vector<RunningPhase> phases{};
+  std::map<std::int64_t, ProcessOwner> owners{};  // by PID; none of a recording
 };
 
 // Absent values are unknown.
@@ -70,6 +76,7 @@ struct Process {
   std::string name{};
   std::int64_t pid = 0;
   std::optional<double> memory{}, memory_share{};  // bytes, of the board's
+  std::string user{}, command{};                   // "": not known
 };
 
 struct Host {
@@ -89,6 +96,9 @@ struct Screen {
 
 // Histories have `columns` values.
 Screen make_screen(const Observation& observation, std::size_t columns);
+
+// Every board's main figures have a first value, or it is known why not.
+bool is_complete(const Screen& screen);
 
 // Whether a counter is of any use to a screen: others need not be read.
 bool is_on_screen(std::string_view counter);

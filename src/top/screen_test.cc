@@ -92,6 +92,35 @@ TEST(Screen, ALostGpuSaysWhyAndStays) {
   EXPECT_THAT(screen.boards[0].utilization.history.back(), about(0.83));
 }
 
+// Such a GPU has no UUID; when it comes it has one, and the board without is over.
+TEST(Screen, AGpuThatIsMissingSaysWhyUntilItComes) {
+  TestMachine machine(0);
+  machine.tracks.add({.name = "gpu_memory_used_bytes", .unit = "bytes", .device = "gpu:1"})
+      .add_absence(at_second(10), at_second(20), "the GPU is lost");
+  const Screen missing = make_screen(machine.observation(20), 20);
+  ASSERT_THAT(missing.boards, SizeIs(1));
+  EXPECT_EQ(missing.boards[0].label, "gpu:1");
+  EXPECT_EQ(missing.boards[0].trouble, "the GPU is lost");
+  EXPECT_THAT(make_screen(machine.observation(40), 20).boards, IsEmpty());
+}
+
+// Never the host's use against the container's limit.
+TEST(Screen, AContainersUseIsOfItsOwnLimits) {
+  TestMachine machine(0);
+  machine.environment["cpus"] = "64";
+  EXPECT_THAT(machine.screen().host.cpus, about(64));
+  machine.add("cgroup_cpu_seconds_total", "seconds", "cgroup", CounterKind::cumulative,
+              [](double t) { return 0.5 * t; });
+  machine.add("cgroup_cpu_limit_cores", "cores", "cgroup", CounterKind::gauge, [](double) { return 2.0; });
+  machine.add("cgroup_memory_used_bytes", "bytes", "cgroup", CounterKind::gauge, [](double) { return 1 * gib; });
+  machine.add("cgroup_memory_limit_bytes", "bytes", "cgroup", CounterKind::gauge, [](double) { return 4 * gib; });
+  const Host host = machine.screen().host;
+  EXPECT_THAT(host.cpus_busy, about(0.5));
+  EXPECT_THAT(host.cpus, about(2));
+  EXPECT_THAT(host.memory_used, about(1 * gib));
+  EXPECT_THAT(host.memory_total, about(4 * gib));
+}
+
 TEST(Screen, WhatIsMissingIsNamedOnce) {
   TestMachine machine(1);
   for (const char* name : {"gpu_memory_used_bytes", "gpu_temperature_celsius"})

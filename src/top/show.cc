@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <string>
+#include <utility>
 
 #include "top/terminal.h"
 
@@ -56,9 +57,17 @@ class Loop {
  private:
   void take(const Key& key) {
     is_drawn_ = false;
-    const bool is_own = !view_.help && feed_.handle(key);
-    if (!is_own) handle(view_, key, screen_.boards.size(), terminal_.height());
+    const bool is_own = !view_.help && !view_.ending && feed_.handle(key);
+    if (!is_own) handle(view_, key, targets());
+    if (const auto pid = std::exchange(view_.to_end, std::nullopt)) feed_.end_process(*pid);
     if (is_own) remake();
+  }
+
+  KeyTargets targets() const {
+    KeyTargets out{.boards = screen_.boards.size(), .page = terminal_.height()};
+    if (feed_.is_live())
+      for (const Process& process : processes_shown(screen_, view_)) out.pids.push_back(process.pid);
+    return out;
   }
 
   void remake() {

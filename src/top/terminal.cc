@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/utf8.h"
 
 #define NCURSES_NOMACROS 1
 #include <curses.h>
@@ -75,7 +76,7 @@ void draw_row(const Grid& grid, std::size_t row) {
     const std::size_t begin = x;
     const Style style = grid.at(x, row).style;
     run.clear();
-    for (; x < grid.width() && grid.at(x, row).style == style; ++x) append_utf8(run, grid.at(x, row).glyph);
+    for (; x < grid.width() && grid.at(x, row).style == style; ++x) append_code_point(grid.at(x, row).glyph, run);
     attrset(static_cast<int>(attributes[static_cast<std::size_t>(style)]));
     // The cursor cannot stand behind the last cell: ncurses says so and has written it.
     mvaddstr(static_cast<int>(row), static_cast<int>(begin), run.c_str());
@@ -116,6 +117,8 @@ Key key_of(int code) {
       return {Key::f2};
     case KEY_F(6):
       return {Key::f6};
+    case KEY_F(9):
+      return {Key::f9};
     case KEY_F(10):
       return {Key::f10};
     case KEY_RESIZE:
@@ -135,7 +138,7 @@ bool check_terminal() {
   int problem = 0;
   if (setupterm(nullptr, STDOUT_FILENO, &problem) != 0) {
     const char* type = std::getenv("TERM");
-    throw InputError("TERM={} is not a terminal that is known here; set TERM=xterm, or use --once",
+    throw InputError("TERM={} is not a known terminal type; set TERM=xterm, or use --once",
                      type != nullptr ? type : "");
   }
   const char* move = tigetstr("cup");

@@ -55,6 +55,9 @@ bool handle_character(View& view, char character, std::size_t boards) {
     case 'N':
       choose_order(view, ProcessOrder::pid);
       return true;
+    case 'U':
+      choose_order(view, ProcessOrder::user);
+      return true;
     case 'I':
       view.reversed = !view.reversed;
       return true;
@@ -76,10 +79,37 @@ bool handle_character(View& view, char character, std::size_t boards) {
   }
 }
 
+// Up and down choose, y says that it is this one, y once more that it is meant; anything else ends nothing.
+void handle_ending(View& view, const Key& key, const KeyTargets& targets) {
+  EndingQuestion& question = *view.ending;
+  const std::size_t last = targets.pids.empty() ? 0 : targets.pids.size() - 1;
+  question.row = std::min(question.row, last);
+  if (!question.pid && key.code == Key::up) {
+    question.row -= std::min<std::size_t>(question.row, 1);
+  } else if (!question.pid && key.code == Key::down) {
+    question.row = std::min(question.row + 1, last);
+  } else if (!question.pid && key.is('y') && !targets.pids.empty()) {
+    question.pid = targets.pids[question.row];
+  } else {
+    if (question.pid && key.is('y')) view.to_end = question.pid;
+    view.ending.reset();
+  }
+}
+
 }  // namespace
 
-bool handle(View& view, const Key& key, std::size_t boards, std::size_t page) {
-  if (view.help && key.code != Key::none && key.code != Key::resized && key.code != Key::hung_up) {
+bool handle(View& view, const Key& key, const KeyTargets& targets) {
+  const auto& [boards, page, pids] = targets;
+  const bool is_a_press = key.code != Key::none && key.code != Key::resized && key.code != Key::hung_up;
+  if (view.ending && is_a_press) {
+    handle_ending(view, key, targets);
+    return true;
+  }
+  if ((key.is('k') || key.code == Key::f9) && !pids.empty() && !view.help) {
+    view.ending.emplace();
+    return true;
+  }
+  if (view.help && is_a_press) {
     view.help = false;
     return true;
   }

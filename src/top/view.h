@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <vector>
 
 namespace batchscope::top {
 
@@ -23,6 +25,7 @@ struct Key {
     f1,
     f2,
     f6,
+    f9,
     f10,
     escape,
     resized,
@@ -34,12 +37,18 @@ struct Key {
   bool is(char wanted) const { return code == character && character_code == wanted; }
 };
 
-enum class ProcessOrder { memory, board, pid, name };
-constexpr std::size_t process_orders = 4;
+enum class ProcessOrder { memory, board, pid, user, name };
+constexpr std::size_t process_orders = 5;
 
 // How much room a GPU has: a line, three, six, or as much as there is.
 enum class Detail { automatic, lines, short_blocks, blocks, graphs };
 constexpr std::size_t details = 5;
+
+// Ending a process takes two answers: which one, and whether it is really meant.
+struct EndingQuestion {
+  std::size_t row = 0;              // of the processes on the screen, in their order
+  std::optional<std::int64_t> pid;  // once it is chosen
+};
 
 struct View {
   ProcessOrder order = ProcessOrder::memory;
@@ -50,10 +59,18 @@ struct View {
   bool paused = false;
   bool help = false;
   bool quit = false;
+  std::optional<EndingQuestion> ending{};
+  std::optional<std::int64_t> to_end{};  // answered twice: whoever owns the loop ends it
 };
 
-// Keys that mean the same for what is live and what was recorded. False for a key that says nothing here. `boards` and
-// `page` are how many there are, and how many lines a screen has room for.
-bool handle(View& view, const Key& key, std::size_t boards, std::size_t page);
+// What keys are about, as it is on the screen.
+struct KeyTargets {
+  std::size_t boards = 0;            // how many there are
+  std::size_t page = 0;              // lines that a screen has room for
+  std::vector<std::int64_t> pids{};  // of the processes that may be ended, in their order; none of a recording
+};
+
+// Keys that mean the same for what is live and what was recorded. False for a key that says nothing here.
+bool handle(View& view, const Key& key, const KeyTargets& targets);
 
 }  // namespace batchscope::top

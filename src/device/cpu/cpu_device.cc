@@ -27,6 +27,8 @@ float load(DType dtype, const std::byte* address) {
       return load<Float16>(address);
     case DType::i32:
       return load<std::int32_t>(address);
+    case DType::fp8:
+      return load<Float8>(address);
   }
   return 0;
 }
@@ -60,6 +62,8 @@ void convert_row(const HostMatrix& from, std::int64_t row, const Tensor& to) {
       return convert<Float16>(source, to, row);
     case DType::i32:
       return convert<std::int32_t>(source, to, row);
+    case DType::fp8:
+      return convert<Float8>(source, to, row);
   }
 }
 
@@ -106,10 +110,26 @@ std::vector<float> CpuDevice::download(const Tensor& from) {
   return values;
 }
 
-void CpuDevice::run(const Work& work, std::type_index op, const void* arguments) {
-  const auto kernel = kernels_.find(op);
+void CpuDevice::copy_in(const std::byte* from, const Tensor& to) {
+  CHECK_THAT(to.contiguous(), "copies are of contiguous tensors");
+  if (to.elements() > 0) std::memcpy(to.data, from, static_cast<std::size_t>(to.bytes()));
+}
+
+void CpuDevice::copy_out(const Tensor& from, std::byte* to) {
+  CHECK_THAT(from.contiguous(), "copies are of contiguous tensors");
+  if (from.elements() > 0) std::memcpy(to, from.data, static_cast<std::size_t>(from.bytes()));
+}
+
+std::int64_t CpuDevice::workspace_bytes(std::type_index op, const void* arguments) const {
+  const auto* kernel = kernels_.find(op);
+  return kernel == nullptr || kernel->workspace == nullptr ? 0 : kernel->workspace(context_, arguments);
+}
+
+void CpuDevice::run(const Work& work, std::type_index op, const void* arguments, std::byte* workspace) {
+  const auto* kernel = kernels_.find(op);
   CHECK_THAT(kernel != nullptr, "the CPU has a kernel for {}", work.op);
-  kernel(context_, arguments);
+  context_.workspace = workspace;
+  kernel->run(context_, arguments);
 }
 
 }  // namespace batchscope

@@ -79,7 +79,7 @@ TEST_F(CpuDeviceTest, UploadsIntoPanelsInterleaveTheirRows) {
 
 TEST_F(CpuDeviceTest, IntegersStayIntegers) {
   const Tensor x = empty(DType::i32, 1, 3);
-  device_.upload(std::vector<std::int32_t>{1, -1, 2'000'000'011}, x);
+  device_.upload(one_row(std::vector<std::int32_t>{1, -1, 2'000'000'011}), x);
   EXPECT_EQ(x.row<std::int32_t>(0)[2], 2'000'000'011);
   EXPECT_EQ(x.row<std::int32_t>(0)[1], -1);
 }

@@ -5,7 +5,20 @@
 
 #include "device/cpu/kernels.h"
 
+#ifndef BATCHSCOPE_WITHOUT_OPENMP
+#include <omp.h>
+#endif
+
 namespace batchscope {
+
+// Which of the device's threads calls, within a loop; 0 outside.
+inline std::int64_t thread_number() {
+#ifndef BATCHSCOPE_WITHOUT_OPENMP
+  return omp_get_thread_num();
+#else
+  return 0;
+#endif
+}
 
 template <class Body>
 void parallel_for([[maybe_unused]] const CpuContext& context, std::int64_t count, const Body& body) {

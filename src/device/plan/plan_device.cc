@@ -24,9 +24,11 @@ void MemoryTrace::released(std::int64_t buffers) {
 }
 
 namespace {
-const NoPages no_pages;
+NoPages no_pages;
 }
 
-PlanDevice::PlanDevice(std::string name) : Device(std::move(name), no_pages) { arena().observe(&trace_); }
+PlanDevice::PlanDevice(std::string name, DeviceTraits traits) : Device(std::move(name), no_pages), traits_(std::move(traits)) {
+  arena().observe(&memory_);
+}
 
 }  // namespace batchscope

@@ -216,7 +216,7 @@ const Comparer::AnswerTest& Comparer::answer_test(Sheets sheets) {
   if (a.ids != b.ids) {
     test.why = fmt::format("{}: {} items in A, {} in B", other_questions, a.ids.size(), b.ids.size());
   } else if (a.gold != b.gold) {
-    test.why = fmt::format("{}: other answers count as right", other_questions);
+    test.why = fmt::format("{}: different answers count as correct", other_questions);
   } else {
     test.paired = compare_answers(a.answers, b.answers);
     const double half = test.paired->p / 2;  // McNemar on one side
@@ -263,14 +263,14 @@ std::optional<CellTimes> Comparer::compare_times_of(CellComparison& cell) const 
   const CellSummary &ours = a_.report.cells[cell.a], &theirs = b_.report.cells[cell.b];
   const bool disturbed_too = result_.thresholds.judge_disturbed;
   Sample a, b;
-  for (const char* status : {"ok", "truncated"}) {
+  for (const char* status : {"ok", "truncated", "degraded"}) {
     a = sample_of(ours, status, disturbed_too);
     b = sample_of(theirs, status, disturbed_too);
     if (!a.all.empty() && !b.all.empty()) break;
   }
   if (a.all.empty() || b.all.empty()) {
     if (has_scores(ours.status) && has_scores(theirs.status))
-      cell.time = {.judgement = Judgement::not_judged, .why = "no repeat ran alike in both"};
+      cell.time = {.judgement = Judgement::not_judged, .why = "no repeat ran to the same end in both"};
     return std::nullopt;
   }
   const bool enough = a.seconds.size() > 1 && b.seconds.size() > 1;

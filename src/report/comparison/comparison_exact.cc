@@ -2,47 +2,37 @@
 #include "report/comparison/comparison_exact.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
 
+#include "study/axes.h"
+
 namespace batchscope {
 namespace {
 
-nlohmann::json settings_of(const CellSpec& spec) {
-  nlohmann::json settings = to_json(spec);
-  settings["link"] = to_string(spec.run.link);
-  settings.erase("workload");  // each of its words is a setting
-  const nlohmann::json workload = spec.workload ? to_json(*spec.workload) : nlohmann::json::object();
-  for (const auto& [name, value] : workload.items()) settings["workload " + name] = value;
+// By the words of axes.
+std::map<std::string, std::string> settings_of(const CellSpec& spec) {
+  std::map<std::string, std::string> settings;
+  for (const Axis& axis : axes()) settings.emplace(axis.word, axis.text(spec));
   return settings;
 }
 
 // The settings that have one value in all cells.
-std::map<std::string, nlohmann::json> constant_settings(const std::vector<CellSummary>& cells) {
-  std::map<std::string, nlohmann::json> constant;
+std::map<std::string, std::string> constant_settings(const std::vector<CellSummary>& cells) {
+  std::map<std::string, std::string> constant;
   std::set<std::string> changing;
   for (const CellSummary& cell : cells) {
-    const nlohmann::json settings = settings_of(cell.spec);
-    for (const auto& [name, value] : settings.items()) {
+    for (const auto& [name, value] : settings_of(cell.spec)) {
       const auto [found, is_new] = constant.emplace(name, value);
       if (!is_new && found->second != value) changing.insert(name);
     }
   }
   for (const std::string& name : changing) constant.erase(name);
   return constant;
-}
-
-std::string setting_text(const nlohmann::json& value) {
-  if (value.is_null()) return "";
-  return value.is_string() ? value.get<std::string>() : value.dump();
-}
-
-std::string spaced(std::string status) {
-  std::replace(status.begin(), status.end(), '_', ' ');
-  return status;
 }
 
 std::optional<double> fullest_peak(const CellSummary& cell) {
@@ -56,22 +46,20 @@ std::optional<double> fullest_peak(const CellSummary& cell) {
 
 }  // namespace
 
-bool has_scores(const std::string& status) { return status == "ok" || status == "truncated"; }
-
 std::vector<Difference> setting_differences(const StudyReport& a, const StudyReport& b) {
   std::vector<Difference> differences;
   const auto theirs = constant_settings(b.cells);
   for (const auto& [name, value] : constant_settings(a.cells))
     if (const auto found = theirs.find(name); found != theirs.end() && found->second != value)
-      differences.push_back({name, setting_text(value), setting_text(found->second)});
+      differences.push_back({name, value, found->second});
   return differences;
 }
 
 std::string match_key(const CellSpec& spec, const std::vector<Difference>& ignored, bool with_batch) {
-  nlohmann::json settings = settings_of(spec);
+  std::map<std::string, std::string> settings = settings_of(spec);
   for (const Difference& difference : ignored) settings.erase(difference.what);
   if (!with_batch) settings.erase("batch");
-  return settings.dump();
+  return fmt::format("{}", settings);
 }
 
 std::vector<Difference> environment_differences(const StudyReport& a, const StudyReport& b) {
@@ -90,8 +78,8 @@ std::vector<Difference> environment_differences(const StudyReport& a, const Stud
 Compared compare_status(const CellSummary& a, const CellSummary& b) {
   Compared status;
   if (a.status == b.status) return status;
-  const auto rank = [](const std::string& text) { return text == "ok" ? 2 : text == "truncated" ? 1 : 0; };
-  status.why = fmt::format("{} in A, {} in B", spaced(a.status), spaced(b.status));
+  const auto rank = [](const std::string& text) { return text == "ok" ? 2 : is_loud(text) ? 1 : 0; };
+  status.why = fmt::format("{} in A, {} in B", status_words(a.status), status_words(b.status));
   if (!b.reason.empty()) status.why += ": " + b.reason;
   if (a.status == "not run" || b.status == "not run") {
     status.judgement = Judgement::not_judged;

@@ -9,8 +9,6 @@
 
 namespace batchscope {
 
-bool has_scores(const std::string& status);  // ok or truncated
-
 // Settings that have one value in all cells of A and another in all of B.
 std::vector<Difference> setting_differences(const StudyReport& a, const StudyReport& b);
 // Equal for cells that are the same but for the settings ignored, and the batch where it is left out.

@@ -45,7 +45,7 @@ ComparedStudy read_compared_study(const StoreReader& reader, const std::optional
   for (const CellSummary& cell : study.report.cells) {
     auto& sheets = study.sheet_of_cell.emplace_back();
     for (const CellRun& run : cell.runs) {
-      if (run.status != "ok" && run.status != "truncated") continue;
+      if (!has_scores(run.status)) continue;
       if (const auto items = reader.items(run.attempt); !items.empty())
         sheets.emplace(run.repeat, add_sheet(study, sheet_of(items)));
     }

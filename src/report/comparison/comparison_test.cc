@@ -94,7 +94,7 @@ TEST(Comparison, AStudyAndItselfAreTheSame) {
   EXPECT_THAT(same.not_judged(), IsEmpty());
   EXPECT_EQ(same.cells.size(), 4u);
   const std::string text = to_text(same, false);
-  EXPECT_THAT(text, AllOf(HasSubstr("NO REGRESSION"), HasSubstr("4 of 4 cells answer every item alike"),
+  EXPECT_THAT(text, AllOf(HasSubstr("NO REGRESSION"), HasSubstr("4 of 4 cells have the same answer to every item"),
                           HasSubstr("4 of 4 cells are equal"), HasSubstr("environment is the same")));
   expect_80_columns(text);
   EXPECT_EQ(to_json(same).at("regression"), false);
@@ -142,14 +142,14 @@ TEST(Comparison, TimesOfOtherRequestsAreNotJudged) {
   const Comparison slower = compare(a, b, {});
   EXPECT_THAT(slower.cells[0].time.why, HasSubstr("another rate"));
   ASSERT_EQ(slower.settings.size(), 1u);
-  EXPECT_EQ(slower.settings[0].what, "workload arrival_rate");
+  EXPECT_EQ(slower.settings[0].what, "arrival-rate");
 }
 
 TEST(Comparison, ASlowCellIsARegressionBeyondTheThreshold) {
   const auto slow = [](ComparedStudy& study) { slow_down(study.report.cells[1], 1.12); };
   const Comparison found = changed(slow);
   ASSERT_EQ(found.regressions().size(), 1u);
-  EXPECT_THAT(found.regressions()[0], AllOf(HasSubstr("tp2, batch 32"), HasSubstr("1.12 s after 1.00 s")));
+  EXPECT_THAT(found.regressions()[0], AllOf(HasSubstr("tp2, batch 32"), HasSubstr("1.12 s, before 1.00 s")));
   EXPECT_EQ(found.cells[1].time.judgement, Judgement::worse);
   EXPECT_EQ(found.cells[0].time.judgement, Judgement::none);
   EXPECT_THAT(to_text(found, false), AllOf(HasSubstr("REGRESSION: 1 found"), HasSubstr("SLOWER")));
@@ -192,7 +192,7 @@ TEST(Comparison, OtherQuestionsAreNotComparable) {
   EXPECT_THAT(found.regressions(), IsEmpty());
   EXPECT_EQ(found.cells[0].time.judgement, Judgement::not_judged);
   EXPECT_THAT(found.cells[0].accuracy.why, HasSubstr("400 items in A, 380 in B"));
-  EXPECT_THAT(found.cells[1].accuracy.why, HasSubstr("count as right"));
+  EXPECT_THAT(found.cells[1].accuracy.why, HasSubstr("count as correct"));
   EXPECT_THAT(to_text(found, false), HasSubstr("not judged: accuracy, the questions differ"));
 }
 
@@ -254,7 +254,7 @@ TEST(Comparison, HowCellsEnd) {
     cells[2].status = "not run";
   });
   EXPECT_THAT(found.regressions(), ElementsAre(HasSubstr("ok in A, out of memory in B: cpu:0 is full"),
-                                               HasSubstr("ok in A, truncated in B")));
+                                               HasSubstr("ok in A, TRUNCATED in B")));
   EXPECT_THAT(found.not_judged(), ElementsAre(HasSubstr("not run in B")));
   const ComparedStudy good = study_of(small_study);
   ComparedStudy bad = good;
@@ -275,7 +275,7 @@ TEST(Comparison, ASmallerLargestBatch) {
   ComparedStudy a = study_of(small_study), b = a;
   with(40)(a);
   with(39)(b);
-  EXPECT_THAT(compare(a, b, {}).regressions(), testing::Contains(HasSubstr("largest batch 39 after 40")));
+  EXPECT_THAT(compare(a, b, {}).regressions(), testing::Contains(HasSubstr("largest batch 39, before 40")));
   EXPECT_THAT(compare(b, a, {}).regressions(), IsEmpty());
   with(std::nullopt)(b);
   EXPECT_THAT(compare(a, b, {}).not_judged(), ElementsAre(HasSubstr("largest batch, unknown in B")));

@@ -20,7 +20,7 @@ constexpr std::size_t label_columns = 34;
 
 Cell label_cell(const std::string& label) { return {shorten(label, label_columns)}; }
 
-Colour colour_of(Judgement judgement) {
+Colour colour_of_judgement(Judgement judgement) {
   switch (judgement) {
     case Judgement::worse:
       return Colour::red;
@@ -36,7 +36,7 @@ Colour colour_of(Judgement judgement) {
 
 // "none", "SLOWER", "slower ≤5 %", "faster", "not judged".
 Cell judgement_cell(const Compared& figure, std::string worse, const char* better, double threshold) {
-  const Colour colour = colour_of(figure.judgement);
+  const Colour colour = colour_of_judgement(figure.judgement);
   if (figure.judgement == Judgement::better) return {better, colour};
   if (figure.judgement == Judgement::small) return {fmt::format("{} ≤{:g} %", worse, threshold * 100), colour};
   if (figure.judgement != Judgement::worse) return {to_string(figure.judgement), colour};
@@ -79,12 +79,12 @@ std::string regression_text(const CellComparison& cell, const Named& named) {
   const std::string name = named.name;
   if (name == "status") return fmt::format("{}: {}", cell.label, figure.why);
   if (name == "time")
-    return fmt::format("{}: {} s after {} s: {}", cell.label, seconds_text(figure.b), seconds_text(figure.a),
+    return fmt::format("{}: {} s, before {} s: {}", cell.label, seconds_text(figure.b), seconds_text(figure.a),
                        ratio_text(figure));
   if (name == "accuracy")
-    return fmt::format("{}: accuracy {} after {}: {} items lost, {} gained of {}", cell.label, percent_text(figure.b),
+    return fmt::format("{}: accuracy {}, before {}: {} items lost, {} gained of {}", cell.label, percent_text(figure.b),
                        percent_text(figure.a), cell.answers->lost, cell.answers->gained, cell.answers->items);
-  return fmt::format("{}: {} {} after {}", cell.label, name, bytes_text(figure.b), bytes_text(figure.a));
+  return fmt::format("{}: {} {}, before {}", cell.label, name, bytes_text(figure.b), bytes_text(figure.a));
 }
 
 // Sections.
@@ -107,7 +107,7 @@ Section verdict_section(const Comparison& comparison) {
 }
 
 Section status_section(const Comparison& comparison) {
-  Section section{.id = "status", .title = "Cells that ended otherwise", .table = {}, .notes = {}};
+  Section section{.id = "status", .title = "Cells that ended differently", .table = {}, .notes = {}};
   for (const CellComparison& cell : comparison.cells)
     if (!cell.status.why.empty())
       section.notes.push_back(fmt::format("{}{}: {}", cell.status.judgement == Judgement::worse ? "WORSE: " : "",
@@ -131,12 +131,13 @@ Section time_section(const Comparison& comparison) {
   for (const CellComparison& cell : comparison.cells) add(cell.label, cell.time);
   add("all together", comparison.overall);
   if (table.empty()) return {.id = "time", .title = {}, .table = {}, .notes = {}};
-  Section section{.id = "time",
-                  .title = "Time: seconds, geometric mean of the repeats",
-                  .table = table,
-                  .notes = {fmt::format("Intervals allow for {:.1f} % (standard deviation) between runs, beside what "
-                                        "repeats show.",
-                                        comparison.run_noise * 100)}};
+  Section section{
+      .id = "time",
+      .title = "Time: seconds, geometric mean of the repeats",
+      .table = table,
+      .notes = {fmt::format("Intervals allow for {:.1f} % (standard deviation) between runs, on top of what "
+                            "repeats show.",
+                            comparison.run_noise * 100)}};
   const auto thinned = std::count_if(comparison.cells.begin(), comparison.cells.end(), [](const CellComparison& cell) {
     return cell.time.judgement != Judgement::not_judged && !cell.time.why.empty();
   });
@@ -163,12 +164,13 @@ Section accuracy_section(const Comparison& comparison) {
   }
   Section section{
       .id = "accuracy",
-      .title = "Accuracy by acc_norm, item by item: changed (right lost, won); adjusted p of McNemar's test",
+      .title = "Accuracy by acc_norm, item by item: changed (correct lost, gained); adjusted p of McNemar's test",
       .table = {},
       .notes = {}};
   if (!table.empty()) section.table = table;
   if (alike > 0)
-    section.notes.push_back(fmt::format("{} of {} cells answer every item alike.", alike, comparison.cells.size()));
+    section.notes.push_back(
+        fmt::format("{} of {} cells have the same answer to every item.", alike, comparison.cells.size()));
   return section;
 }
 
@@ -197,7 +199,7 @@ Section exact_section(const Comparison& comparison) {
     equal += table.rows().size() == before && cell.memory.a ? 1 : 0;
   }
   Section section{.id = "exact",
-                  .title = "Memory at the peak, bytes sent, tokens computed and padding: exact figures",
+                  .title = "Peak memory, bytes sent, tokens computed and padding: exact numbers",
                   .table = {},
                   .notes = {}};
   if (!table.empty()) section.table = table;
@@ -227,15 +229,14 @@ Section milliseconds_section(const Comparison& comparison, Section section, cons
 
 Section latency_section(const Comparison& comparison) {
   return milliseconds_section(
-      comparison,
-      {"latency", "Latency of a batch in ms: shown, not judged, since it is the time once more", std::nullopt},
+      comparison, {"latency", "Latency of a batch in ms (informational: already covered by time)", std::nullopt},
       {"p50", "p99"}, {&CellComparison::p50_ms, &CellComparison::p99_ms});
 }
 
 Section requests_section(const Comparison& comparison) {
   return milliseconds_section(
       comparison,
-      {"requests", "Time to the first token, and per output token, medians in ms: shown, not judged", std::nullopt},
+      {"requests", "Time to the first token and per output token, medians in ms (informational)", std::nullopt},
       {"TTFT", "TPOT"}, {&CellComparison::ttft_ms, &CellComparison::tpot_ms});
 }
 
@@ -252,7 +253,8 @@ Section frontier_section(const Comparison& comparison) {
   Section section{.id = "frontier", .title = "Largest batch that ran", .table = {}, .notes = {}};
   if (!table.empty()) section.table = table;
   if (equal > 0)
-    section.notes.push_back(fmt::format("{} of {} strategies have the same.", equal, comparison.frontiers.size()));
+    section.notes.push_back(
+        fmt::format("{} of {} strategies have the same largest batch.", equal, comparison.frontiers.size()));
   return section;
 }
 
@@ -265,7 +267,7 @@ Section environment_section(const Comparison& comparison) {
   for (const Difference& setting : comparison.settings) add(setting, "setting: ");
   for (const Difference& fact : comparison.environment) add(fact, "");
   if (table.empty()) return {.id = "environment", .title = {}, .table = {}, .notes = {"The environment is the same."}};
-  return {.id = "environment", .title = "What differs beside the figures", .table = table, .notes = {}};
+  return {.id = "environment", .title = "Settings and environment that differ", .table = table, .notes = {}};
 }
 
 // Cells by what stands before the ": " of their reason.
@@ -286,7 +288,7 @@ std::vector<std::string> Comparison::regressions() const {
     lines.push_back(fmt::format("all cells together: time {} times A's", ratio_text(overall)));
   for (const FrontierComparison& frontier : frontiers)
     if (frontier.largest.judgement == Judgement::worse)
-      lines.push_back(fmt::format("{}: largest batch {} after {}", frontier.label, count_text(frontier.largest.b),
+      lines.push_back(fmt::format("{}: largest batch {}, before {}", frontier.label, count_text(frontier.largest.b),
                                   count_text(frontier.largest.a)));
   for (const Named& named : judged)
     for (const CellComparison& cell : cells)

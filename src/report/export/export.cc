@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "report/export/export_samples.h"
+#include "study/axes.h"
 
 namespace batchscope {
 namespace {
@@ -42,92 +43,79 @@ void each_attempt(const StoreReader& reader, const std::function<void(const Name
 
 // What a column of `cells` shows of the cell's settings, or of its result: a place in their JSON.
 struct JsonColumn {
-  std::string_view name;
-  const char* place;
+  std::string name, place;
 };
 
-constexpr std::array settings{
-    JsonColumn{"strategy", "/strategy"},
-    JsonColumn{"repeat", "/repeat"},
-    JsonColumn{"engine", "/spec/engine"},
-    JsonColumn{"model", "/spec/model/path"},
-    JsonColumn{"random_weights", "/spec/model/random_shape"},
-    JsonColumn{"seed", "/spec/model/seed"},
-    JsonColumn{"task", "/spec/task"},
-    JsonColumn{"limit", "/spec/limit"},
-    JsonColumn{"device", "/spec/device"},
-    JsonColumn{"parallel", "/spec/parallel"},
-    JsonColumn{"dtype", "/spec/dtype"},
-    JsonColumn{"threads", "/spec/threads"},
-    JsonColumn{"fusion", "/spec/fusion"},
-    JsonColumn{"batch", "/spec/batch"},
-    JsonColumn{"packing", "/spec/packing"},
-    JsonColumn{"device_memory_bytes", "/spec/device_memory_bytes"},
-    JsonColumn{"link_kind", "/spec/link/kind"},
-    JsonColumn{"link_bytes_per_second", "/spec/link/bytes_per_second"},
-    JsonColumn{"link_latency_ns", "/spec/link/latency_ns"},
-    JsonColumn{"max_tokens_per_sequence", "/spec/max_tokens_per_sequence"},
-    JsonColumn{"batch_tokens", "/spec/batch_tokens"},
-    JsonColumn{"when_too_long", "/spec/when_too_long"},
-    JsonColumn{"trace", "/spec/workload/trace"},
-    JsonColumn{"workload_prompt_tokens", "/spec/workload/prompt_tokens"},
-    JsonColumn{"workload_output_tokens", "/spec/workload/output_tokens"},
-    JsonColumn{"workload_requests", "/spec/workload/requests"},
-    JsonColumn{"arrival_rate", "/spec/workload/arrival_rate"},
-    JsonColumn{"temperature", "/spec/workload/temperature"},
-    JsonColumn{"top_p", "/spec/workload/top_p"},
-    JsonColumn{"task_seed", "/spec/workload/seed"},
-};
+// What names the cell, and its axes.
+const std::vector<JsonColumn>& settings() {
+  static const std::vector<JsonColumn> columns = [] {
+    std::vector<JsonColumn> all{{"strategy", "/strategy"}, {"repeat", "/repeat"}};
+    for (const Axis& axis : axes()) {
+      if (axis.parts.empty()) all.push_back({axis.column, "/spec" + axis.json});
+      for (const std::string part : axis.parts)
+        all.push_back({axis.column + "_" + part, "/spec" + axis.json + "/" + part});
+    }
+    return all;
+  }();
+  return columns;
+}
 
-constexpr std::array results{
-    JsonColumn{"items", "/items"},
-    JsonColumn{"acc", "/acc"},
-    JsonColumn{"acc_stderr", "/acc_stderr"},
-    JsonColumn{"acc_norm", "/acc_norm"},
-    JsonColumn{"acc_norm_stderr", "/acc_norm_stderr"},
-    JsonColumn{"acc_norm_low", "/acc_norm_low"},
-    JsonColumn{"acc_norm_high", "/acc_norm_high"},
-    JsonColumn{"acc_bytes", "/acc_bytes"},
-    JsonColumn{"acc_tokens", "/acc_tokens"},
-    JsonColumn{"tokens_requested", "/tokens/requested"},
-    JsonColumn{"tokens_truncated", "/tokens/truncated"},
-    JsonColumn{"tokens_computed", "/tokens/computed"},
-    JsonColumn{"tokens_padding", "/tokens/padding"},
-    JsonColumn{"batches", "/batches"},
-    JsonColumn{"batch_ms_p50", "/batch_ms/p50"},
-    JsonColumn{"batch_ms_p90", "/batch_ms/p90"},
-    JsonColumn{"batch_ms_p99", "/batch_ms/p99"},
-    JsonColumn{"tokens_per_s", "/tokens_per_s"},
-    JsonColumn{"time_to_first_token_ms", "/time_to_first_token_ms"},
-    JsonColumn{"time_per_output_token_ms", "/time_per_output_token_ms"},
-    JsonColumn{"requests", "/requests"},
-    JsonColumn{"output_tokens", "/output_tokens"},
-    JsonColumn{"output_tokens_per_s", "/output_tokens_per_s"},
-    JsonColumn{"ttft_ms_p50", "/ttft_ms/p50"},
-    JsonColumn{"ttft_ms_p90", "/ttft_ms/p90"},
-    JsonColumn{"ttft_ms_p99", "/ttft_ms/p99"},
-    JsonColumn{"tpot_ms_p50", "/tpot_ms/p50"},
-    JsonColumn{"tpot_ms_p90", "/tpot_ms/p90"},
-    JsonColumn{"tpot_ms_p99", "/tpot_ms/p99"},
-    JsonColumn{"queue_ms_p50", "/queue_ms/p50"},
-    JsonColumn{"queue_ms_p90", "/queue_ms/p90"},
-    JsonColumn{"queue_ms_p99", "/queue_ms/p99"},
-    JsonColumn{"latency_ms_p50", "/latency_ms/p50"},
-    JsonColumn{"latency_ms_p90", "/latency_ms/p90"},
-    JsonColumn{"latency_ms_p99", "/latency_ms/p99"},
+const std::vector<JsonColumn> results{
+    {"items", "/items"},
+    {"acc", "/acc"},
+    {"acc_stderr", "/acc_stderr"},
+    {"acc_norm", "/acc_norm"},
+    {"acc_norm_stderr", "/acc_norm_stderr"},
+    {"acc_norm_low", "/acc_norm_low"},
+    {"acc_norm_high", "/acc_norm_high"},
+    {"acc_bytes", "/acc_bytes"},
+    {"acc_tokens", "/acc_tokens"},
+    {"tokens_requested", "/tokens/requested"},
+    {"tokens_truncated", "/tokens/truncated"},
+    {"tokens_computed", "/tokens/computed"},
+    {"tokens_padding", "/tokens/padding"},
+    {"batches", "/batches"},
+    {"batch_ms_p50", "/batch_ms/p50"},
+    {"batch_ms_p90", "/batch_ms/p90"},
+    {"batch_ms_p99", "/batch_ms/p99"},
+    {"request_ms_p50", "/served/request_ms/p50"},
+    {"request_ms_p90", "/served/request_ms/p90"},
+    {"request_ms_p99", "/served/request_ms/p99"},
+    {"requests_sent_again", "/served/retries"},
+    {"cached_tokens", "/served/cached_tokens"},
+    {"tokens_per_s", "/tokens_per_s"},
+    {"time_to_first_token_ms", "/time_to_first_token_ms"},
+    {"time_per_output_token_ms", "/time_per_output_token_ms"},
+    {"requests", "/requests"},
+    {"output_tokens", "/output_tokens"},
+    {"output_tokens_per_s", "/output_tokens_per_s"},
+    {"ttft_ms_p50", "/ttft_ms/p50"},
+    {"ttft_ms_p90", "/ttft_ms/p90"},
+    {"ttft_ms_p99", "/ttft_ms/p99"},
+    {"tpot_ms_p50", "/tpot_ms/p50"},
+    {"tpot_ms_p90", "/tpot_ms/p90"},
+    {"tpot_ms_p99", "/tpot_ms/p99"},
+    {"queue_ms_p50", "/queue_ms/p50"},
+    {"queue_ms_p90", "/queue_ms/p90"},
+    {"queue_ms_p99", "/queue_ms/p99"},
+    {"latency_ms_p50", "/latency_ms/p50"},
+    {"latency_ms_p90", "/latency_ms/p90"},
+    {"latency_ms_p99", "/latency_ms/p99"},
 };
 
 constexpr std::array<std::string_view, 13> attempt_columns{
     "study",          "key",          "attempt",  "session", "status",  "valid",       "reason",
     "started_unix_s", "ended_unix_s", "begin_ns", "end_ns",  "seconds", "load_seconds"};
 
-constexpr auto cell_columns = [] {
-  std::array<std::string_view, attempt_columns.size() + settings.size() + results.size()> columns;
-  auto at = std::copy(attempt_columns.begin(), attempt_columns.end(), columns.begin());
-  for (const JsonColumn& column : settings) *at++ = column.name;
-  for (const JsonColumn& column : results) *at++ = column.name;
-  return columns;
-}();
+const std::vector<std::string_view>& cell_columns() {
+  static const std::vector<std::string_view> names = [] {
+    std::vector<std::string_view> all(attempt_columns.begin(), attempt_columns.end());
+    for (const JsonColumn& column : settings()) all.push_back(column.name);
+    for (const JsonColumn& column : results) all.push_back(column.name);
+    return all;
+  }();
+  return names;
+}
 
 // A number, text or truth; anything else is unknown. Texts are the value's own.
 ExportValue scalar(const json& value) {
@@ -145,7 +133,7 @@ ExportValue id_value(const json& id, const std::string& text) {
   return id.is_string() || id.is_number_integer() ? scalar(id) : ExportValue(text);
 }
 
-ExportValue value_at(const json& object, const char* place) {
+ExportValue value_at(const json& object, const std::string& place) {
   const json::json_pointer pointer(place);
   return object.contains(pointer) ? scalar(object[pointer]) : ExportValue();
 }
@@ -159,7 +147,7 @@ void write_cell(RowWriter& out, std::string_view study, const CellRecord& cell, 
                            attempt->started_unix_s, attempt->ended_unix_s, attempt->begin, attempt->end,
                            attempt->seconds, attempt->load_seconds});
   row.resize(attempt_columns.size());
-  for (const JsonColumn& column : settings) row.push_back(value_at(spec, column.place));
+  for (const JsonColumn& column : settings()) row.push_back(value_at(spec, column.place));
   for (const JsonColumn& column : results) row.push_back(value_at(result, column.place));
   out.row(row);
 }
@@ -385,27 +373,28 @@ void write_samplers(const StoreReader& reader, RowWriter& out) {
              sampler.call_p99, sampler.call_max, sampler.cpu_share});
 }
 
-constexpr std::array tables{
-    ExportTable{"cells", "an attempt at a cell, or a cell without one: settings and result", cell_columns, write_cells},
-    ExportTable{"items", "a question of an attempt", item_columns, write_items},
-    ExportTable{"requests", "a request of an attempt that generated", request_columns, write_requests},
-    ExportTable{"devices", "a device of an attempt", device_columns, write_devices},
-    ExportTable{"links", "a link of a device of an attempt", link_columns, write_links},
-    ExportTable{"ledger", "collectives of one kind by one rank", ledger_columns, write_ledger},
-    ExportTable{"phases", "a named interval", phase_columns, write_phases},
-    ExportTable{"frontiers", "a strategy's largest batch", frontier_columns, write_frontiers},
-    ExportTable{"frontier_tries", "a batch tried for it", try_columns, write_tries},
-    ExportTable{"sessions", "a run of the program", session_columns, write_sessions},
-    ExportTable{"environment", "a fact of a session", environment_columns, write_environment},
-    ExportTable{"series", "a counter of a device in a session", series_columns, write_series},
-    ExportTable{"samples", "a value of a series", sample_columns, write_samples},
-    ExportTable{"gaps", "a time without values", gap_columns, write_gaps},
-    ExportTable{"samplers", "what a sampling thread says of itself", sampler_columns, write_samplers},
-};
-
 }  // namespace
 
-std::span<const ExportTable> export_tables() { return tables; }
+std::span<const ExportTable> export_tables() {
+  static const std::array tables{
+      ExportTable{"cells", "an attempt at a cell, or a cell without one: settings and result", cell_columns(), write_cells},
+      ExportTable{"items", "a question of an attempt", item_columns, write_items},
+      ExportTable{"requests", "a request of an attempt that generated", request_columns, write_requests},
+      ExportTable{"devices", "a device of an attempt", device_columns, write_devices},
+      ExportTable{"links", "a link of a device of an attempt", link_columns, write_links},
+      ExportTable{"ledger", "collectives of one kind by one rank", ledger_columns, write_ledger},
+      ExportTable{"phases", "a named interval", phase_columns, write_phases},
+      ExportTable{"frontiers", "a strategy's largest batch", frontier_columns, write_frontiers},
+      ExportTable{"frontier_tries", "a batch tried for it", try_columns, write_tries},
+      ExportTable{"sessions", "a run of the program", session_columns, write_sessions},
+      ExportTable{"environment", "a fact of a session", environment_columns, write_environment},
+      ExportTable{"series", "a counter of a device in a session", series_columns, write_series},
+      ExportTable{"samples", "a value of a series", sample_columns, write_samples},
+      ExportTable{"gaps", "a time without values", gap_columns, write_gaps},
+      ExportTable{"samplers", "what a sampling thread says of itself", sampler_columns, write_samplers},
+  };
+  return tables;
+}
 
 void export_table(const StoreReader& reader, const ExportTable& table, RowFormat format, const ByteSink& out) {
   BufferedOutput buffered(out);

@@ -9,22 +9,10 @@
 #include <type_traits>
 
 #include "base/check.h"
+#include "base/csv.h"
 
 namespace batchscope {
 namespace {
-
-void append_csv_text(std::string& out, std::string_view text) {
-  // A first or last space is kept by all readers only within quotes.
-  const bool plain = text.find_first_of(",\"\r\n") == std::string_view::npos && !text.starts_with(' ') &&
-                     !text.ends_with(' ') && !text.empty();
-  if (plain) {
-    out += text;
-    return;
-  }
-  out += '"';
-  for (const char c : text) out.append(c == '"' ? 2 : 1, c);
-  out += '"';
-}
 
 std::string json_text(std::string_view text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -38,9 +26,9 @@ void append(std::string& out, const ExportValue& value, RowFormat format) {
         if constexpr (std::is_same_v<Content, std::monostate>) {
           if (!csv) out += "null";
         } else if constexpr (std::is_same_v<Content, std::string_view>) {
-          csv ? append_csv_text(out, content) : static_cast<void>(out += json_text(content));
+          csv ? append_csv_field(out, content) : static_cast<void>(out += json_text(content));
         } else if constexpr (std::is_same_v<Content, RawJson>) {
-          csv ? append_csv_text(out, content.text) : static_cast<void>(out += content.text);
+          csv ? append_csv_field(out, content.text) : static_cast<void>(out += content.text);
         } else if constexpr (std::is_same_v<Content, double>) {
           if (std::isfinite(content))
             fmt::format_to(std::back_inserter(out), "{}", content);
@@ -67,7 +55,7 @@ RowWriter::RowWriter(RowFormat format, std::span<const std::string_view> columns
     if (format == RowFormat::csv) {
       before_.emplace_back(first ? "" : ",");
       out_.buffer() += before_.back();
-      append_csv_text(out_.buffer(), column);
+      append_csv_field(out_.buffer(), column);
     } else {
       before_.push_back((first ? "{" : ",") + json_text(column) + ":");
     }

@@ -19,7 +19,6 @@ namespace {
 
 using perfetto::SliceTrack;
 using perfetto::Timeline;
-using perfetto::Trace;
 using perfetto::TrackId;
 
 // A session, where its times belong and how it is called.
@@ -51,7 +50,7 @@ Nanoseconds start_of(const SessionRecord& session) {
 // Sessions in the order of their dates: Perfetto takes no Unix time that goes back. One session alone has the host's
 // monotonic clock; several may be of several hosts or boots, so each has a clock of its own that only Unix time ties to
 // the others.
-std::vector<SessionTracks> tie_clocks(const std::vector<SessionRecord>& sessions, Trace& trace) {
+std::vector<SessionTracks> tie_clocks(const std::vector<SessionRecord>& sessions, perfetto::Trace& trace) {
   std::vector<SessionTracks> tracks;
   const bool several = sessions.size() > 1;
   for (const SessionRecord& session : sessions) {
@@ -75,7 +74,7 @@ std::vector<SessionTracks> tie_clocks(const std::vector<SessionRecord>& sessions
 // Tracks of slices of one process, by name.
 class SliceTracks {
  public:
-  SliceTracks(Trace& trace, const Timeline& timeline, TrackId process)
+  SliceTracks(perfetto::Trace& trace, const Timeline& timeline, TrackId process)
       : trace_(trace), timeline_(timeline), process_(process) {}
   ~SliceTracks() = default;
   SliceTrack& at(const std::string& name) {
@@ -86,7 +85,7 @@ class SliceTracks {
   }
 
  private:
-  Trace& trace_;
+  perfetto::Trace& trace_;
   Timeline timeline_;
   TrackId process_;
   std::map<std::string, SliceTrack> tracks_;
@@ -141,7 +140,8 @@ void add_attempt(SliceTracks& tracks, const AttemptRecord& attempt, const NamedC
                                     {"seconds", attempt.seconds}}});
 }
 
-void add_session(Trace& trace, const StoreReader& reader, const SessionTracks& tracks, const NamedCells& cells) {
+void add_session(perfetto::Trace& trace, const StoreReader& reader, const SessionTracks& tracks,
+                 const NamedCells& cells) {
   const SessionRecord& session = *tracks.session;
   SliceTracks slices(trace, tracks.timeline, trace.add_process(tracks.timeline, session.verb + tracks.suffix));
   std::vector<AttemptRecord> attempts = reader.attempts();
@@ -155,7 +155,7 @@ void add_session(Trace& trace, const StoreReader& reader, const SessionTracks& t
   slices.end_all();
 }
 
-void add_series(Trace& trace, const StoreReader& reader, const Timeline& timeline, TrackId device,
+void add_series(perfetto::Trace& trace, const StoreReader& reader, const Timeline& timeline, TrackId device,
                 const SeriesRecord& series) {
   const TrackId track =
       trace.add_counter(timeline, device, {.name = series.name, .unit = series.unit, .help = series.help});
@@ -178,7 +178,7 @@ void add_series(Trace& trace, const StoreReader& reader, const Timeline& timelin
   gaps.end_all();
 }
 
-void add_counters(Trace& trace, const StoreReader& reader, const SessionTracks& tracks) {
+void add_counters(perfetto::Trace& trace, const StoreReader& reader, const SessionTracks& tracks) {
   std::map<std::string, TrackId> devices;
   for (const SeriesRecord& series : reader.series(tracks.session->id)) {
     const std::string name = series.device + (series.is_virtual ? ", virtual" : "") + tracks.suffix;
@@ -191,7 +191,7 @@ void add_counters(Trace& trace, const StoreReader& reader, const SessionTracks& 
 }  // namespace
 
 void export_perfetto(const StoreReader& reader, const ByteSink& out) {
-  Trace trace(out);
+  perfetto::Trace trace(out);
   const std::vector<SessionRecord> sessions = reader.sessions();
   const NamedCells cells = named_cells(reader);
   const std::vector<SessionTracks> tracks = tie_clocks(sessions, trace);

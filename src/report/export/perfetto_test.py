@@ -159,7 +159,7 @@ class PerfettoTest(unittest.TestCase):
             if not track.HasField("process"):
                 self.assertTrue(self.trace.tracks[track.parent_uuid].HasField("process"))
 
-    @unittest.skipUnless(shutil.which("trace_processor_shell"), "no trace_processor_shell in the path")
+    @unittest.skipUnless(shutil.which("trace_processor_shell"), "no trace_processor_shell in the path, and PyPI's perfetto would download one")
     def test_trace_processor_loads_it_without_complaint(self):
         from perfetto.trace_processor import TraceProcessor, TraceProcessorConfig
         config = TraceProcessorConfig(bin_path=shutil.which("trace_processor_shell"))
@@ -173,8 +173,8 @@ class PerfettoTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
         PROGRAM = Path(sys.argv.pop(1)).resolve()
-    if len(sys.argv) > 1:
+    if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
         FILE = Path(sys.argv.pop(1)).resolve()
     unittest.main()

@@ -6,6 +6,8 @@
 #include <protozero/pbf_writer.hpp>
 #include <type_traits>
 
+#include "base/utf8.h"
+
 namespace batchscope::perfetto {
 namespace {
 
@@ -42,12 +44,6 @@ constexpr std::int32_t slice_begin = 1, slice_end = 2, counter = 4;
 }  // namespace event
 namespace annotation {
 constexpr unsigned bool_value = 2, int_value = 4, double_value = 5, string_value = 6, name = 10;
-}
-
-// Protobuf's texts are UTF-8: what is not is replaced.
-std::string utf8(std::string_view text) {
-  const nlohmann::json json(text);
-  return nlohmann::json::parse(json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)).get<std::string>();
 }
 
 // A packet on a timeline; `fill` adds what it carries.
@@ -88,9 +84,9 @@ void add_note(pbf_writer& event, const Note& note) {
         else if constexpr (std::is_same_v<Content, double>)
           writer.add_double(annotation::double_value, content);
         else if constexpr (std::is_same_v<Content, std::string_view>)
-          writer.add_string(annotation::string_value, utf8(content));
+          writer.add_string(annotation::string_value, well_formed(content));
         else if constexpr (std::is_same_v<Content, RawJson>)
-          writer.add_string(annotation::string_value, utf8(content.text));
+          writer.add_string(annotation::string_value, well_formed(content.text));
       },
       note.second.content());
 }
@@ -121,7 +117,7 @@ TrackId Trace::add_process(const Timeline& timeline, std::string_view name) {
     track.add_uint64(track::uuid, ++last_track_);
     pbf_writer inner(track, track::process);
     inner.add_int32(process::pid, ++last_process_);
-    inner.add_string(process::name, utf8(name));
+    inner.add_string(process::name, well_formed(name));
   });
   return last_track_;
 }
@@ -131,7 +127,7 @@ TrackId Trace::add_track(const Timeline& timeline, TrackId parent, std::string_v
     pbf_writer track(writer, packet::track_descriptor);
     track.add_uint64(track::uuid, ++last_track_);
     track.add_uint64(track::parent, parent);
-    track.add_string(track::name, utf8(name));
+    track.add_string(track::name, well_formed(name));
   });
   return last_track_;
 }
@@ -141,13 +137,13 @@ TrackId Trace::add_counter(const Timeline& timeline, TrackId parent, const Count
     pbf_writer track(writer, packet::track_descriptor);
     track.add_uint64(track::uuid, ++last_track_);
     track.add_uint64(track::parent, parent);
-    track.add_string(track::name, utf8(counter.name));
-    if (!counter.help.empty()) track.add_string(track::description, utf8(counter.help));
+    track.add_string(track::name, well_formed(counter.name));
+    if (!counter.help.empty()) track.add_string(track::description, well_formed(counter.help));
     pbf_writer inner(track, track::counter);
     if (counter.unit == "bytes")
       inner.add_enum(counter::unit, counter::bytes);
     else
-      inner.add_string(counter::unit_name, utf8(counter.unit));
+      inner.add_string(counter::unit_name, well_formed(counter.unit));
     inner.add_bool(counter::is_incremental, false);  // each value is the counter's own, not what was added
   });
   return last_track_;
@@ -157,7 +153,7 @@ void Trace::begin(const Timeline& timeline, TrackId track, Nanoseconds time, std
                   std::string_view name, std::span<const Note> notes) {
   add_event(out_, timeline, track, time, event::slice_begin, [&](pbf_writer& event) {
     event.add_string(event::category, std::string(category));
-    event.add_string(event::name, utf8(name));
+    event.add_string(event::name, well_formed(name));
     for (const Note& note : notes)
       if (is_known(note)) add_note(event, note);
   });

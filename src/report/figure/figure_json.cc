@@ -1,6 +1,7 @@
 // A figure as JSON and as CSV (report/figure/figure.h).
 #include <fmt/format.h>
 
+#include "base/csv.h"
 #include "report/figure/figure.h"
 #include "study/json_optional.h"
 
@@ -48,13 +49,8 @@ nlohmann::json series_json(const FigureSeries& series) {
           {"points", std::move(points)}};
 }
 
-// RFC 4180: quoted where it must be.
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + "\"";
-}
+// A name or note that there is not is an empty field.
+std::string csv_or_nothing(const std::string& text) { return text.empty() ? "" : csv_field(text); }
 
 std::string csv_number(const std::optional<double>& value) { return value ? fmt::format("{}", *value) : ""; }
 
@@ -86,8 +82,8 @@ std::string to_csv(const Figure& figure) {
     for (const FigurePoint& point : series.points) {
       const auto category = static_cast<std::size_t>(point.x);
       const std::string x = category < figure.x.categories.size() ? figure.x.categories[category] : csv_number(point.x);
-      text += fmt::format("{},{},{},{},{},{}\n", csv_field(series.name), csv_field(x), csv_number(point.y),
-                          csv_number(point.low), csv_number(point.high), csv_field(point.note));
+      text += fmt::format("{},{},{},{},{},{}\n", csv_or_nothing(series.name), csv_or_nothing(x), csv_number(point.y),
+                          csv_number(point.low), csv_number(point.high), csv_or_nothing(point.note));
     }
   return text;
 }

@@ -20,11 +20,6 @@ std::vector<const CellSummary*> cells_by_batch(const StudyReport& report, std::s
   return cells;
 }
 
-std::string status_words(std::string status) {
-  std::replace(status.begin(), status.end(), '_', ' ');
-  return status;
-}
-
 std::string doubt_of(const CellSummary& cell) {
   const std::string why = cell.reason.empty() ? "" : ": " + cell.reason;
   if (cell.status == "truncated")

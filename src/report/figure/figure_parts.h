@@ -20,7 +20,6 @@ enum class Trust { timing, counting };
 FigureSeries series_of(const StudyReport& report, std::size_t strategy, FigureStroke stroke);
 std::vector<const CellSummary*> cells_by_batch(const StudyReport& report, std::size_t strategy);
 
-std::string status_words(std::string status);  // "out of memory"
 // Why the cell is not what it looks like: "truncated to 12 tokens", "not valid: …"; "" for one that is ok.
 std::string doubt_of(const CellSummary& cell);
 // Adds the doubt to the point's note, and makes it hollow where the doubt is about what it shows.

@@ -18,7 +18,7 @@
 namespace batchscope {
 namespace {
 
-constexpr const char* hollow_caption = "Hollow markers: cut to a token limit, or not valid as a measurement.";
+constexpr const char* hollow_caption = "Hollow markers: cut to a token limit, degraded, or not valid as a measurement.";
 
 FigureAxis batch_axis() {
   return {.label = "batch (sequences)", .unit = FigureUnit::count, .logarithmic = true, .from_zero = false};
@@ -49,7 +49,7 @@ PointOf plain(std::optional<double> (*value)(const CellSummary&)) {
 
 Figure time_figure(const StudyReport& report) {
   Figure figure{.id = "time",
-                .title = "Time of the whole task over batch",
+                .title = "Time of the whole task by batch size",
                 .caption = report.repeats > 1
                                ? fmt::format("Means of up to {} repeats with 95 % intervals.", report.repeats)
                                : std::string(),
@@ -67,8 +67,8 @@ Figure time_figure(const StudyReport& report) {
 
 Figure throughput_figure(const StudyReport& report) {
   Figure figure{.id = "throughput",
-                .title = "Throughput over batch",
-                .caption = "Tokens asked for and not cut away, per second.",
+                .title = "Throughput by batch size",
+                .caption = "Requested tokens that were not cut, per second.",
                 .x = batch_axis(),
                 .y = {.label = "tokens per second", .unit = FigureUnit::per_s}};
   add_over_batch(figure, report, plain([](const CellSummary& cell) { return number(cell, "tokens_per_s"); }),
@@ -101,10 +101,10 @@ std::vector<Figure> latency_figures(const StudyReport& report) {
   const bool generates = std::any_of(report.cells.begin(), report.cells.end(), has_requests);
   return {percentiles_figure(report, "latency", generates ? "Latency of a batch, or a step" : "Latency of a batch",
                              "batch_ms", ""),
-          percentiles_figure(report, "ttft", "Time to the first token over batch", "ttft_ms",
+          percentiles_figure(report, "ttft", "Time to the first token by batch size", "ttft_ms",
                              "From the arrival of a request. "),
-          percentiles_figure(report, "tpot", "Time per output token over batch", "tpot_ms",
-                             "Of each token behind the first. ")};
+          percentiles_figure(report, "tpot", "Time per output token by batch size", "tpot_ms",
+                             "Of each token after the first. ")};
 }
 
 Figure traffic_figure(const StudyReport& report, bool tx) {
@@ -124,7 +124,7 @@ Figure received_figure(const StudyReport& report) { return traffic_figure(report
 Figure utilisation_figure(const StudyReport& report) {
   Figure figure{.id = "traffic_utilisation",
                 .title = "Traffic against utilisation",
-                .caption = "A point a batch, joined in their order; numbers are batches. Mean of the devices.",
+                .caption = "One point per batch size, connected in order and labelled. Mean of the devices.",
                 .x = {.label = "sent, bytes per second", .unit = FigureUnit::bytes_per_s},
                 .y = {.label = "share of time spent computing", .unit = FigureUnit::share}};
   for (std::size_t strategy = 0; strategy < report.strategies.size(); ++strategy) {
@@ -178,10 +178,10 @@ void add_memory_limits(Figure& figure, const StudyReport& report) {
 
 Figure memory_figure(const StudyReport& report) {
   Figure figure{.id = "memory",
-                .title = "Memory of the fullest device over batch",
+                .title = "Memory of the fullest device by batch size",
                 .caption =
-                    "Solid: peak; dashed, hollow: planned. Where only the plan is, the cell did not run: it ran out "
-                    "of memory, or failed.",
+                    "Solid: peak; dashed, hollow: planned. Where there is only a plan, the cell ran out of memory "
+                    "or failed.",
                 .x = batch_axis(),
                 .y = {.label = "bytes", .unit = FigureUnit::bytes}};
   add_planned_memory(figure, report);
@@ -192,10 +192,10 @@ Figure memory_figure(const StudyReport& report) {
 
 Figure accuracy_figure(const StudyReport& report) {
   Figure figure{.id = "accuracy",
-                .title = "Accuracy over batch",
-                .caption = "Share of items right by acc_norm, with 95 % Wilson intervals.",
+                .title = "Accuracy by batch size",
+                .caption = "By acc_norm, with 95 % Wilson intervals.",
                 .x = batch_axis(),
-                .y = {.label = "items right (acc_norm)", .unit = FigureUnit::share}};
+                .y = {.label = "accuracy (acc_norm)", .unit = FigureUnit::share}};
   add_over_batch(
       figure, report,
       [](const CellSummary& cell) -> std::optional<FigurePoint> {

@@ -56,7 +56,7 @@ void add_parts(Figure& figure, const StudyReport& report, const std::vector<cons
 
 Figure changed_figure(const StudyReport& report) {
   Figure figure{.id = "changed",
-                .title = "Items answered otherwise than by the reference",
+                .title = "Items answered differently from the reference",
                 .kind = FigureKind::stacked_bars,
                 .x = {.label = "cell"},
                 .y = {.label = "items", .unit = FigureUnit::count}};
@@ -75,10 +75,10 @@ Figure changed_figure(const StudyReport& report) {
                                       [](const CellSummary& cell) { return cell.paired.has_value(); });
   const auto changed = std::count_if(report.cells.begin(), report.cells.end(),
                                      [](const CellSummary& cell) { return cell.paired && cell.paired->changed > 0; });
-  figure.caption = fmt::format("{} of {} cells answer otherwise somewhere", changed, compared);
+  figure.caption = fmt::format("{} of {} cells differ in at least one answer", changed, compared);
   figure.caption += bars.size() < static_cast<std::size_t>(changed)
-                        ? "; shown: of each strategy the batch that changes most."
-                        : "; the others are not shown.";
+                        ? "; shown: each strategy's batch with the most changes."
+                        : "; only those are shown.";
   return figure;
 }
 
@@ -98,7 +98,9 @@ Figure busy_figure(const StudyReport& report) {
   const PointOf compute = share(&DeviceRecord::busy_compute);
   const auto bars = bars_of(
       report, [&](const CellSummary& cell) { return has_figures(cell) && compute(cell); },
-      [](const CellSummary& a, const CellSummary& b) { return a.time->mean < b.time->mean; });
+      [](const CellSummary& a, const CellSummary& b) {
+        return std::pair(a.valid == false, a.time->mean) < std::pair(b.valid == false, b.time->mean);
+      });
   add_parts(figure, report, bars,
             {{"computing", compute},
              {"communicating", share(&DeviceRecord::busy_communicate)},
@@ -161,10 +163,10 @@ std::optional<FigurePoint> worst_closure(const CellSummary& cell, bool tx) {
 Figure closure_figure(const StudyReport& report) {
   Figure figure{.id = "closure",
                 .title = "Bytes seen by the link / predicted",
-                .caption = "Solid: sent; dashed: received; of each cell the device farthest from 1.",
+                .caption = "Solid: sent; dashed: received; for each cell, the device farthest from 1.",
                 .x = {.label = "batch (sequences)", .unit = FigureUnit::count, .logarithmic = true, .from_zero = false},
                 .y = {.label = "seen / predicted", .unit = FigureUnit::ratio, .from_zero = false},
-                .limits = {{1, "all explained"}}};
+                .limits = {{1, "all bytes explained"}}};
   for (const bool tx : {true, false})
     for (std::size_t strategy = 0; strategy < report.strategies.size(); ++strategy) {
       FigureSeries series = series_of(report, strategy, tx ? FigureStroke::solid : FigureStroke::dashed);
@@ -185,7 +187,7 @@ Figure closure_figure(const StudyReport& report) {
 // A row for each pair of strategies, a series for each batch.
 Figure effects_figure(const StudyReport& report) {
   Figure figure{.id = "effects",
-                .title = "What one setting alone does to the time",
+                .title = "Effect of one setting alone on the time",
                 .caption = "Ratios of times with 95 % intervals; left of 1 is faster.",
                 .kind = FigureKind::intervals,
                 .x = {.label = "setting"},

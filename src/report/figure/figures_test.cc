@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "study/cell_words.h"
+#include "study/axes.h"
 #include "study/grid.h"
 
 namespace batchscope {
@@ -33,7 +33,7 @@ DeviceRecord device(std::int64_t index, std::int64_t peak) {
 
 CellSummary cell(std::size_t strategy, std::int64_t batch, const std::string& status) {
   CellSummary made;
-  made.spec = cell_from_words({{"parallel", strategy == 0 ? "mp2" : "tp2"}, {"batch", std::to_string(batch)}});
+  made.spec = cell_of({{"parallel", strategy == 0 ? "mp2" : "tp2"}, {"batch", std::to_string(batch)}});
   made.strategy = strategy;
   made.status = status;
   made.devices = {device(0, 1000 * batch), device(1, 1200 * batch)};
@@ -174,7 +174,7 @@ TEST(Figures, PointsFollowTheBatchAndLimitsTheMemory) {
   EXPECT_EQ(changed.series.at(0).points.at(0).y, 2);
   EXPECT_EQ(changed.series.at(1).points.at(0).y, 1);
   EXPECT_EQ(changed.series.at(2).points.at(0).y, 1);
-  EXPECT_EQ(changed.caption, "1 of 1 cells answer otherwise somewhere; the others are not shown.");
+  EXPECT_EQ(changed.caption, "1 of 1 cells differ in at least one answer; only those are shown.");
 }
 
 TEST(Figures, OfManyCellsABarAStrategy) {

@@ -76,25 +76,25 @@ bool is_worth_drawing(const std::vector<FigurePoint>& points, bool is_rate) {
          });
 }
 
-// A file's name and a page's anchor: "gpu-0".
+// A file's name and a page's anchor: "gpu-0". A long one is cut, and told from others by a number.
 std::string id_of(const std::string& device) {
+  constexpr std::size_t longest = 100;
   std::string id;
   for (const char c : device.substr(0, device.find(" (")))
     if (std::isalnum(static_cast<unsigned char>(c)) != 0)
       id += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     else if (!id.empty() && id.back() != '-')
       id += '-';
+  if (id.size() > longest) id = fmt::format("{}-{:016x}", id.substr(0, longest), std::hash<std::string>()(device));
   return id;
 }
 
-}  // namespace
-
-std::vector<Figure> recording_figures(const StoreReader& reader, const RecordingPart& part) {
-  const auto interval = recording_interval(reader, part);
+std::vector<Figure> session_figures(const StoreReader& reader, std::int64_t session, const RecordingPart& part) {
+  const auto interval = recording_interval(reader, session, part);
   if (!interval) return {};
   std::vector<Figure> figures;
   std::map<std::string, std::size_t> figure_of;  // by id
-  for (const SeriesRecord& series : reader.series()) {
+  for (const SeriesRecord& series : reader.series(session)) {
     const auto buckets = reader.buckets(series, most_points, interval->begin, interval->end);
     auto points = series.kind == "cumulative" ? rates(buckets, interval->zero) : levels(buckets, interval->zero);
     if (!is_worth_drawing(points, series.kind == "cumulative")) continue;
@@ -119,6 +119,22 @@ std::vector<Figure> recording_figures(const StoreReader& reader, const Recording
                              .points = std::move(points)});
   }
   return figures;
+}
+
+}  // namespace
+
+std::vector<Figure> recording_figures(const StoreReader& reader, std::span<const RecordedSession> sessions,
+                                      const RecordingPart& part) {
+  std::vector<Figure> all;
+  for (const RecordedSession& recorded : sessions)
+    for (Figure& figure : session_figures(reader, recorded.session.id, part)) {
+      if (sessions.size() > 1) {
+        figure.id = fmt::format("session-{}-{}", recorded.session.id, figure.id);
+        figure.title += fmt::format(" ({})", recorded.title());
+      }
+      all.push_back(std::move(figure));
+    }
+  return all;
 }
 
 }  // namespace batchscope

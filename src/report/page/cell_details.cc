@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/units.h"
+#include "report/cell_text.h"
 #include "report/page/cell_table.h"
 #include "report/page/html.h"
 #include "report/table_cells.h"
@@ -19,12 +20,6 @@ namespace {
 
 using Cell = TextTable::Cell;
 
-std::string status_text(const CellSummary& cell) {
-  std::string status = cell.status == "truncated" ? "TRUNCATED" : cell.status;
-  std::replace(status.begin(), status.end(), '_', ' ');
-  return status;
-}
-
 const char* status_class(const CellSummary& cell) {
   if (cell.status == "ok") return "";
   return cell.status == "out_of_memory" || cell.status == "not run" ? "warn" : "bad";
@@ -33,7 +28,7 @@ const char* status_class(const CellSummary& cell) {
 // The cell in one line; what is wrong with it stands in it.
 std::string summary_line(const StudyReport& report, const CellSummary& cell) {
   std::string line = fmt::format("<b>{}, batch {}</b> <span class=\"{}\">{}</span>", html_text(report.label(cell)),
-                                 cell.spec.run.batch, status_class(cell), html_text(status_text(cell)));
+                                 cell.spec.run.batch, status_class(cell), html_text(status_words(cell.status)));
   if (cell.valid == false) line += " <span class=\"warn\">not valid as a measurement</span>";
   return line;
 }
@@ -77,36 +72,47 @@ Facts time_facts(const CellSummary& cell, const JsonObject& result) {
   facts.emplace_back("seconds",
                      low ? fmt::format("{} (95 %: {} to {})", seconds_text(mean), seconds_text(low), seconds_text(high))
                          : seconds_text(mean));
-  if (cell.seconds.size() > 1) facts.emplace_back("of each repeat", repeats_text(cell));
+  if (cell.seconds.size() > 1) facts.emplace_back("each repeat", repeats_text(cell));
   const auto rate = maybe_number(result, "tokens_per_s");
   facts.emplace_back("tokens per second", rate ? fmt::format("{:.6g}", *rate) : "?");
   const bool generates = result.has("requests");
   add_percentiles(facts, result, "batch_ms", generates ? "a step" : "a batch");
   if (generates) {
     const auto requests = maybe_integer(result, "requests"), tokens = maybe_integer(result, "output_tokens");
-    facts.emplace_back("generated", fmt::format("{} tokens for {} requests, {:.6g} a second",
+    facts.emplace_back("generated", fmt::format("{} tokens for {} requests, {:.6g} per second",
                                                 format_count(tokens.value_or(0)), format_count(requests.value_or(0)),
                                                 maybe_number(result, "output_tokens_per_s").value_or(0)));
-    add_percentiles(facts, result, "queue_ms", "waiting to be served");
+    add_percentiles(facts, result, "queue_ms", "time in the queue");
     add_percentiles(facts, result, "ttft_ms", "time to first token");
     add_percentiles(facts, result, "tpot_ms", "time per output token");
-    add_percentiles(facts, result, "latency_ms", "from arrival to the end");
+    add_percentiles(facts, result, "latency_ms", "from arrival to the last token");
   }
-  facts.emplace_back("loading", seconds_text(maybe_number(result, "load_seconds")) + " s");
+  if (result.has("served")) {
+    const JsonObject served = result.object("served");
+    add_percentiles(facts, served, "request_ms", "a request, from sending to the answer's end");
+    add_percentiles(facts, served, "first_byte_ms", "until the answer's first byte");
+    if (const auto retries = maybe_integer(served, "retries"); retries && *retries > 0)
+      facts.emplace_back("requests sent again", format_count(*retries));
+    if (const auto cached = maybe_integer(served, "cached_tokens"))
+      facts.emplace_back("tokens from the server's prefix cache", format_count(*cached));
+  }
+  if (const auto load = maybe_number(result, "load_seconds")) facts.emplace_back("loading", seconds_text(load) + " s");
   return facts;
 }
 
 void add_accuracy(Facts& facts, const CellSummary& cell, const JsonObject& result) {
   if (!result.has("acc_norm")) return;
   const auto share = [&](const char* key) { return percent_text(maybe_number(result, key)); };
-  facts.emplace_back("right by acc_norm", fmt::format("{} (95 %: {} to {})", share("acc_norm"), share("acc_norm_low"),
-                                                      share("acc_norm_high")));
-  facts.emplace_back("otherwise", fmt::format("acc {}, acc_bytes {}, acc_tokens {}", share("acc"), share("acc_bytes"),
-                                              share("acc_tokens")));
+  facts.emplace_back("accuracy by acc_norm", fmt::format("{} (95 %: {} to {})", share("acc_norm"),
+                                                         share("acc_norm_low"), share("acc_norm_high")));
+  facts.emplace_back("other measures", fmt::format("acc {}, acc_bytes {}, acc_tokens {}", share("acc"),
+                                                   share("acc_bytes"), share("acc_tokens")));
+  if (const std::string sentinel = sentinel_text(result); !sentinel.empty()) facts.emplace_back("sentinel", sentinel);
   if (cell.paired)
-    facts.emplace_back("against the reference",
-                       fmt::format("{} of {} answers changed: {} right lost, {} won; p {:.3g}", cell.paired->changed,
-                                   cell.paired->items, cell.paired->lost, cell.paired->gained, cell.paired->p));
+    facts.emplace_back(
+        "against the reference",
+        fmt::format("{} of {} answers changed: {} correct lost, {} gained; p {:.3g}", cell.paired->changed,
+                    cell.paired->items, cell.paired->lost, cell.paired->gained, cell.paired->p));
 }
 
 void add_tokens(Facts& facts, const JsonObject& result) {
@@ -116,7 +122,7 @@ void add_tokens(Facts& facts, const JsonObject& result) {
     const auto value = maybe_integer(tokens, key);
     return value ? format_count(*value) : std::string("?");
   };
-  facts.emplace_back("tokens", fmt::format("{} asked for, {} cut, {} computed, {} padding on top", count("requested"),
+  facts.emplace_back("tokens", fmt::format("{} requested, {} cut, {} computed, {} of padding", count("requested"),
                                            count("truncated"), count("computed"), count("padding")));
 }
 
@@ -204,7 +210,7 @@ std::string changed_html(const CellSummary& cell, std::size_t most) {
   TextTable table({"item", "right", "reference", "here", "what"});
   for (std::size_t i = 0; i < std::min(cell.changed.size(), most); ++i) {
     const ChangedItem& item = cell.changed[i];
-    const char* what = item.reference == item.gold ? "lost" : item.here == item.gold ? "won" : "wrong both times";
+    const char* what = item.reference == item.gold ? "lost" : item.here == item.gold ? "gained" : "wrong both times";
     table.add({{item.id_json}, count_cell(item.gold), count_cell(item.reference), count_cell(item.here), {what}});
   }
   const std::string note = cell.changed.size() > most

@@ -14,6 +14,7 @@
 #include "base/units.h"
 #include "report/page/html.h"
 #include "report/text.h"
+#include "study/axes.h"
 
 namespace batchscope {
 namespace {
@@ -24,39 +25,33 @@ using nlohmann::json;
 enum class Kind { text, status, validity, count, bytes, rate, seconds, milliseconds, share, closure, number, p };
 
 struct Column {
-  const char* title;
+  std::string title;
   const char* group;
-  const char* path;
+  std::string path;
   Kind kind;
   bool is_shown = false;  // before anybody chose groups
-  const char* help = "";
+  std::string help{};
 };
 
-constexpr Column columns[] = {
-    {"layout", "settings", "spec.parallel", Kind::text, false, "how the model is cut: mp, pp, tp, dp"},
-    {"fusion", "settings", "spec.fusion", Kind::text},
-    {"packing", "settings", "spec.packing", Kind::text},
-    {"dtype", "settings", "spec.dtype", Kind::text},
-    {"batch", "settings", "spec.batch", Kind::count, true, "sequences a batch, of one replica"},
-    {"token limit", "settings", "spec.max_tokens_per_sequence", Kind::count},
-    {"memory limit", "settings", "spec.device_memory_bytes", Kind::bytes, false, "of each device"},
-    {"devices", "settings", "spec.device", Kind::text},
-    {"prompt tokens", "settings", "spec.workload.prompt_tokens", Kind::count, false, "of each request"},
-    {"output tokens", "settings", "spec.workload.output_tokens", Kind::count, false, "of each request"},
-    {"arrival rate", "settings", "spec.workload.arrival_rate", Kind::number, false,
-     "requests a second, a Poisson process; none: all at the begin"},
-    {"trace", "settings", "spec.workload.trace", Kind::text},
+const std::vector<Column> result_columns{
     {"status", "validity", "status", Kind::status, true},
     {"valid", "validity", "valid", Kind::validity, true, "whether the times can be trusted"},
-    {"reason", "validity", "reason", Kind::text, false, "why not ok, or not valid"},
+    {"reason", "validity", "reason", Kind::text, false, "why it is not ok, or not valid"},
     {"repeats", "validity", "repeats", Kind::count},
     {"seconds", "time", "time.mean", Kind::seconds, true, "wall clock of scoring everything, mean of the repeats"},
     {"low", "time", "time.low", Kind::seconds, false, "95 % interval of the mean"},
     {"high", "time", "time.high", Kind::seconds, false, "95 % interval of the mean"},
+    {"estimated", "time", "estimated_seconds", Kind::seconds, false, "by the performance model, before the cell ran"},
+    {"measured / estimated", "time", "measured_to_estimated", Kind::number, true,
+     "seconds / what the performance model had said"},
     {"tokens/s", "time", "result.tokens_per_s", Kind::number, true, "(requested - truncated) / seconds"},
     {"batch p50", "time", "result.batch_ms.p50", Kind::milliseconds, true, "time of a batch"},
     {"batch p90", "time", "result.batch_ms.p90", Kind::milliseconds},
     {"batch p99", "time", "result.batch_ms.p99", Kind::milliseconds, true},
+    {"request p50", "time", "result.served.request_ms.p50", Kind::milliseconds, false,
+     "of a server: from sending to the answer's end"},
+    {"request p99", "time", "result.served.request_ms.p99", Kind::milliseconds, false,
+     "of a server: from sending to the answer's end"},
     {"load", "time", "result.load_seconds", Kind::seconds, false, "seconds to load the model"},
     {"batches", "time", "result.batches", Kind::count},
     {"requests", "generation", "result.requests", Kind::count, true, "prompts that were continued"},
@@ -64,23 +59,21 @@ constexpr Column columns[] = {
     {"TTFT p50", "generation", "result.ttft_ms.p50", Kind::milliseconds, true, "from arrival to the first token"},
     {"TTFT p90", "generation", "result.ttft_ms.p90", Kind::milliseconds},
     {"TTFT p99", "generation", "result.ttft_ms.p99", Kind::milliseconds, true, "from arrival to the first token"},
-    {"TPOT p50", "generation", "result.tpot_ms.p50", Kind::milliseconds, true,
-     "time per output token behind the first"},
+    {"TPOT p50", "generation", "result.tpot_ms.p50", Kind::milliseconds, true, "time per output token after the first"},
     {"TPOT p90", "generation", "result.tpot_ms.p90", Kind::milliseconds},
-    {"TPOT p99", "generation", "result.tpot_ms.p99", Kind::milliseconds, true,
-     "time per output token behind the first"},
+    {"TPOT p99", "generation", "result.tpot_ms.p99", Kind::milliseconds, true, "time per output token after the first"},
     {"queue p50", "generation", "result.queue_ms.p50", Kind::milliseconds, false, "from arrival until served"},
     {"queue p99", "generation", "result.queue_ms.p99", Kind::milliseconds, false, "from arrival until served"},
     {"latency p50", "generation", "result.latency_ms.p50", Kind::milliseconds, false, "from arrival to the last token"},
     {"latency p99", "generation", "result.latency_ms.p99", Kind::milliseconds, false, "from arrival to the last token"},
     {"output tokens", "generation", "result.output_tokens", Kind::count},
-    {"right", "accuracy", "result.acc_norm", Kind::share, true, "share of items right by acc_norm"},
-    {"right, low", "accuracy", "result.acc_norm_low", Kind::share, false, "95 % Wilson interval"},
-    {"right, high", "accuracy", "result.acc_norm_high", Kind::share, false, "95 % Wilson interval"},
-    {"acc", "accuracy", "result.acc", Kind::share, false, "share right by log-likelihood"},
+    {"accuracy", "accuracy", "result.acc_norm", Kind::share, true, "by acc_norm: log-likelihood per character"},
+    {"accuracy, low", "accuracy", "result.acc_norm_low", Kind::share, false, "95 % Wilson interval"},
+    {"accuracy, high", "accuracy", "result.acc_norm_high", Kind::share, false, "95 % Wilson interval"},
+    {"acc", "accuracy", "result.acc", Kind::share, false, "accuracy by log-likelihood"},
     {"items", "accuracy", "result.items", Kind::count},
     {"changed", "accuracy", "against_reference.changed", Kind::count, true,
-     "items answered otherwise than by the reference"},
+     "items answered differently from the reference"},
     {"lost", "accuracy", "against_reference.lost", Kind::count, false, "right in the reference, wrong here"},
     {"gained", "accuracy", "against_reference.gained", Kind::count, false, "wrong in the reference, right here"},
     {"p", "accuracy", "against_reference.mcnemar_mid_p", Kind::p, false, "McNemar's test, exact, mid-p"},
@@ -104,12 +97,45 @@ constexpr Column columns[] = {
      "share of the time, mean of the devices"},
     {"idle", "utilisation", "mean(result.devices[].busy.idle)", Kind::share, false,
      "share of the time, mean of the devices"},
+    {"in use", "utilisation", "mean(result.devices[].utilisation)", Kind::share, false,
+     "as the driver counts, mean of the devices"},
     {"energy", "utilisation", "sum(result.devices[].energy_j)", Kind::number, false, "joules"},
     {"requested", "tokens", "result.tokens.requested", Kind::count, false, "tokens that the task asks for"},
     {"computed", "tokens", "result.tokens.computed", Kind::count, false, "real tokens that went through the model"},
-    {"padding", "tokens", "result.tokens.padding", Kind::count, false, "tokens computed on top to fill batches"},
+    {"padding", "tokens", "result.tokens.padding", Kind::count, false, "tokens computed only to fill batches"},
     {"truncated", "tokens", "result.tokens.truncated", Kind::count, false, "tokens cut away before the model saw them"},
 };
+
+// A setting's kind of value; a text or "auto" in place of a number shows as none.
+Kind kind_of(const Axis& axis) {
+  switch (axis.kind) {
+    case AxisKind::text:
+      return Kind::text;
+    case AxisKind::size:
+      return Kind::bytes;
+    case AxisKind::number:
+      return Kind::number;
+    case AxisKind::whole_number:
+    case AxisKind::count_or_word:
+      return Kind::count;
+  }
+  return Kind::text;
+}
+
+// The axes, in the order of strategies' names. What is in no name, the batch, is always worth a place.
+std::vector<Column> setting_columns() {
+  std::vector<Column> columns;
+  for (const Axis* axis : axes_by_name()) {
+    std::string path = "spec" + axis->json;
+    std::replace(path.begin(), path.end(), '/', '.');
+    if (axis->parts.empty())
+      columns.push_back({axis->title, "settings", path, kind_of(*axis), axis->name.naming == Naming::never, axis->hint});
+    for (const std::string part : axis->parts)
+      columns.push_back({axis->title + " " + part, "settings", path + "." + part,
+                         part == "kind" ? Kind::text : Kind::number, false, axis->hint});
+  }
+  return columns;
+}
 
 // All values to which a path leads; null where one is unknown.
 void collect(const json& from, std::string_view path, std::vector<json>& out) {
@@ -162,12 +188,9 @@ std::optional<double> number_at(const json& cell, std::string_view path) {
   return reduce(how, values);
 }
 
-Cell status_cell(const std::string& status) {
+Cell status_text(const std::string& status) {
   if (status == "ok") return {"ok"};
-  if (status == "truncated") return {"TRUNCATED", Colour::red};
-  std::string words = status;
-  std::replace(words.begin(), words.end(), '_', ' ');
-  return {words, status == "not run" ? Colour::dim : status == "out_of_memory" ? Colour::yellow : Colour::red};
+  return {status_words(status), status == "not run" ? Colour::dim : status == "out_of_memory" ? Colour::yellow : Colour::red};
 }
 
 Cell text_cell(const json& cell, const Column& column) {
@@ -179,7 +202,7 @@ Cell text_cell(const json& cell, const Column& column) {
     return value.get<bool>() ? Cell{"valid"} : Cell{"not valid", Colour::yellow};
   }
   if (!value.is_string()) return {""};
-  return column.kind == Kind::status ? status_cell(value.get<std::string>()) : Cell{value.get<std::string>()};
+  return column.kind == Kind::status ? status_text(value.get<std::string>()) : Cell{value.get<std::string>()};
 }
 
 std::string whole_number_text(double value) {
@@ -239,7 +262,7 @@ bool is_known(const json& cells, const Column& column) {
 std::string header_html(const Column& column, bool is_shown) {
   std::string attributes = fmt::format(" scope=\"col\" data-group=\"{}\" data-path=\"{}\" class=\"{}{}\"", column.group,
                                        column.path, is_text(column) ? "text" : "", is_shown ? "" : " more");
-  if (*column.help != '\0') attributes += fmt::format(" title=\"{}\"", column.help);
+  if (!column.help.empty()) attributes += fmt::format(" title=\"{}\"", column.help);
   return fmt::format("<th{}>{}</th>", attributes, html_text(column.title));
 }
 
@@ -261,6 +284,10 @@ std::string cell_table_html(const StudyReport& report, const json& all) {
   std::string out =
       "<div class=\"scroll tall\" tabindex=\"0\" role=\"region\" aria-label=\"All cells\">"
       "<table class=\"data cells\">\n<thead><tr><th scope=\"col\" class=\"text\" data-path=\"key\">cell</th>";
+  // Settings of which no cell knows anything need no column.
+  std::vector<Column> columns = setting_columns();
+  std::erase_if(columns, [&](const Column& column) { return !is_known(cells, column); });
+  columns.insert(columns.end(), result_columns.begin(), result_columns.end());
   std::vector<bool> shown;
   for (const Column& column : columns) {
     const bool is_setting = std::string_view(column.group) == "settings";
@@ -273,8 +300,7 @@ std::string cell_table_html(const StudyReport& report, const json& all) {
     out += fmt::format("<tr><th scope=\"row\" class=\"text\" data-key=\"{}\"><a href=\"#{}\">{}, batch {}</a></th>",
                        html_text(cells[i].at("key").get<std::string>()), cell_anchor(i), html_text(report.label(cell)),
                        cell.spec.run.batch);
-    for (std::size_t column = 0; column < std::size(columns); ++column)
-      out += html_cell(value_cell(cells[i], columns[column]), is_text(columns[column]));
+    for (const Column& column : columns) out += html_cell(value_cell(cells[i], column), is_text(column));
     out += "</tr>\n";
   }
   return out + "</tbody></table></div>\n" + hiding_style(shown);

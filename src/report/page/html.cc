@@ -7,6 +7,8 @@
 #include <cmath>
 #include <vector>
 
+#include "base/utf8.h"
+
 namespace batchscope {
 namespace {
 
@@ -23,7 +25,8 @@ bool is_text_column(const TextTable& table, std::size_t column) {
 
 }  // namespace
 
-std::string html_text(std::string_view text) {
+std::string html_text(std::string_view raw) {
+  const std::string text = well_formed(raw);  // a page of ill-formed UTF-8 is shown as if in another encoding
   std::string out;
   out.reserve(text.size());
   for (const char c : text) {

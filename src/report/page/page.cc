@@ -72,7 +72,7 @@ std::string banner(const Page& page) {
 }
 
 std::string headline(const Page& page) {
-  std::string out = "<section class=\"headline\" aria-label=\"What came out\">\n";
+  std::string out = "<section class=\"headline\" aria-label=\"Main results\">\n";
   if (!page.facts.empty()) {
     out += "<dl class=\"facts\">\n";
     for (const PageFact& fact : page.facts)
@@ -132,7 +132,7 @@ std::string to_html(const Page& page) {
   out += "</main>\n";
   out += fmt::format(
       "<footer><p>Written by batchscope. Everything in this page is in this file.</p>\n"
-      "<details><summary>Licences of what is inside</summary><pre>{}</pre></details></footer>\n",
+      "<details><summary>Licences of included software</summary><pre>{}</pre></details></footer>\n",
       html_text(embedded::licences));
   for (const std::string_view script : {embedded::chart, embedded::dygraph, embedded::script})
     out += fmt::format("<script>{}</script>\n", script);

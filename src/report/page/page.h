@@ -9,7 +9,7 @@
 
 namespace batchscope {
 
-// What came out, in plain words: "Least time", "MP4, batch 16", "2.29 s, 80.0 % right".
+// What came out, in plain words: "Fastest", "MP4, batch 16", "2.29 s, 80.0 % right".
 struct PageFact {
   std::string label, value, detail{};
   bool is_bad = false;  // not to be overlooked

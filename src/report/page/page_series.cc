@@ -152,28 +152,55 @@ std::int64_t readings_within(const std::vector<SeriesBucket>& parts, Nanoseconds
   return readings;
 }
 
+// Long enough that some requests end in each: two seconds at least.
+std::size_t latency_windows(const Grid& grid) {
+  constexpr std::int64_t most = 60;
+  const auto seconds = static_cast<std::int64_t>(to_seconds(grid.end - grid.begin));
+  return static_cast<std::size_t>(
+      std::clamp<std::int64_t>(seconds / 2, 1, std::min<std::int64_t>(most, static_cast<std::int64_t>(grid.buckets))));
+}
+
+std::vector<Bucket> buckets_of(const LatencyCurve& curve, const Grid& grid) {
+  std::vector<Bucket> buckets(grid.buckets);
+  for (std::size_t at = 0; at < buckets.size(); ++at)
+    if (const auto& value = curve.windows[at * curve.windows.size() / buckets.size()]) buckets[at].add(*value, 1);
+  return buckets;
+}
+
 nlohmann::json series_json(const StoreReader& reader, std::span<const SeriesRecord> series, Nanoseconds begin,
                            Nanoseconds end, std::int64_t most_buckets, std::int64_t& grid_buckets, SeriesNames& names) {
   constexpr std::size_t most_parts = 1 << 16;  // below that, each reading by itself
-  std::vector<std::pair<const SeriesRecord*, std::vector<SeriesBucket>>> present;
+  struct Present {
+    const SeriesRecord* record;
+    std::vector<SeriesBucket> parts;
+    std::optional<SeriesChart> chart;
+  };
+  std::vector<Present> present;
   std::int64_t most_readings = 8;
-  for (const SeriesRecord& record : series) {
+  const auto charts = series_charts(series);
+  for (std::size_t i = 0; i < series.size(); ++i) {
+    const SeriesRecord& record = series[i];
     std::vector<SeriesBucket> parts = reader.buckets(record, most_parts, begin - edge, end + edge);
     const std::int64_t readings = readings_within(parts, begin, end);
     if (readings == 0) continue;
     most_readings = std::max(most_readings, readings);
-    present.emplace_back(&record, std::move(parts));
+    present.push_back({&record, std::move(parts), charts[i]});
   }
   // One reading a bucket where there is room: then nothing is thinned.
   grid_buckets = std::min(most_readings, most_buckets);
   const Grid grid{begin, end, static_cast<std::size_t>(grid_buckets)};
   nlohmann::json all = nlohmann::json::array();
-  for (const auto& [record, parts] : present) {
+  for (const auto& [record, parts, chart] : present) {
     const std::vector<GapRecord> gaps = reader.gaps(record->id);
     const std::vector<Bucket> buckets = record->kind == "cumulative" ? rates(parts, gaps, grid) : levels(parts, grid);
     if (std::none_of(buckets.begin(), buckets.end(), [](const Bucket& bucket) { return bucket.has_value(); })) continue;
-    nlohmann::json json = {names.index_of(*record)};
+    nlohmann::json json = {names.index_of(*record, chart)};
     add_values(json, buckets, gaps, grid);
+    all.push_back(std::move(json));
+  }
+  for (const LatencyCurve& curve : latency_curves(reader, series, begin, end, latency_windows(grid))) {
+    nlohmann::json json = {names.index_of(curve)};
+    add_values(json, buckets_of(curve, grid), {}, grid);
     all.push_back(std::move(json));
   }
   return all;
@@ -235,7 +262,30 @@ nlohmann::json tracks_json(std::span<const Phase> phases, Nanoseconds begin, Nan
 
 }  // namespace
 
-std::size_t SeriesNames::index_of(const SeriesRecord& series) {
+namespace {
+
+nlohmann::json chart_json(const std::optional<SeriesChart>& chart) {
+  if (!chart) return {};
+  return {{"order", chart->order}, {"title", chart->title}, {"quantity", chart->quantity}};
+}
+
+}  // namespace
+
+std::size_t SeriesNames::index_of(const LatencyCurve& curve) {
+  const auto [found, is_new] =
+      index_of_latency_.emplace(curve.server + '\n' + curve.kind + '\n' + curve.figure, json_.size());
+  if (is_new)
+    json_.push_back({{"name", curve.figure},
+                     {"device", curve.server},
+                     {"unit", "seconds"},
+                     {"kind", "window"},
+                     {"virtual", false},
+                     {"help", curve.kind + " of requests that ended in the window, " + curve.figure},
+                     {"chart", chart_json(latency_chart(curve.kind))}});
+  return found->second;
+}
+
+std::size_t SeriesNames::index_of(const SeriesRecord& series, const std::optional<SeriesChart>& chart) {
   const auto [found, is_new] = index_of_.emplace(series.id, json_.size());
   if (is_new)
     json_.push_back({{"name", series.name},
@@ -243,7 +293,8 @@ std::size_t SeriesNames::index_of(const SeriesRecord& series) {
                      {"unit", series.unit},
                      {"kind", series.kind},
                      {"virtual", series.is_virtual},
-                     {"help", series.help}});
+                     {"help", series.help},
+                     {"chart", chart_json(chart)}});
   return found->second;
 }
 

@@ -5,11 +5,14 @@
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/phase.h"
+#include "report/page/latency_curves.h"
+#include "report/page/series_chart.h"
 #include "store/store.h"
 
 namespace batchscope {
@@ -23,12 +26,14 @@ struct SeriesBudget {
 // What is said of series once a page, not once an interval.
 class SeriesNames {
  public:
-  std::size_t index_of(const SeriesRecord& series);
-  // [{name, device, unit, kind, virtual, help}, …]
+  std::size_t index_of(const SeriesRecord& series, const std::optional<SeriesChart>& chart);
+  std::size_t index_of(const LatencyCurve& curve);
+  // [{name, device, unit, kind, virtual, help, chart: {order, title, quantity} or null}, …]
   const nlohmann::json& json() const { return json_; }
 
  private:
-  std::map<std::int64_t, std::size_t> index_of_;  // by the series' id
+  std::map<std::int64_t, std::size_t> index_of_;         // by the series' id
+  std::map<std::string, std::size_t> index_of_latency_;  // by all that names it
   nlohmann::json json_ = nlohmann::json::array();
 };
 

@@ -1,7 +1,6 @@
 // Where a file's figures come from (report/page/page_tables.h).
 #include "report/page/page_tables.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <cmath>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "base/units.h"
+#include "report/recording/recording_report.h"
 #include "report/table_cells.h"
 #include "report/text.h"
 
@@ -18,21 +18,14 @@ namespace {
 
 using Cell = TextTable::Cell;
 
-// "2026-11-24 05:45 UTC"; "?" for what is no date.
-std::string date_text(double unix_s) {
-  constexpr double year_9999 = 253'402'300'799;
-  if (!(unix_s >= 0) || unix_s > year_9999) return "?";
-  return fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(static_cast<std::time_t>(unix_s)));
-}
-
 Section sessions_section(const std::vector<SessionRecord>& sessions) {
-  TextTable table({"session", "verb", "began", "seconds"});
+  TextTable table({"session", "verb", "started", "seconds"});
   for (const SessionRecord& session : sessions) {
     const auto seconds =
         session.ended_unix_s ? std::optional(*session.ended_unix_s - session.started_unix_s) : std::nullopt;
     table.add({count_cell(session.id),
                {session.verb},
-               {date_text(session.started_unix_s), Colour::none, session.started_unix_s},
+               {utc_text(session.started_unix_s), Colour::none, session.started_unix_s},
                seconds ? seconds_cell(seconds) : Cell{"not ended", Colour::dim}});
   }
   return {"sessions", "Sessions", std::move(table)};
@@ -72,7 +65,7 @@ Section environment_section(const std::vector<SessionRecord>& sessions) {
 
 Section samplers_section(const std::vector<SamplerRecord>& samplers) {
   TextTable table({"source", "session", "period", "readings", "missed", "lost", "late p50", "late p99", "late max",
-                   "a call p99", "of a core"});
+                   "call p99", "of one core"});
   const auto time_cell = [](const std::optional<Nanoseconds>& time) -> Cell {
     if (!time) return {"?"};
     return {format_duration(*time), Colour::none, to_seconds(*time)};
@@ -105,7 +98,7 @@ std::string origin_text(const std::map<std::string, std::string>& environment,
   add("host", ", ", "");
   add("cpu_model", ", ", "");
   add("cpus_usable", ", ", " CPUs");
-  if (!sessions.empty()) text += ", " + date_text(sessions.front().started_unix_s);
+  if (!sessions.empty()) text += ", " + utc_text(sessions.front().started_unix_s);
   return text;
 }
 

@@ -72,6 +72,12 @@ TEST(Page, ForeignTextStaysText) {
   EXPECT_THAT(html, HasSubstr("\\u003c/script"));  // in the figure's data
 }
 
+TEST(Page, BrokenUtf8IsReplaced) {
+  const std::string html = to_html(page_of("a\xff\xc3z"));
+  EXPECT_EQ(html.find('\xff'), std::string::npos);
+  EXPECT_EQ(html.find("\xc3z"), std::string::npos);
+}
+
 RC_GTEST_PROP(Page, IsWellFormedForAnyText, ()) {
   const auto text = *rc::gen::container<std::string>(
       rc::gen::oneOf(rc::gen::arbitrary<char>(), rc::gen::elementOf(std::string("<>&\"'/!-]script="))));

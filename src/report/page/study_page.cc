@@ -23,12 +23,12 @@ namespace batchscope {
 namespace {
 
 // Where figures and sections stand; what has no place here comes in a part of its own at the end.
-struct Place {
+struct FigurePlace {
   const char* id;
   const char* title;
   std::vector<std::string_view> figures, sections;
 };
-const Place places[] = {
+const FigurePlace figure_places[] = {
     {"time", "Time", {"time", "throughput", "latency"}, {"time", "repeats"}},
     {"generation", "Generation", {"ttft", "tpot"}, {"requests"}},
     {"accuracy", "Accuracy", {"accuracy", "changed"}, {"accuracy"}},
@@ -63,14 +63,10 @@ std::vector<PagePart> figures_and_tables(const StudyReport& report) {
     if (!of_figures.empty() || !tables.empty())
       parts.push_back({.id = id, .title = title, .figures = std::move(of_figures), .sections = std::move(tables)});
   };
-  for (const Place& place : places)
+  for (const FigurePlace& place : figure_places)
     add(place.id, place.title, take(figures, place.figures), take(sections, place.sections));
   add("more", "More", std::move(figures), std::move(sections));
   return parts;
-}
-
-std::string where_text(const StudyReport& report, const CellSummary& cell) {
-  return fmt::format("{}, batch {}", report.label(cell), cell.spec.run.batch);
 }
 
 std::string count_text(double count) {
@@ -80,14 +76,13 @@ std::string count_text(double count) {
 PageFact best_fact(const StudyReport& report) {
   const bool any_ok = std::any_of(report.strategies.begin(), report.strategies.end(),
                                   [](const StrategySummary& strategy) { return strategy.best.has_value(); });
-  if (!any_ok) return {.label = "Least time", .value = "none", .detail = "no cell is ok", .is_bad = true};
+  if (!any_ok) return {.label = "Fastest", .value = "none", .detail = "no cell is ok and valid", .is_bad = true};
   if (!report.best) return {};  // of different tasks
   const CellSummary& cell = report.cells[*report.best];
   std::string detail = seconds_text(cell.time->mean) + " s";
   if (const auto rate = number(cell, "tokens_per_s")) detail += fmt::format(", {} tokens/s", count_text(*rate));
-  if (const auto right = number(cell, "acc_norm")) detail += fmt::format(", {} right", percent_text(right));
-  if (cell.valid == false) detail += "; not valid as a measurement";
-  return {.label = "Least time", .value = where_text(report, cell), .detail = detail};
+  if (const auto right = number(cell, "acc_norm")) detail += fmt::format(", accuracy {}", percent_text(right));
+  return {.label = "Fastest", .value = report.place(cell), .detail = detail};
 }
 
 // By running, of strategies that cut nothing.
@@ -117,6 +112,7 @@ PageFact cells_fact(const StudyReport& report) {
   for (const auto& [status, label] : {std::pair("ok", "ok"),
                                       {"out_of_memory", "out of memory"},
                                       {"truncated", "TRUNCATED"},
+                                      {"degraded", "DEGRADED"},
                                       {"failed", "failed"},
                                       {"timed_out", "timed out"},
                                       {"not run", "not run"}})
@@ -124,7 +120,7 @@ PageFact cells_fact(const StudyReport& report) {
   return {.label = "Cells",
           .value = fmt::format("{} of {} done", report.cells.size() - counts["not run"], report.cells.size()),
           .detail = detail,
-          .is_bad = counts["truncated"] + counts["failed"] + counts["timed_out"] > 0};
+          .is_bad = counts["truncated"] + counts["degraded"] + counts["failed"] + counts["timed_out"] > 0};
 }
 
 // Of cells that cut nothing: what batch, layout or kernels did to the answers.
@@ -141,13 +137,12 @@ PageFact answers_fact(const StudyReport& report) {
   }
   if (compared == 0) return {};
   if (changed == nullptr)
-    return {
-        .label = "Changed answers",
-        .value = "none",
-        .detail = fmt::format("in {} cells against {}", compared, where_text(report, report.cells[*report.reference]))};
+    return {.label = "Changed answers",
+            .value = "none",
+            .detail = fmt::format("in {} cells against {}", compared, report.place(report.cells[*report.reference]))};
   return {.label = "Changed answers",
           .value = fmt::format("up to {} of {}", most, changed->paired->items),
-          .detail = fmt::format("by {}; {} right lost, {} won", where_text(report, *changed), changed->paired->lost,
+          .detail = fmt::format("by {}; {} correct lost, {} gained", report.place(*changed), changed->paired->lost,
                                 changed->paired->gained)};
 }
 
@@ -160,7 +155,7 @@ PageFact validity_fact(const StudyReport& report) {
   if (known == 0) return {};
   return {.label = "Validity",
           .value = invalid == 0 ? "all valid" : fmt::format("{} of {} not valid", invalid, known),
-          .detail = invalid == 0 ? "as measurements" : "as measurements; why stands below",
+          .detail = invalid == 0 ? "as measurements" : "as measurements; the reasons are below",
           .is_bad = invalid > 0};
 }
 
@@ -178,7 +173,7 @@ std::string changed_items_html(const StudyReport& report) {
     compared += cell.paired ? 1 : 0;
     for (const ChangedItem& item : cell.changed) {
       Change& change = changes.try_emplace(item.id_json, Change{&item, 0, ""}).first->second;
-      if (++change.cells <= 3) change.by += (change.by.empty() ? "" : "; ") + where_text(report, cell);
+      if (++change.cells <= 3) change.by += (change.by.empty() ? "" : "; ") + report.place(cell);
     }
   }
   if (changes.empty()) return "";
@@ -264,7 +259,8 @@ PagePart cells_part(const StudyReport& report, const StoreReader& reader) {
   const std::size_t items =
       std::clamp<std::size_t>(items_in_all / std::max<std::size_t>(report.cells.size(), 1), 10, most_items);
   PagePart part{.id = "cells", .title = "Cells"};
-  part.html = cell_table_html(report, to_json(report)) + "<div class=\"details-list\">\n<h3>Cells one by one</h3>\n";
+  part.html =
+      cell_table_html(report, to_json(report)) + "<div class=\"details-list\">\n<h3>Details of each cell</h3>\n";
   CellSeries series(report, reader);
   std::string data;
   for (std::size_t cell = 0; cell < report.cells.size(); ++cell) {

@@ -14,7 +14,7 @@
 #include "base/units.h"
 #include "report/page/html.h"
 #include "report/page/page_series.h"
-#include "report/recording_report.h"
+#include "report/recording/recording_report.h"
 #include "report/test_study.h"
 #include "store/test_folder.h"
 
@@ -96,9 +96,9 @@ TEST(StudyPage, ShowsGenerationWhereAnyCellDoes) {
   EXPECT_THAT(column_header(plain, "result.ttft_ms.p50"), HasSubstr("more"));
   EXPECT_THAT(column_header(plain, "result.acc_norm"), Not(HasSubstr("more")));
   EXPECT_THAT(generation, HasSubstr("id=\"table-requests\""));
-  EXPECT_THAT(generation, HasSubstr("Time per output token over batch"));
+  EXPECT_THAT(generation, HasSubstr("Time per output token by batch size"));
   EXPECT_THAT(generation, HasSubstr("40 tokens for 10 requests"));
-  EXPECT_THAT(plain, Not(HasSubstr("Time per output token over batch")));
+  EXPECT_THAT(plain, Not(HasSubstr("Time per output token by batch size")));
 }
 
 TEST(StudyPage, OfOneCellAndOfNothingButFailures) {
@@ -267,7 +267,7 @@ TEST(RecordingPage, HasItsCountersAndTheirSeries) {
   const std::int64_t series = store.add_series(test_series(session, 0));
   add_samples(store, series, 100, [](std::int64_t i) { return i; });
   const StoreReader reader = store.reader();
-  const std::string html = to_html(recording_page(read_recording_summary(reader), reader));
+  const std::string html = to_html(recording_page(read_recorded_sessions(reader), reader));
   EXPECT_THAT(html, HasSubstr("gpu_memory_used_bytes"));
   EXPECT_THAT(html, HasSubstr("cpu:0 (VIRTUAL)"));
   EXPECT_THAT(html, HasSubstr("series-session-1"));
@@ -280,16 +280,16 @@ TEST(RecordingPage, DrawsAPartInFull) {
   const std::int64_t series = store.add_series(test_series(session, 0));
   add_samples(store, series, 10'000, [](std::int64_t i) { return i; });
   const StoreReader reader = store.reader();
-  const RecordingSummary summary = read_recording_summary(reader);
-  const auto whole = recording_interval(reader, {});
+  const auto sessions = read_recorded_sessions(reader);
+  const auto whole = recording_interval(reader, session, {});
   ASSERT_TRUE(whole);
   const Nanoseconds length = whole->end - whole->begin, from = length / 2, to = from + length / 100;
-  const std::string html = to_html(recording_page(summary, reader, {.from = from, .to = to}));
+  const std::string html = to_html(recording_page(sessions, reader, {.from = from, .to = to}));
   EXPECT_THAT(html, HasSubstr(fmt::format("Over time, from {} to {}", format_duration(from), format_duration(to))));
   EXPECT_THAT(html, HasSubstr(fmt::format("\"seconds\":{}", to_seconds(to - from))));
   EXPECT_THAT(html, HasSubstr(fmt::format("\"since\":{}", to_seconds(from))));
-  EXPECT_THROW(recording_page(summary, reader, {.from = 2 * length}), InputError);
-  EXPECT_THROW(recording_page(summary, reader, {.from = to, .to = from}), InputError);
+  EXPECT_THROW(recording_page(sessions, reader, {.from = 2 * length}), InputError);
+  EXPECT_THROW(recording_page(sessions, reader, {.from = to, .to = from}), InputError);
 }
 
 }  // namespace

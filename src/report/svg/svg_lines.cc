@@ -18,7 +18,7 @@ namespace batchscope {
 namespace {
 
 constexpr double plot_height = 300;
-constexpr double widest_label = 120;
+constexpr double widest_tick_label = 120;
 constexpr std::size_t most_labelled = 12;
 
 bool is_drawn(const FigurePoint& point) { return std::isfinite(point.x) && std::isfinite(point.y); }
@@ -47,7 +47,8 @@ void draw_left_axis(SvgCanvas& canvas, const PlotArea& area, const PlacedScale& 
   for (const Scale::Tick& tick : y.scale.ticks()) {
     const double at = y.at(tick.value);
     canvas.line(area.left - 4, at, area.right, at, grid_stroke);
-    canvas.text(area.left - 7, at + tick_size * 0.36, fit_text(tick.label, tick_size, widest_label), {.anchor = "end"});
+    canvas.text(area.left - 7, at + tick_size * 0.36, fit_text(tick.label, tick_size, widest_tick_label),
+                {.anchor = "end"});
   }
   canvas.line(area.left, area.top, area.left, area.bottom, axis_stroke);
   canvas.text(SvgCanvas::margin + label_size, (area.top + area.bottom) / 2, fit_text(name, label_size, plot_height),
@@ -230,7 +231,7 @@ double draw_lines(SvgCanvas& canvas, const Figure& figure, double top) {
   const PlacedScale y{Scale(figure.y, extent_of_y(figure), 7), bottom, top};
   double labels = 0;
   for (const Scale::Tick& tick : y.scale.ticks()) labels = std::max(labels, text_px(tick.label, tick_size));
-  const PlotArea area{.left = SvgCanvas::margin + label_size + 14 + std::min(labels, widest_label),
+  const PlotArea area{.left = SvgCanvas::margin + label_size + 14 + std::min(labels, widest_tick_label),
                       .right = SvgCanvas::width - 28,
                       .top = top,
                       .bottom = bottom};

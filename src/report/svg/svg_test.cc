@@ -283,7 +283,8 @@ RC_GTEST_PROP(Svg, AnyFigureIsWellFormedAndInsideItsPicture, ()) {
 
 TEST(SvgText, IsCutInTheMiddleAndWrapped) {
   EXPECT_EQ(clean_text("a\tb\x1b[31m\xc3\xa9\xc3"), "a b[31mé\xef\xbf\xbd");
-  EXPECT_EQ(clean_text("\xed\xa0\x80\xf4\x90\x80\x80\xc0\xaf"), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
+  EXPECT_EQ(clean_text("\xed\xa0\x80\xf4\x90\x80\x80\xc0\xaf"),
+            "\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd");  // as Python cuts what is ill-formed
   const std::string fitted = fit_text("abcdefghijklmnopqrstuvwxyz", 10, 60);
   EXPECT_LE(text_px(fitted, 10), 60);
   EXPECT_TRUE(fitted.starts_with("a") && fitted.ends_with("z")) << fitted;

@@ -4,37 +4,12 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "base/utf8.h"
+
 namespace batchscope {
 namespace {
 
 constexpr char32_t broken = 0xfffd;
-
-// The code point at the front of `text`, which loses its bytes.
-char32_t take_code_point(std::string_view& text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(0);
-  const std::size_t size = first < 0x80 ? 1 : first >> 5 == 6 ? 2 : first >> 4 == 14 ? 3 : first >> 3 == 30 ? 4 : 0;
-  constexpr char32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-  char32_t point = size == 1 ? first : size == 0 ? broken : first & (0xff >> (size + 1));
-  for (std::size_t i = 1; i < size; ++i) {
-    if (i >= text.size() || byte(i) >> 6 != 2) {
-      text.remove_prefix(i);
-      return broken;
-    }
-    point = point << 6 | (byte(i) & 0x3f);
-  }
-  text.remove_prefix(std::max<std::size_t>(size, 1));
-  return point < least[size] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000) ? broken : point;
-}
-
-void append_utf8(std::string& text, char32_t point) {
-  const auto put = [&](char32_t byte) { text += static_cast<char>(byte); };
-  const auto rest = [&](int shift) { put(0x80 | (point >> shift & 0x3f)); };
-  if (point < 0x80) return put(point);
-  if (point < 0x800) return put(0xc0 | point >> 6), rest(0);
-  if (point < 0x10000) return put(0xe0 | point >> 12), rest(6), rest(0);
-  put(0xf0 | point >> 18), rest(12), rest(6), rest(0);
-}
 
 // Of no use in a picture, or forbidden in XML, or turning the direction of what follows.
 bool is_dropped(char32_t point) {
@@ -45,13 +20,13 @@ bool is_dropped(char32_t point) {
 
 std::u32string decoded(std::string_view text) {
   std::u32string points;
-  while (!text.empty()) points += take_code_point(text);
+  for (std::size_t at = 0; at < text.size();) points += next_code_point(text, at).value_or(broken);
   return points;
 }
 
 std::string encoded(std::u32string_view points) {
   std::string text;
-  for (const char32_t point : points) append_utf8(text, point);
+  for (const char32_t point : points) append_code_point(point, text);
   return text;
 }
 
@@ -96,7 +71,7 @@ std::string clean_text(std::string_view text) {
     if (point == '\t' || point == '\n' || point == '\r')
       clean += ' ';
     else if (!is_dropped(point))
-      append_utf8(clean, point);
+      append_code_point(point, clean);
   }
   return clean;
 }

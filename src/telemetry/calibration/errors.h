@@ -5,7 +5,7 @@
 #include <string>
 
 #include "telemetry/calibration/calibration.h"
-#include "telemetry/summary.h"
+#include "telemetry/summary/summary.h"
 
 namespace batchscope::calibration {
 

@@ -140,7 +140,7 @@ TEST(SoundGap, IsWhereWildValuesEnd) {
     for (int i = 0; i < 20; ++i) pairs.push_back({gap * 1e-3, gap < 100 ? wild(random) : noise(random)});
   expect_near(shortest_sound_gap(pairs), 0.1, 0.005);
   for (GapValue& pair : pairs) pair.value = 1;
-  EXPECT_THAT(shortest_sound_gap(pairs).how, HasSubstr("right already"));
+  EXPECT_THAT(shortest_sound_gap(pairs).how, HasSubstr("already agree"));
   for (GapValue& pair : pairs) pair.value = wild(random);
   EXPECT_THAT(shortest_sound_gap(pairs).how, HasSubstr("do not agree"));
   EXPECT_THAT(shortest_sound_gap({}).how, HasSubstr("too few"));
@@ -247,7 +247,7 @@ TEST(Modulus, OfACounterThatDidNotWrapIsAbsent) {
 TEST(Modulus, ThatIsNoPowerOfTwoIsRefused) {
   const Estimate estimate = modulus(counting(2e10, 3e9, {.period = 5e-3, .seconds = 2}), 4e10);
   EXPECT_FALSE(estimate.value);
-  EXPECT_THAT(estimate.how, HasSubstr("no power of two"));
+  EXPECT_THAT(estimate.how, HasSubstr("not a power of two"));
 }
 
 TEST(Modulus, OfACounterThatIsReadTooSeldomIsRefused) {  // a wrap and a half between two readings

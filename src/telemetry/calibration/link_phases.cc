@@ -14,7 +14,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::int64_t KiB = 1024, MiB = 1024 * KiB;
 constexpr double steady_seconds = 2, long_seconds = 10;
 constexpr Nanoseconds tail = milliseconds(20);  // in which the last bytes are counted
 
@@ -87,7 +86,7 @@ void Phases::find_lag(const Counters& counters, LoadKind kind, double rate) {
     const CalibratedCounter& counter = results_.at(id);
     const auto series = unwrapped(observed.series[i], counter.value(property::modulus));
     if (!series) {
-      give_up({counters[i]}, {property::lag}, "it wraps at nobody knows what");
+      give_up({counters[i]}, {property::lag}, "the value at which it wraps is unknown");
       continue;
     }
     const auto rates = points_of_rates(*series, counter.value(property::refresh).has_value());

@@ -58,7 +58,7 @@ Estimate modulus(const Series& series, double known_total) {
   const double spread = 1.4826 * median(deviations);
   if (std::abs(seen - found) > std::max(0.1 * found, 2 * spread))
     return Estimate::absent(
-        fmt::format("it fell {} times, by {:.4g} in the middle, which is no power of two", falls.size(), seen));
+        fmt::format("it fell {} times, by {:.4g} in the median, which is not a power of two", falls.size(), seen));
   if (greatest >= found)
     return Estimate::absent(fmt::format("falls look like 2^{:.0f}, but it was seen at {:.0f}", power, greatest));
 

@@ -15,7 +15,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::int64_t MiB = 1 << 20;
 constexpr int ticks_a_drain = 100;
 
 void take_cost(CalibratedCounter& counter, const ReadCost& cost) {
@@ -59,7 +58,7 @@ Estimate energy_gain(const Series& energy, const Series& power) {
 
 Phases::Phases(const Bench& bench, const std::set<std::string>& ids)
     : bench_(bench), counters_(single_counters(bench.nvml, bench.gpu.device)), ids_(ids) {
-  bench_.say("what reading costs");
+  bench_.say("cost of reading");
   for (const NvmlCounter& counter : counters_) {
     if (!ids_.contains(counter.id)) continue;
     CalibratedCounter& result = results_[counter.id] = {counter.name, counter.call, counter.unit};
@@ -88,7 +87,7 @@ void Phases::give_up(const Counters& counters, Properties properties, const std:
 }
 
 std::string Phases::no_load_text(LoadKind kind, const std::string& reason) {
-  return fmt::format("no {} to hold it against: {}", name_of(kind), reason);
+  return fmt::format("no {} to compare it with: {}", name_of(kind), reason);
 }
 
 bool Phases::can_run(LoadKind kind, const Counters& counters, Properties properties) {
@@ -123,7 +122,7 @@ void Phases::take_window(const std::string& id, const WindowFit& fit, double ful
   result(id, property::gain) = full > 0 || !gain.value ? gain : Estimate::absent(why_no_gain);
 }
 
-constexpr const char* no_true_power = "nothing here knows the power that the load really draws";
+constexpr const char* no_true_power = "the power that the load really draws is not known";
 
 // Those of the driver's rings that are wanted and can be read.
 struct Phases::Rings {
@@ -159,7 +158,7 @@ void Phases::kernels() {
   const Counters counters = wanted({"utilization", "power", "sm_clock", "memory_clock"});
   Rings rings = open_rings();
   if (counters.empty() && rings.counters.empty()) return;
-  bench_.say("utilisation, power and clocks, under a kernel that comes and goes");
+  bench_.say("utilisation, power and clocks, under an intermittent kernel");
 
   Observation observed;
   if (const auto no_load = bench_.loads.cannot(LoadKind::burn)) {
@@ -259,7 +258,7 @@ void Phases::memory() {
   const Estimate lag = result("memory", property::lag);
   result("memory", property::refresh) =
       lag.value && *lag.value < 2 * to_seconds(period_of(memory))
-          ? Estimate::absent("it follows an allocation at the next reading: it is renewed that often or more often")
+          ? Estimate::absent("it follows an allocation at the next reading: it is renewed at least that often")
           : refresh_period(all);
 }
 

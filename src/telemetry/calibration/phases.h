@@ -16,6 +16,8 @@
 
 namespace batchscope::calibration {
 
+inline constexpr std::int64_t KiB = 1024, MiB = 1024 * KiB;
+
 // A calibration underway.
 class Phases {
  public:

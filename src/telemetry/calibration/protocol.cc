@@ -57,7 +57,7 @@ Calibration calibrate(const Bench& bench, const std::set<std::string>& ids) {
     try {
       (phases.*phase)();
     } catch (const Failure& failure) {
-      calibration.remarks.push_back(fmt::format("{} could not be measured to the end: {}", name, failure.what()));
+      calibration.remarks.push_back(fmt::format("{} could not be measured completely: {}", name, failure.what()));
     }
   }
   calibration.counters = phases.take();

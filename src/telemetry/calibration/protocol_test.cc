@@ -145,7 +145,7 @@ TEST_F(Protocol, FindsOtherNumbersToo) {
 TEST_F(Protocol, GpmThatIsAlwaysNewHasNoRefresh) {
   const Calibration found = calibrated(R"({"gpus": 1, "every_gpu": {"gpm_samples": {"refresh_ms": 0.1}}})", {"gpm"});
   EXPECT_EQ(of(found, "gpm", property::refresh).value, std::nullopt);
-  EXPECT_THAT(of(found, "gpm", property::refresh).how, HasSubstr("5 ms apart are right already"));
+  EXPECT_THAT(of(found, "gpm", property::refresh).how, HasSubstr("5 ms apart already agree"));
   expect(found, "gpm", property::gain, 1, 0.01);
 }
 
@@ -160,11 +160,11 @@ TEST_F(Protocol, SaysWhyWhatItCannotFindIsAbsent) {
   EXPECT_THAT(of(found, "power_samples", property::refresh).how, HasSubstr("not supported"));
   EXPECT_THAT(of(found, "pcie_tx", property::read_cost).how, HasSubstr("not supported by this GPU or driver"));
   EXPECT_THAT(of(found, "nvlink_tx", property::gain).how,
-              HasSubstr("no copy to peer to hold it against: the test has none"));
-  EXPECT_THAT(of(found, "nvlink_rx", property::all_reduce).how, HasSubstr("no all-reduce to hold it against"));
+              HasSubstr("no copy to peer to compare it with: the test has none"));
+  EXPECT_THAT(of(found, "nvlink_rx", property::all_reduce).how, HasSubstr("no all-reduce to compare it with"));
   EXPECT_THAT(of(found, "gpm", property::refresh).how, HasSubstr("not supported"));
   EXPECT_EQ(of(found, "gpm", property::refresh).value, std::nullopt);
-  EXPECT_THAT(found.remarks, testing::ElementsAre("memory could not be measured to the end: allocation failed"));
+  EXPECT_THAT(found.remarks, testing::ElementsAre("memory could not be measured completely: allocation failed"));
   expect(found, "pcie_rx", property::modulus, 0x1p32, 1e-9);  // the others are found all the same
 }
 

@@ -167,7 +167,7 @@ Estimate shortest_sound_gap(std::span<const GapValue> pairs) {
   while (std::next(sound) != by_gap.rend() && is_sound(std::next(sound)->second)) ++sound;
   const double shortest = sound->first;
   if (std::next(sound) == by_gap.rend())
-    return Estimate::absent(fmt::format("samples {:.3g} ms apart are right already", 1e3 * shortest));
+    return Estimate::absent(fmt::format("samples {:.3g} ms apart already agree", 1e3 * shortest));
   const double unsound = std::next(sound)->first;
   return {.value = shortest,
           .uncertainty = shortest - unsound,

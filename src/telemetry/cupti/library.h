@@ -23,7 +23,7 @@ struct Functions {
 #undef BATCHSCOPE_CUPTI_MEMBER
 };
 
-// Where it is looked for: the loader's own places, CUDA_HOME, the usual places of a toolkit.
+// Where it is looked for (base/cuda_files.h).
 std::vector<std::string> usual_files();
 
 class Library {

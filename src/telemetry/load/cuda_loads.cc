@@ -13,8 +13,8 @@
 
 #include "base/check.h"
 #include "base/error.h"
-#include "telemetry/cuda/kernels.h"
-#include "telemetry/cuda/library.h"
+#include "cuda_driver/kernels.h"
+#include "cuda_driver/library.h"
 
 namespace batchscope {
 namespace {

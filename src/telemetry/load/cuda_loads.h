@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "telemetry/cuda/library.h"
+#include "cuda_driver/library.h"
 #include "telemetry/load/load.h"
 
 namespace batchscope {

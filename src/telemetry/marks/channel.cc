@@ -16,6 +16,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/file.h"
 
 namespace batchscope {
 namespace {
@@ -66,7 +67,7 @@ fs::path marks_folder() {
   const char* runtime = std::getenv("XDG_RUNTIME_DIR");
   const fs::path folder = runtime != nullptr && *runtime == '/'
                               ? fs::path(runtime) / "batchscope"
-                              : fs::temp_directory_path() / fmt::format("batchscope-{}", geteuid());
+                              : temporary_folder() / fmt::format("batchscope-{}", geteuid());
   if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
     throw Failure("marks: cannot make {}: {}", folder.native(), std::strerror(errno));
   struct stat found {};
@@ -81,8 +82,9 @@ MarkSocket::MarkSocket(const fs::path& folder) : path_(folder / fmt::format("{}{
   const sockaddr_un address = address_of(path_);
   unlink(path_.c_str());  // of an earlier process of this number
   descriptor_ = new_socket();
+  // Its mode by itself, whatever the umask: nobody can connect before it listens.
   if (bind(descriptor_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
-      listen(descriptor_, SOMAXCONN) == 0)
+      chmod(path_.c_str(), 0600) == 0 && listen(descriptor_, SOMAXCONN) == 0)
     return;
   const int error = errno;
   close(descriptor_);

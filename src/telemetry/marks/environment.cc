@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 
+#include "base/shared_library.h"
 #include "telemetry/marks/channel.h"
 
 namespace batchscope {
@@ -36,13 +37,8 @@ KeptMarkEnvironment::~KeptMarkEnvironment() {
 
 void set_mark_environment(const fs::path& socket) {
   setenv(marks_variable, socket.c_str(), 1);
-  std::error_code ignored;
-  const fs::path folder = fs::read_symlink("/proc/self/exe", ignored).parent_path();
-  for (const fs::path& place : {folder, folder.parent_path() / "lib"})
-    if (const fs::path library = place / "libbatchscope_nvtx.so"; fs::exists(library, ignored)) {
-      setenv(nvtx_variable, library.c_str(), 0);
-      return;
-    }
+  if (const fs::path library = own_library("libbatchscope_nvtx.so"); !library.empty())
+    setenv(nvtx_variable, library.c_str(), 0);
 }
 
 }  // namespace batchscope

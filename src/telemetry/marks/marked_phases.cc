@@ -33,7 +33,12 @@ std::vector<PhaseTotal> sorted(const std::map<std::string, PhaseTotal>& totals) 
 void add_to(std::map<std::string, PhaseTotal>& totals, const Phase& phase) {
   const bool full = totals.size() >= MarkedPhases::most_names && !totals.contains(phase.name);
   PhaseTotal& total = totals[full ? other_names : phase.name];
-  if (total.count++ == 0) total.name = full ? other_names : phase.name;
+  if (total.name.empty()) total.name = full ? other_names : phase.name;
+  if (phase.detail.ends_with(not_ended_detail)) {
+    ++total.not_ended;
+    return;
+  }
+  ++total.count;
   total.seconds += to_seconds(phase.end - phase.begin);
 }
 
@@ -104,7 +109,7 @@ void MarkedPhases::end_all(Nanoseconds now) {
   for (auto& [key, phases] : std::exchange(open_, {}))
     for (Phase& phase : phases) {
       phase.end = std::max(phase.begin, now);
-      phase.detail += phase.detail.empty() ? "not ended before the recording" : "; not ended before the recording";
+      phase.detail += fmt::format("{}{}", phase.detail.empty() ? "" : "; ", not_ended_detail);
       add(std::move(phase));
     }
   open_count_ = 0;

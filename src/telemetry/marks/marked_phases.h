@@ -12,12 +12,15 @@
 
 namespace batchscope {
 
-// All phases of one name.
+// All phases of one name. Of those that never ended nobody knows the time: they are in neither count nor seconds.
 struct PhaseTotal {
   std::string name{};
   std::int64_t count = 0;
   double seconds = 0;  // of all together
+  std::int64_t not_ended = 0;
 };
+// How their detail ends.
+constexpr std::string_view not_ended_detail = "not ended before the recording";
 
 struct MarkCounts {
   std::int64_t received = 0;

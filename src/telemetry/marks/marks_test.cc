@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "batchscope/mark.h"
 #include "store/test_folder.h"
-#include "telemetry/command.h"
+#include "telemetry/command/command.h"
 #include "telemetry/marks/channel.h"
 #include "telemetry/marks/environment.h"
 #include "telemetry/marks/receiver.h"
@@ -100,6 +100,10 @@ TEST_F(MarkedPhasesTest, WhatIsUnderWayEndsWithTheRecording) {
   EXPECT_THAT(lines(), IsEmpty());
   phases_.end_all(Nanoseconds(90));
   EXPECT_THAT(lines(), ElementsAre("a@p 7 10-90 not ended before the recording"));
+  ASSERT_EQ(phases_.totals().size(), 1U);  // how long it would have been, nobody knows
+  EXPECT_EQ(phases_.totals()[0].not_ended, 1);
+  EXPECT_EQ(phases_.totals()[0].count, 0);
+  EXPECT_EQ(phases_.totals()[0].seconds, 0);
   phases_.end_all(Nanoseconds(95));
   EXPECT_THAT(lines(), IsEmpty());
 }
@@ -323,6 +327,16 @@ TEST(MarkSocket, RunningOnesAreFoundAndDeadOnesRemoved) {
   }
   EXPECT_THAT(running_recordings(folder.path()), IsEmpty());
   EXPECT_FALSE(std::filesystem::exists(dead));
+}
+
+TEST(MarkSocket, IsTheUsersAloneWhateverTheUmask) {
+  const TestFolder folder;
+  const mode_t before = umask(0);
+  const MarkSocket socket(folder.path());
+  umask(before);
+  struct stat made {};
+  ASSERT_EQ(stat(socket.path().c_str(), &made), 0);
+  EXPECT_EQ(made.st_mode & 0777, 0600U);
 }
 
 TEST(MarkSocket, TheFolderIsTheUsersAlone) {

@@ -14,13 +14,13 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/procfs.h"
 #include "base/thread_signals.h"
-#include "telemetry/sources/procfs.h"
 
 namespace batchscope {
 namespace {
 
-constexpr auto commit_period = std::chrono::milliseconds(500);
+constexpr auto flush_period = std::chrono::milliseconds(500);
 constexpr std::size_t most_senders = 1000;
 constexpr int messages_a_turn = 256;                          // then the other senders have theirs
 constexpr auto longest_end = std::chrono::milliseconds(500);  // for senders that never stop
@@ -41,7 +41,14 @@ MarkReceiver::MarkReceiver(StoreWriter* store, std::int64_t session, const std::
     : store_(store), session_(session), socket_(folder), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (wake_ < 0) throw Failure("marks: {}", std::strerror(errno));
   receiver_ = std::thread([this] { receive(); });
-  writer_ = std::thread([this] { write(); });
+  try {
+    writer_ = std::thread([this] { write(); });
+  } catch (...) {  // no more threads may be started
+    eventfd_write(wake_, 1);
+    receiver_.join();
+    close(wake_);
+    throw;
+  }
 }
 
 MarkReceiver::~MarkReceiver() {
@@ -112,7 +119,7 @@ void MarkReceiver::write() {
   leave_signals_to_others();
   std::unique_lock lock(mutex_);
   while (!stop_) {
-    stopping_.wait_for(lock, commit_period, [this] { return stop_; });
+    stopping_.wait_for(lock, flush_period, [this] { return stop_; });
     lock.unlock();
     write_once();
     lock.lock();

@@ -2,9 +2,16 @@
 #include "telemetry/nvml/library.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstdlib>
+#include <mutex>
+#include <string_view>
 
+#include "base/attempt.h"
 #include "base/error.h"
 #include "base/shared_library.h"
 
@@ -48,15 +55,15 @@ const char* reason_of(Return result) {
     case uninitialized:
       return "NVML is not initialised";
     case invalid_argument:
-      return "the driver does not know what was asked for";
+      return "the driver does not know the value in question";
     case not_supported:
       return "not supported by this GPU or driver";
     case no_permission:
       return "permission refused by the driver";
     case not_found:
-      return "the driver does not find it";
+      return "the driver cannot find it";
     case insufficient_size:
-      return "the driver has more to say than there is room for";
+      return "the driver's answer does not fit";
     case driver_not_loaded:
       return "the NVIDIA kernel driver is not loaded";
     case timeout:
@@ -72,7 +79,7 @@ const char* reason_of(Return result) {
     case version_mismatch:
       return "the driver's library and kernel module have different versions; reboot";
     case in_use:
-      return "the GPU is in use by somebody else";
+      return "the GPU is in use by another program";
     case no_data:
       return "the driver has no data";
     case argument_version_mismatch:
@@ -85,6 +92,11 @@ const char* reason_of(Return result) {
   return "the driver reports an error without a name";
 }
 
+bool is_no_gpu(std::string_view reason) {
+  constexpr std::array of_all{uninitialized, driver_not_loaded, gpu_is_lost, reset_required, version_mismatch};
+  return std::any_of(of_all.begin(), of_all.end(), [&](Return result) { return reason == reason_of(result); });
+}
+
 double number_of(const Value& value, ValueType type) { return held_by<double>(value, type); }
 std::int64_t integer_of(const Value& value, ValueType type) { return held_by<std::int64_t>(value, type); }
 
@@ -94,59 +106,155 @@ Library::Library(const std::string& file) {
   BATCHSCOPE_NVML_FUNCTIONS(BATCHSCOPE_NVML_RESOLVE)
 #undef BATCHSCOPE_NVML_RESOLVE
   init_ = functions_.nvmlInit_v2();
+  if (init_ != success) return;
+  driver_version_ = text_of<version_size>(functions_.nvmlSystemGetDriverVersion);
+  nvml_version_ = text_of<version_size>(functions_.nvmlSystemGetNVMLVersion);
 }
 
-std::optional<std::string> Library::driver_version() const {
-  return text_of<version_size>(functions_.nvmlSystemGetDriverVersion);
+Nanoseconds driver_patience() {
+  const char* set = std::getenv("BATCHSCOPE_DRIVER_TIMEOUT");
+  const std::string_view text = set != nullptr ? set : "";
+  double seconds = 30;
+  std::from_chars(text.data(), text.data() + text.size(), seconds);
+  return from_seconds(std::clamp(seconds, 0.1, 3600.0));
 }
 
-std::optional<std::string> Library::nvml_version() const {
-  return text_of<version_size>(functions_.nvmlSystemGetNVMLVersion);
+std::string Refusal::text() const { return gpu ? fmt::format("GPU {}: {}", *gpu, why) : why; }
+
+namespace {
+
+// A GPU, or why it is none.
+struct Opened {
+  std::optional<Gpu> gpu{};
+  std::string why{};
+};
+
+Opened open_gpu(const Functions& functions, std::uint32_t index) {
+  Gpu gpu{.index = static_cast<int>(index)};
+  if (const Return opened = functions.nvmlDeviceGetHandleByIndex_v2(index, &gpu.device); opened != success)
+    return {.why = reason_of(opened)};
+  const auto uuid = text_of<uuid_size>(
+      [&](char* text, std::uint32_t size) { return functions.nvmlDeviceGetUUID(gpu.device, text, size); });
+  if (!uuid) return {.why = "it has no UUID"};
+  gpu.uuid = *uuid;
+  gpu.name = text_of<name_size>([&](char* text, std::uint32_t size) {
+               return functions.nvmlDeviceGetName(gpu.device, text, size);
+             }).value_or("GPU without a name");
+  Pci pci{};
+  if (functions.nvmlDeviceGetPciInfo_v3(gpu.device, &pci) == success) {
+    pci.bus_id[sizeof pci.bus_id - 1] = '\0';
+    gpu.bus_id = pci.bus_id;
+  }
+  return {.gpu = std::move(gpu)};
 }
 
-std::vector<Gpu> Library::gpus(std::vector<std::string>* refused) const {
-  std::vector<Gpu> gpus;
+// Waits, and says after a while for what.
+template <class Result>
+std::optional<Result> patiently(Attempt<Result>& attempt, Nanoseconds deadline, std::string_view call) {
+  constexpr Nanoseconds until_said = std::chrono::seconds(3);
+  const Nanoseconds soon = monotonic_clock().now() + until_said;
+  if (soon < deadline) {
+    if (auto result = attempt.wait_until(soon)) return result;
+    spdlog::warn("waiting for the NVIDIA driver, which has not returned from {} yet", call);
+  }
+  return attempt.wait_until(deadline);
+}
+
+std::string not_returned(std::string_view call) {
+  return fmt::format("the driver has not returned from {}; see dmesg; the machine may have to be rebooted", call);
+}
+
+}  // namespace
+
+std::optional<Gpu> Library::open(std::uint32_t index, std::string& why) const {
+  Opened opened = open_gpu(functions_, index);
+  why = std::move(opened.why);
+  return std::move(opened.gpu);
+}
+
+std::vector<Gpu> Library::gpus(std::vector<Refusal>* refused) const {
+  const auto refuse = [&](std::optional<int> gpu, std::string why) {
+    if (refused != nullptr) refused->push_back({.gpu = gpu, .why = std::move(why)});
+  };
+  const Nanoseconds deadline = monotonic_clock().now() + driver_patience();
   std::uint32_t count = 0;
-  const Return counted = functions_.nvmlDeviceGetCount_v2(&count);
-  if (counted != success && refused != nullptr)
-    refused->push_back(fmt::format("GPUs cannot be counted: {}", reason_of(counted)));
-  for (std::uint32_t i = 0; counted == success && i < count; ++i) {
-    Gpu gpu{.index = static_cast<int>(i)};
-    const Return opened = functions_.nvmlDeviceGetHandleByIndex_v2(i, &gpu.device);
-    const auto uuid = opened != success ? std::nullopt : text_of<uuid_size>([&](char* text, std::uint32_t size) {
-      return functions_.nvmlDeviceGetUUID(gpu.device, text, size);
-    });
-    if (!uuid) {
-      if (refused != nullptr)
-        refused->push_back(fmt::format("GPU {}: {}", i, opened == success ? "it has no UUID" : reason_of(opened)));
-      continue;
-    }
-    gpu.uuid = *uuid;
-    gpu.name = text_of<name_size>([&](char* text, std::uint32_t size) {
-                 return functions_.nvmlDeviceGetName(gpu.device, text, size);
-               }).value_or("GPU without a name");
-    Pci pci{};
-    if (functions_.nvmlDeviceGetPciInfo_v3(gpu.device, &pci) == success) {
-      pci.bus_id[sizeof pci.bus_id - 1] = '\0';
-      gpu.bus_id = pci.bus_id;
-    }
-    gpus.push_back(std::move(gpu));
+  if (const Return counted = functions_.nvmlDeviceGetCount_v2(&count); counted != success) {
+    refuse({}, fmt::format("GPUs cannot be counted: {}", reason_of(counted)));
+    return {};
+  }
+  std::vector<Attempt<Opened>> attempts;  // beside each other: one that hangs hides no other
+  for (std::uint32_t i = 0; i < count; ++i)
+    attempts.emplace_back([functions = functions_, i] { return open_gpu(functions, i); });
+  std::vector<Gpu> gpus;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const std::string call = fmt::format("nvmlDeviceGetHandleByIndex({})", i);
+    auto opened = patiently(attempts[i], deadline, call);
+    if (opened && opened->gpu)
+      gpus.push_back(std::move(*opened->gpu));
+    else
+      refuse(static_cast<int>(i), opened ? opened->why : not_returned(call));
   }
   return gpus;
 }
 
-std::shared_ptr<const Library> library(std::string* why) {
-  static const auto [loaded, reason] = []() -> std::pair<std::shared_ptr<const Library>, std::string> {
-    try {
-      auto opened = std::make_shared<const Library>();
-      if (opened->init() == success) return {opened, ""};
-      return {nullptr, reason_of(opened->init())};
-    } catch (const Failure& failure) {
-      return {nullptr, failure.what()};
-    }
-  }();
-  if (why != nullptr) *why = reason;
-  return loaded;
+namespace {
+
+struct Loaded {
+  std::shared_ptr<const Library> library{};
+  std::string why{};
+  bool is_installed = true;
+};
+
+Loaded load() {
+  try {
+    auto opened = std::make_shared<const Library>();
+    if (opened->init() == success) return {.library = opened};
+    return {.why = reason_of(opened->init())};
+  } catch (const Failure& failure) {
+    return {.why = failure.what(), .is_installed = false};
+  }
 }
+
+Loaded load_patiently() {
+  Attempt<Loaded> attempt(load);
+  auto loaded = patiently(attempt, monotonic_clock().now() + driver_patience(), "nvmlInit");
+  return loaded ? std::move(*loaded) : Loaded{.why = not_returned("nvmlInit")};
+}
+
+// Outlives main(): threads that were left behind may still come to it.
+struct Remembered {
+  std::mutex mutex{};
+  std::optional<Loaded> loaded{};
+};
+Remembered& remembered() {
+  static auto& all = *new Remembered;
+  return all;
+}
+
+Loaded loaded() {
+  Remembered& all = remembered();
+  const std::lock_guard guard(all.mutex);
+  if (!all.loaded) all.loaded = load_patiently();
+  return *all.loaded;
+}
+
+}  // namespace
+
+std::shared_ptr<const Library> library(std::string* why) {
+  Loaded found = loaded();
+  if (why != nullptr) *why = std::move(found.why);
+  return found.library;
+}
+
+std::shared_ptr<const Library> library_again(std::string& why) {
+  if (auto found = library(&why)) return found;
+  Loaded again = load();
+  why = again.why;
+  const std::lock_guard guard(remembered().mutex);
+  if (again.library != nullptr) remembered().loaded = again;
+  return again.library;
+}
+
+bool is_installed() { return loaded().is_installed; }
 
 }  // namespace batchscope::nvml

@@ -4,8 +4,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "telemetry/nvml/api.h"
 
 namespace batchscope::nvml {
@@ -14,6 +16,8 @@ constexpr const char* default_file = "libnvidia-ml.so.1";
 
 // Why a call gave nothing, as one phrase of static lifetime (a reading's reason).
 const char* reason_of(Return result);
+// Whether that phrase says that nothing of the GPU can be read, rather than one value.
+bool is_no_gpu(std::string_view reason);
 
 // What a value of that type holds.
 double number_of(const Value& value, ValueType type);
@@ -28,6 +32,13 @@ struct Gpu {
   std::string bus_id{};  // "00000000:3B:00.0"
 };
 
+// What the driver does not give, and why: a GPU that it lists, or itself.
+struct Refusal {
+  std::optional<int> gpu{};
+  std::string why{};
+  std::string text() const;  // "GPU 1: the GPU is lost: it fell off the bus"
+};
+
 class Library {
  public:
   // Loads it and calls nvmlInit_v2. Throws Failure with the loader's words when it does not load; init() says whether
@@ -38,19 +49,31 @@ class Library {
   const Functions& functions() const { return functions_; }
   const Functions* operator->() const { return &functions_; }
 
-  // "580.159.04"; absent when the driver does not say.
-  std::optional<std::string> driver_version() const;
-  std::optional<std::string> nvml_version() const;
+  // "580.159.04"; absent when the driver does not say. Asked once: later it may hang with a GPU.
+  const std::optional<std::string>& driver_version() const { return driver_version_; }
+  const std::optional<std::string>& nvml_version() const { return nvml_version_; }
 
-  // All GPUs that answer, in NVML's order. `refused`, where given, takes one line a GPU that does not.
-  std::vector<Gpu> gpus(std::vector<std::string>* refused = nullptr) const;
+  // All GPUs that answer within driver_patience(), in NVML's order. `refused`, where given, takes those that do not.
+  std::vector<Gpu> gpus(std::vector<Refusal>* refused = nullptr) const;
+  // One GPU; absent: `why` takes the reason. May never return.
+  std::optional<Gpu> open(std::uint32_t index, std::string& why) const;
 
  private:
   Functions functions_;
   Return init_ = uninitialized;
+  std::optional<std::string> driver_version_, nvml_version_;
 };
 
-// This machine's library, loaded once; null when there is none or it has no driver: `why` takes the reason.
+// How long the driver may take when it is first asked: 30 s, as many GPUs without persistence mode may need, or the
+// seconds of BATCHSCOPE_DRIVER_TIMEOUT.
+Nanoseconds driver_patience();
+
+// This machine's library, loaded once; null when there is none, it has no driver or that does not answer in time: `why`
+// takes the reason.
 std::shared_ptr<const Library> library(std::string* why = nullptr);
+// Where there was none: asks once more, and remembers it when it answers. May never return.
+std::shared_ptr<const Library> library_again(std::string& why);
+// Whether it can be loaded, so that there should be GPUs.
+bool is_installed();
 
 }  // namespace batchscope::nvml

@@ -15,6 +15,12 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
+std::vector<std::string> texts(const std::vector<Refusal>& refused) {
+  std::vector<std::string> out;
+  for (const Refusal& one : refused) out.push_back(one.text());
+  return out;
+}
+
 class NvmlLibrary : public ::testing::Test {
  protected:
   Library load(const std::string& scenario) {
@@ -33,9 +39,9 @@ TEST_F(NvmlLibrary, ListsGpusAndVersions) {
   ASSERT_EQ(library.init(), success);
   EXPECT_EQ(library.driver_version(), "555.42");
   EXPECT_EQ(library.nvml_version(), "12.555.42");
-  std::vector<std::string> refused;
+  std::vector<Refusal> refused;
   const auto gpus = library.gpus(&refused);
-  EXPECT_THAT(refused, ElementsAre());
+  EXPECT_THAT(texts(refused), ElementsAre());
   ASSERT_EQ(gpus.size(), 2);
   EXPECT_EQ(gpus[0].index, 0);
   EXPECT_EQ(gpus[0].uuid, "GPU-a");
@@ -65,19 +71,19 @@ TEST_F(NvmlLibrary, LeavesOutGpusThatRefuse) {
   const Library library = load(R"({"gpus": 3, "faults": [
     {"kind": "lost", "gpu": 0},
     {"kind": "answer", "gpu": 2, "calls": ["nvmlDeviceGetUUID"], "result": "not_supported"}]})");
-  std::vector<std::string> refused;
+  std::vector<Refusal> refused;
   const auto gpus = library.gpus(&refused);
   ASSERT_EQ(gpus.size(), 1);
   EXPECT_EQ(gpus[0].index, 1);
-  EXPECT_THAT(refused, ElementsAre("GPU 0: the GPU is lost: it fell off the bus", "GPU 2: it has no UUID"));
+  EXPECT_THAT(texts(refused), ElementsAre("GPU 0: the GPU is lost: it fell off the bus", "GPU 2: it has no UUID"));
 }
 
 TEST_F(NvmlLibrary, SaysWhyGpusCannotBeCounted) {
   const Library library =
       load(R"({"faults": [{"kind": "answer", "calls": ["nvmlDeviceGetCount_v2"], "result": "no_permission"}]})");
-  std::vector<std::string> refused;
+  std::vector<Refusal> refused;
   EXPECT_THAT(library.gpus(&refused), ElementsAre());
-  EXPECT_THAT(refused, ElementsAre("GPUs cannot be counted: permission refused by the driver"));
+  EXPECT_THAT(texts(refused), ElementsAre("GPUs cannot be counted: permission refused by the driver"));
 }
 
 TEST_F(NvmlLibrary, GivesAGpuWithoutANameOne) {

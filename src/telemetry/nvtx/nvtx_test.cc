@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "store/test_folder.h"
-#include "telemetry/command.h"
+#include "telemetry/command/command.h"
 #include "telemetry/marks/channel.h"
 #include "telemetry/marks/receiver.h"
 #include "telemetry/nvtx/interface.h"

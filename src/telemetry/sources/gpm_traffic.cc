@@ -20,7 +20,7 @@ constexpr double least_gain = 0.97, most_gain = 1.03, most_requests = 0.25, slac
 
 }  // namespace
 
-Numbers numbers_in(Range range, std::int64_t residue, std::int64_t modulus) {
+Numbers numbers_in(Bounds range, std::int64_t residue, std::int64_t modulus) {
   const auto m = static_cast<double>(modulus);
   const double wraps = std::max(0.0, std::ceil((range.low - static_cast<double>(residue)) / m));
   if (!(wraps < 1e9)) return {};
@@ -83,26 +83,6 @@ bool GpmTraffic::find_refreshes(Clock& clock, const std::function<void()>& meanw
   return false;
 }
 
-std::optional<bool> GpmTraffic::check_refreshes(Clock& clock) {
-  constexpr Nanoseconds step = milliseconds(2);
-  const auto sample_at = [&](nvml::GpmSnapshot& sample, Nanoseconds instant) {
-    clock.sleep_until(instant);
-    return sample.take(gpu_.device(), longest_wait) == nvml::success && clock.now() < instant + step;
-  };
-  const Nanoseconds next = seen_ + ((clock.now() + 2 * step - seen_) / refresh + 1) * refresh;
-  if (!sample_at(before_, next - 2 * step) || !sample_at(taken_, next - step) || !sample_at(behind_, next + step))
-    return std::nullopt;
-  if (is_renewed(taken_, behind_)) return true;
-  if (is_renewed(before_, taken_)) {
-    seen_ -= step;
-    return true;
-  }
-  if (!sample_at(taken_, next + 2 * step)) return std::nullopt;
-  if (!is_renewed(behind_, taken_)) return false;
-  seen_ += step;
-  return true;
-}
-
 // What was believed to be one refresh may have been another; somewhere between two looks was more or less time than
 // believed.
 void GpmTraffic::doubt_looks() {
@@ -116,12 +96,6 @@ void GpmTraffic::doubt_looks() {
   }
   for (Look& look : looks_)
     for (std::size_t i = 0; i < error.size(); ++i) look.error[i] += error[i];
-}
-
-void GpmTraffic::wait_until_shown(Nanoseconds instant, Clock& clock) const {
-  if (knows_lag()) clock.sleep_until(instant + lag(last_lag()) + tolerance);
-  const Nanoseconds now = clock.now(), since_refresh = (now + tolerance - seen_) % refresh;
-  if (since_refresh < 2 * tolerance) clock.sleep_until(now - since_refresh + 2 * tolerance);
 }
 
 bool GpmTraffic::look(const Clock& clock) {
@@ -175,8 +149,8 @@ bool GpmTraffic::covers(Nanoseconds instant) const {
 }
 
 // Totals never fall, and rise no faster than the link carries.
-std::array<Range, 2> GpmTraffic::totals_at(Span when, Nanoseconds lag) const {
-  std::array<Range, 2> ranges;
+std::array<Bounds, 2> GpmTraffic::totals_at(Span when, Nanoseconds lag) const {
+  std::array<Bounds, 2> ranges;
   ranges.fill({.low = -INFINITY, .high = INFINITY});
   for (const Look& look : looks_) {
     const Nanoseconds since = when.last - (look.earliest - lag - tolerance);
@@ -191,9 +165,9 @@ std::array<Range, 2> GpmTraffic::totals_at(Span when, Nanoseconds lag) const {
   return ranges;
 }
 
-std::array<Range, 2> GpmTraffic::counted(const std::array<Range, 2>& until_begin, const std::array<Range, 2>& until_end,
-                                         Nanoseconds time) const {
-  std::array<Range, 2> by_gpm, counted;
+std::array<Bounds, 2> GpmTraffic::counted(const std::array<Bounds, 2>& until_begin,
+                                          const std::array<Bounds, 2>& until_end, Nanoseconds time) const {
+  std::array<Bounds, 2> by_gpm, counted;
   for (std::size_t i = 0; i < by_gpm.size(); ++i)
     by_gpm[i] = {.low = std::max(0.0, until_end[i].low - until_begin[i].high),
                  .high = std::max(0.0, until_end[i].high - until_begin[i].low)};
@@ -280,7 +254,7 @@ bool GpmTraffic::learn_lag(std::span<const Row> rows) {
 }
 
 bool GpmTraffic::go_together(std::span<const Row> rows, Nanoseconds lag) const {
-  std::array<std::array<Range, 2>, most_rows> totals;
+  std::array<std::array<Bounds, 2>, most_rows> totals;
   for (std::size_t i = 0; i < rows.size(); ++i) totals[i] = totals_at(rows[i].when, lag);
   for (std::size_t end = 1; end < rows.size(); ++end) {
     if (rows[end].when.last > looks_.back().earliest - lag + tolerance) break;

@@ -22,7 +22,7 @@
 
 namespace batchscope {
 
-struct Range {
+struct Bounds {
   double low = 0, high = 0;
 };
 
@@ -31,7 +31,7 @@ struct Numbers {
   std::int64_t first = 0;
   int count = 0;  // 2: or more
 };
-Numbers numbers_in(Range range, std::int64_t residue, std::int64_t modulus);
+Numbers numbers_in(Bounds range, std::int64_t residue, std::int64_t modulus);
 
 class GpmTraffic {
  public:
@@ -54,23 +54,9 @@ class GpmTraffic {
   // Finds out at which instants GPM is renewed, for up to three refreshes, and takes a sample behind one of them; in
   // the meantime `meanwhile` is called every few milliseconds. False: it never was.
   bool find_refreshes(Clock& clock, const std::function<void()>& meanwhile = nullptr);
-  // Looks whether the next one is where it should be, and returns behind it. Where it has drifted by a little, it is
-  // followed. False: it is elsewhere, as after a program has started CUDA; then they are to be found again. Absent: it
-  // could not be seen, as when others' calls held up those that it takes.
-  std::optional<bool> check_refreshes(Clock& clock);
-
-  // An instant as of which GPM gives its totals, as far as its lag is known; whole refreshes from it there are others.
-  Nanoseconds instant() const { return seen_ - (lag(first_lag()) + lag(last_lag())) / 2; }
-
-  // Until a sample will show what had gone by `instant`, if the lag is known, and it is sure of which refresh it will
-  // be: 20 ms, or more where that lies ahead.
-  void wait_until_shown(Nanoseconds instant, Clock& clock) const;
   // Takes a sample, unless that is not sure or the last one is as new: true.
   bool look(const Clock& clock);
-  bool is_failing() const { return failures_ >= 2; }  // the last samples could not be taken
-  bool is_silent() const { return failures_ >= 8; }   // and none will be any more
-  // All that went until then has been shown, however late GPM is.
-  Nanoseconds shown_until() const;
+  bool is_silent() const { return failures_ >= 8; }  // no sample could be taken for long
   // As far as is known how late it is.
   bool covers(Nanoseconds instant) const;
 
@@ -82,16 +68,10 @@ class GpmTraffic {
   std::optional<std::int64_t> increase_in_proportion(std::size_t direction, Nanoseconds known_since, std::int64_t known,
                                                      Nanoseconds begin, Nanoseconds end, std::int64_t residue) const;
 
-  // Whether nearly as much went in each tenth of a second from `since` to `until`, and around, both ways: the least is
-  // not less than the most by more than a share of it.
-  bool is_steady(Nanoseconds since, Nanoseconds until, double share) const;
-
   static constexpr std::size_t most_rows = 16;
   // Rules out lags with which these rows do not go together. False: with none they do; then all are possible again.
   bool learn_lag(std::span<const Row> rows);
   void forget_lag() { lags_.set(); }
-  // Well enough for totals at full speed.
-  bool knows_lag() const { return lag(last_lag()) - lag(first_lag()) <= std::chrono::milliseconds(16); }
 
  private:
   using Bytes = std::array<double, 2>;  // sent, received
@@ -108,6 +88,11 @@ class GpmTraffic {
   static constexpr Nanoseconds lag(std::size_t i) { return std::chrono::milliseconds(8 + 4 * i); }
   std::size_t first_lag() const { return lags_._Find_first(); }
   std::size_t last_lag() const;
+  // All that went until then has been shown, however late GPM is.
+  Nanoseconds shown_until() const;
+  // Whether nearly as much went in each tenth of a second from `since` to `until`, and around, both ways: the least is
+  // not less than the most by more than a share of it.
+  bool is_steady(Nanoseconds since, Nanoseconds until, double share) const;
 
   std::optional<Bytes> rates(const nvml::GpmSnapshot& earlier, const nvml::GpmSnapshot& later);  // per second
   bool is_renewed(const nvml::GpmSnapshot& earlier, const nvml::GpmSnapshot& later);             // in between
@@ -117,9 +102,9 @@ class GpmTraffic {
   // A sample, taken at `taken`, of the refresh at `seen`.
   bool add_look(nvml::GpmSnapshot& sample, Nanoseconds taken, Nanoseconds seen);
   // What had gone until then, and what the counters have counted in between: at least, and at most.
-  std::array<Range, 2> totals_at(Span when, Nanoseconds lag) const;
-  std::array<Range, 2> counted(const std::array<Range, 2>& until_begin, const std::array<Range, 2>& until_end,
-                               Nanoseconds time) const;
+  std::array<Bounds, 2> totals_at(Span when, Nanoseconds lag) const;
+  std::array<Bounds, 2> counted(const std::array<Bounds, 2>& until_begin, const std::array<Bounds, 2>& until_end,
+                                Nanoseconds time) const;
   bool go_together(std::span<const Row> rows, Nanoseconds lag) const;
 
   static constexpr Nanoseconds tolerance = std::chrono::milliseconds(5);  // how well instants are known

@@ -8,15 +8,17 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <memory>
 
-#include "telemetry/command.h"
-#include "telemetry/sources/procfs.h"
+#include "base/procfs.h"
+#include "telemetry/command/command.h"
+#include "telemetry/command/process_tree.h"
+#include "telemetry/sources/control_group.h"
 
 namespace batchscope {
 namespace {
 
 constexpr Nanoseconds kernel_tick = std::chrono::milliseconds(10);
-constexpr std::size_t most_processes = 4096;
 
 Counter counter(std::string name, std::string unit, CounterKind kind, std::string device, std::string help,
                 std::vector<Label> labels = {}) {
@@ -53,32 +55,6 @@ std::vector<std::string> entries(const std::string& folder) {
   return names;
 }
 
-// What a process and its descendants used. CPU time of children that have ended moves into their parents' figures, so
-// that the sum only grows.
-struct TreeUse {
-  std::int64_t cpu_ticks = 0, resident_pages = 0;
-  std::size_t processes = 0;
-};
-
-TreeUse use_of_tree(const std::string& proc, pid_t root) {
-  TreeUse use;
-  std::vector<std::int64_t> waiting{root};
-  while (!waiting.empty() && use.processes < most_processes) {
-    const std::string folder = fmt::format("{}/{}", proc, waiting.back());
-    waiting.pop_back();
-    const auto stat = read_small_file(folder + "/stat");
-    const auto process = stat ? parse_process_stat(*stat) : std::nullopt;
-    if (!process) continue;
-    ++use.processes;
-    use.cpu_ticks += process->cpu_ticks + process->children_cpu_ticks;
-    use.resident_pages += process->resident_pages;
-    for (const std::string& thread : entries(folder + "/task"))
-      if (const auto children = read_small_file(fmt::format("{}/task/{}/children", folder, thread)))
-        for (const std::int64_t child : parse_children(*children)) waiting.push_back(child);
-  }
-  return use;
-}
-
 }  // namespace
 
 HostSource::HostSource(Options options) : options_(std::move(options)) {}
@@ -108,6 +84,7 @@ bool HostSource::discover(const Clock&) {
   if (found_) return false;
   found_ = true;
   add_cpu_and_memory();
+  add_control_group();
   if (options_.root) add_process();
   add_disks();
   add_networks();
@@ -117,7 +94,8 @@ bool HostSource::discover(const Clock&) {
 
 void HostSource::add_cpu_and_memory() {
   add({counter("host_cpu_seconds_total", "seconds", CounterKind::cumulative, "host", "CPU time of all processes"),
-       counter("host_memory_used_bytes", "bytes", CounterKind::gauge, "host", "memory that is not available"),
+       counter("host_memory_used_bytes", "bytes", CounterKind::gauge, "host",
+               "memory in use: all but what is available"),
        counter("host_memory_total_bytes", "bytes", CounterKind::gauge, "host", "memory of the host")},
       [proc = options_.files + "proc/"](std::span<Reading> out) {
         const auto stat = read_small_file(proc + "stat");
@@ -133,18 +111,26 @@ void HostSource::add_cpu_and_memory() {
       });
 }
 
+// Of what is observed: in a container it has less than the host.
+void HostSource::add_control_group() {
+  const std::string process = options_.root ? std::to_string(*options_.root) : "self";
+  const auto group = ControlGroup::of(fmt::format("{}proc/{}/cgroup", options_.files, process), options_.files);
+  if (group) add(ControlGroup::counters(), [group = *group](std::span<Reading> out) { group.read(out); });
+}
+
 void HostSource::add_process() {
   const std::string device = fmt::format("pid {} and descendants", *options_.root);
   const std::vector<Label> labels{{"pid", std::to_string(*options_.root)}};
   add({counter("process_cpu_seconds_total", "seconds", CounterKind::cumulative, device, "CPU time", labels),
-       counter("process_resident_memory_bytes", "bytes", CounterKind::gauge, device, "memory in use, shared parts too",
-               labels),
-       counter("process_count", "processes", CounterKind::gauge, device, "processes that run", labels)},
-      [proc = options_.files + "proc", root = *options_.root,
+       counter("process_resident_memory_bytes", "bytes", CounterKind::gauge, device,
+               "resident memory, shared pages included", labels),
+       counter("process_count", "processes", CounterKind::gauge, device, "running processes", labels)},
+      [tree = std::make_shared<ProcessTree>(options_.files + "proc", *options_.root, options_.adopts),
        page = static_cast<std::int64_t>(sysconf(_SC_PAGESIZE))](std::span<Reading> out) {
-        const TreeUse use = use_of_tree(proc, root);
+        const ProcessTree::Use use = tree->use();
         if (use.processes == 0) return fill(out, "the process has ended");
         out[0] = Reading::of(seconds_of(use.cpu_ticks));
+        out[0].lost = use.lost;
         out[1] = Reading::of(use.resident_pages * page);
         out[2] = Reading::of(static_cast<std::int64_t>(use.processes));
       });
@@ -168,7 +154,7 @@ void HostSource::add_disks() {
   add(std::move(counters), [names, path = options_.files + "proc/diskstats"](std::span<Reading> out) {
     const auto text = read_small_file(path);
     if (!text) return fill(out, reason_of_errno());
-    fill(out, "the disk is gone");
+    fill(out, "the disk was removed");
     for (const DiskStats& disk : parse_diskstats(*text)) {
       const auto at = static_cast<std::size_t>(std::find(names.begin(), names.end(), disk.name) - names.begin());
       if (at == names.size()) continue;
@@ -195,7 +181,7 @@ void HostSource::add_networks() {
   add(std::move(counters), [names, path](std::span<Reading> out) {
     const auto text = read_small_file(path);
     if (!text) return fill(out, reason_of_errno());
-    fill(out, "the interface is gone");
+    fill(out, "the interface was removed");
     for (const NetworkStats& network : parse_net_dev(*text)) {
       const auto at = static_cast<std::size_t>(std::find(names.begin(), names.end(), network.name) - names.begin());
       if (at == names.size()) continue;

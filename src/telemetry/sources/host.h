@@ -1,4 +1,5 @@
-// The host as a source: CPUs, memory, disks, network and InfiniBand, and one process with its descendants.
+// The host as a source: CPUs, memory, disks, network and InfiniBand, the control group that limits it, and one process
+// with its descendants.
 #pragma once
 
 #include <sys/types.h>
@@ -16,6 +17,7 @@ class HostSource : public Source {
  public:
   struct Options {
     std::optional<pid_t> root{};  // count this process and its descendants too
+    bool adopts = false;          // which become children of this program when their parents end (a subreaper)
     std::string files = "/";      // where proc/ and sys/ are; tests have their own
   };
   explicit HostSource(Options options);
@@ -31,6 +33,7 @@ class HostSource : public Source {
   using Reader = std::function<void(std::span<Reading>)>;
   void add(std::vector<Counter> counters, Reader reader);
   void add_cpu_and_memory();
+  void add_control_group();
   void add_process();
   bool has_begun();  // the command whose process is observed
   void add_disks();

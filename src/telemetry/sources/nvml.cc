@@ -3,18 +3,26 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+#include <system_error>
+
 namespace batchscope {
 
-std::vector<NvmlGpu> nvml_gpus(std::vector<std::string>* why) {
-  std::string reason;
-  const auto library = nvml::library(&reason);
+std::vector<NvmlGpu> nvml_gpus(std::vector<nvml::Refusal>* missing) {
+  std::string why;
+  const auto library = nvml::library(&why);
   if (!library) {
-    if (why != nullptr) why->push_back(reason);
+    if (missing != nullptr) missing->push_back({.why = why});
     return {};
   }
   std::vector<NvmlGpu> gpus;
-  for (nvml::Gpu& gpu : library->gpus(why)) gpus.push_back({.library = library, .gpu = std::move(gpu)});
+  for (nvml::Gpu& gpu : library->gpus(missing)) gpus.push_back({.library = library, .gpu = std::move(gpu)});
   return gpus;
+}
+
+bool are_gpus_expected() {
+  std::error_code ignored;
+  return std::filesystem::exists("/proc/driver/nvidia/version", ignored) || nvml::is_installed();
 }
 
 std::map<std::string, std::string> gpu_environment(const std::vector<NvmlGpu>& gpus) {

@@ -11,8 +11,11 @@
 
 namespace batchscope {
 
-// The GPUs of this machine's driver; none without one. `why` takes a line for each thing that is in the way.
-std::vector<NvmlGpu> nvml_gpus(std::vector<std::string>* why = nullptr);
+// The GPUs of this machine's driver; none without one. `missing` takes what it does not give.
+std::vector<NvmlGpu> nvml_gpus(std::vector<nvml::Refusal>* missing = nullptr);
+
+// Whether there should be some: the kernel has the driver, or NVML is installed.
+bool are_gpus_expected();
 
 // What a recording says of them: the driver's version, and each GPU's name, UUID and place on the bus.
 std::map<std::string, std::string> gpu_environment(const std::vector<NvmlGpu>& gpus);
@@ -20,8 +23,8 @@ std::map<std::string, std::string> gpu_environment(const std::vector<NvmlGpu>& g
 // All sources of one GPU that it answers to.
 std::vector<std::unique_ptr<Source>> nvml_sources(const NvmlGpu& gpu);
 
-// Cumulative PCIe bytes. They wrap within a tenth of a second: read as often as that demands, or as GPM, which tells how
-// often they did, allows.
+// Cumulative PCIe bytes. They wrap within a tenth of a second: read as often as that demands, or as GPM, which tells
+// how often they did, allows.
 std::unique_ptr<Source> pcie_source(const NvmlGpu& gpu);
 // Cumulative NVLink bytes of all links: of data and, where they are counted apart, with protocol overhead.
 std::unique_ptr<Source> nvlink_source(const NvmlGpu& gpu);

@@ -18,9 +18,9 @@ constexpr ClockLimit clock_limits[] = {
     {"gpu_clocks_thermal_ratio", nvml::reason_sw_thermal | nvml::reason_hw_thermal,
      "clocks are held down by the temperature"},
     {"gpu_clocks_slowdown_ratio", nvml::reason_hw_slowdown | nvml::reason_power_brake,
-     "clocks are halved or less by the board: power brake, overheating"},
+     "the board cuts clocks to a half or less: power brake, overheating"},
     {"gpu_clocks_locked_ratio", nvml::reason_application_clocks | nvml::reason_display_clocks,
-     "clocks are as somebody set them"},
+     "clocks are fixed by a setting"},
 };
 constexpr std::size_t clock_limit_count = std::size(clock_limits);
 constexpr std::int64_t mega = 1'000'000;
@@ -29,12 +29,12 @@ class GaugesSource : public NvmlSource {
  public:
   explicit GaugesSource(const NvmlGpu& gpu) : NvmlSource(gpu, "gauges") {
     std::vector<Counter> counters = {
-        bytes("gpu_memory_used_bytes", "in use by processes"),
-        bytes("gpu_memory_reserved_bytes", "kept by driver and firmware"),
+        bytes("gpu_memory_used_bytes", "memory in use by processes"),
+        bytes("gpu_memory_reserved_bytes", "memory reserved by driver and firmware"),
         bytes("gpu_memory_capacity_bytes", "size of the GPU's memory"),
         gpu_.counter("gpu_sm_clock_hertz", "hertz", CounterKind::gauge, "clock of the multiprocessors"),
         gpu_.counter("gpu_memory_clock_hertz", "hertz", CounterKind::gauge, "clock of the memory"),
-        gpu_.counter("gpu_temperature_celsius", "celsius", CounterKind::gauge, "of the GPU"),
+        gpu_.counter("gpu_temperature_celsius", "celsius", CounterKind::gauge, "temperature of the GPU"),
     };
     for (const ClockLimit& limit : clock_limits)
       counters.push_back(gpu_.counter(limit.name, "ratio", CounterKind::gauge, limit.help));
@@ -47,7 +47,7 @@ class GaugesSource : public NvmlSource {
     });
     add(
         {gpu_.real_counter("gpu_power_limit_watts", "watts", CounterKind::gauge,
-                           "power at which clocks are held down")},
+                           "power above which clocks are held down")},
         [this](std::span<Reading> out) {
           std::uint32_t milliwatts = 0;
           const nvml::Return result = gpu_->nvmlDeviceGetEnforcedPowerLimit(gpu_.device(), &milliwatts);
@@ -57,6 +57,7 @@ class GaugesSource : public NvmlSource {
     add_what_has_no_ring();
   }
 
+  Pace pace(Nanoseconds asked) const override { return Pace::main_curve(asked); }
   void read(std::size_t group, Rows& rows) override { rows.add_now(readers_[group]); }
 
  private:

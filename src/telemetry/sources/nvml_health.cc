@@ -37,7 +37,7 @@ class HealthSource : public NvmlSource {
     std::vector<Counter> counters;
     for (const Slowdown& slowdown : slowdowns)
       counters.push_back(gpu_.real_counter(slowdown.name, "seconds", CounterKind::cumulative, slowdown.help));
-    counters.push_back(count("gpu_pcie_replays_total", "replays", "PCIe packets sent again"));
+    counters.push_back(count("gpu_pcie_replays_total", "replays", "PCIe packets that were resent"));
     add_group(std::move(counters), true);
     add_group({count("gpu_ecc_corrected_errors_total", "errors", "memory errors that ECC corrected"),
                count("gpu_ecc_uncorrected_errors_total", "errors", "memory errors that ECC could not correct")},
@@ -85,15 +85,17 @@ class HealthSource : public NvmlSource {
       listening_ = gpu_->nvmlDeviceRegisterEvents(gpu_.device(), nvml::event_xid, events_);
   }
 
-  // The driver queues events: none is lost between two looks.
+  // The driver queues events: none is lost between two looks. What was in the queue counts even where the GPU has been
+  // lost since: the last Xid says why.
   void read_events(std::span<Reading> out) {
+    const std::int64_t before = xids_;
     nvml::Return result = listening_;
     nvml::EventData event;
     while (result == nvml::success && (result = gpu_->nvmlEventSetWait_v2(events_, &event, 0)) == nvml::success) {
       ++xids_;
       last_xid_ = static_cast<std::int64_t>(event.data);
     }
-    if (result == nvml::timeout) result = nvml::success;
+    if (result == nvml::timeout || xids_ > before) result = nvml::success;
     out[0] = reading_of(result, xids_);
     out[1] = xids_ == 0 ? Reading::none("no Xid was reported") : reading_of(result, last_xid_);
   }

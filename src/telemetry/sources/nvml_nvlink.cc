@@ -37,7 +37,7 @@ class NvlinkSource : public NvmlSource {
       return gpu_.counter(name, "bytes", CounterKind::cumulative, help);
     };
     const std::string sent = "sent over all NVLinks", received = "received over all NVLinks",
-                      raw = ", with protocol overhead";
+                      raw = ", protocol overhead included";
     std::vector<Counter> counters = {counter("gpu_nvlink_tx_bytes_total", sent),
                                      counter("gpu_nvlink_rx_bytes_total", received)};
     if (is_sum_) {
@@ -47,6 +47,8 @@ class NvlinkSource : public NvmlSource {
     add_group(std::move(counters));
   }
 
+  // Where GPM has rates, they are the curve, at a hundredth of the cost; here is the total.
+  Pace pace(Nanoseconds asked) const override { return has_gpm(gpu_) ? Pace::relaxed(asked) : Pace::main_curve(asked); }
   void read(std::size_t, Rows& rows) override {
     add_fields(fields_, rows, [&](std::span<Reading> out) {
       for (std::size_t i = 0; i < out.size(); ++i) out[i] = is_sum_ ? fields_.reading(i, kib) : sum_of(i);

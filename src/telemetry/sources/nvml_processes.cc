@@ -2,20 +2,40 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <optional>
+#include <string_view>
+#include <system_error>
 
+#include "base/procfs.h"
 #include "telemetry/sources/nvml.h"
-#include "telemetry/sources/procfs.h"
 
 namespace batchscope {
 namespace {
 
-constexpr Nanoseconds period = std::chrono::seconds(1);
+constexpr Nanoseconds search_period = std::chrono::seconds(1);
 
-// "python"; nothing of another namespace, whose numbers are not ours.
+// The driver's numbers of processes are those of the machine, which in a container may be another process's.
+bool are_pids_the_machines() {
+  constexpr std::string_view first_namespace = "pid:[4026531836]";
+  std::error_code error;
+  return std::filesystem::read_symlink("/proc/self/ns/pid", error) == first_namespace;
+}
+
+bool has_a_gpu_open(std::uint32_t pid) {
+  std::error_code error;
+  const std::string folder = fmt::format("/proc/{}/fd", pid);
+  for (std::filesystem::directory_iterator file(folder, error), end; !error && file != end; file.increment(error)) {
+    std::error_code ignored;
+    if (std::filesystem::read_symlink(file->path(), ignored).native().starts_with("/dev/nvidia")) return true;
+  }
+  return false;
+}
+
+// "python"; nothing of another namespace, nor of a process that merely has the same number here.
 std::optional<std::string> name_of_process(std::uint32_t pid) {
   const auto name = read_small_file(fmt::format("/proc/{}/comm", pid));
-  if (!name) return std::nullopt;
+  if (!name || !(are_pids_the_machines() || has_a_gpu_open(pid))) return std::nullopt;
   return name->substr(0, name->find('\n'));
 }
 
@@ -24,7 +44,7 @@ class ProcessesSource : public Source {
  public:
   explicit ProcessesSource(const NvmlGpu& gpu) : gpu_(gpu) {}
   std::string name() const override { return "processes " + gpu_.label(); }
-  Pace pace(Nanoseconds asked) const override { return Pace::relaxed(std::max(asked, period)); }
+  Pace pace(Nanoseconds asked) const override { return Pace::relaxed(std::max(asked, search_period)); }
   Nanoseconds discovery_period() const override { return Nanoseconds(0); }  // at each reading
 
   bool discover(const Clock& clock) override {

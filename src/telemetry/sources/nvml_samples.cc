@@ -8,7 +8,8 @@ namespace batchscope {
 namespace {
 
 constexpr std::uint32_t most_samples = 512;
-constexpr Nanoseconds most_often = std::chrono::milliseconds(500);
+constexpr Nanoseconds soonest = std::chrono::milliseconds(100), most_often = std::chrono::milliseconds(500),
+                      least_often = std::chrono::seconds(1);
 constexpr Nanoseconds stamp_error = std::chrono::milliseconds(20);  // a sample may be stamped so much after now
 
 // The shortest time in which a driver was seen or is said to renew them.
@@ -34,10 +35,12 @@ class SamplesSource : public NvmlSource {
     add_group({std::move(counter)});
   }
 
-  // Often enough that no sample is overwritten before it was read.
+  // Often enough that no sample is overwritten before it was read, and that who looks on need not wait for its end.
   Pace pace(Nanoseconds asked) const override {
     const Nanoseconds longest = std::min<Nanoseconds>(refresh_ * least_kept_ * 3 / 4, longest_relaxed_period);
-    return {.wanted = std::min(std::max(asked, most_often), longest), .longest = longest};
+    // Every value comes in any case; who asks for more than six a second wants it soon.
+    const Nanoseconds wanted = std::min(std::max(asked, asked < curve_period ? soonest : most_often), longest);
+    return {.wanted = wanted, .longest = longest, .curve = std::max(wanted, least_often)};
   }
 
   void read(std::size_t group, Rows& rows) override {

@@ -186,12 +186,9 @@ bool is_right_and_complete(const CounterSummary& rx, const RxUntil& rx_until, co
   return true;
 }
 
-// Five readings a second, up to 11 GB between two of them: GPM tells how often 4.3 GB went by, whatever the bursts,
-// though it counts a little less, and shows it as of some time before.
-TEST(NvmlSources, PcieBytesOfAnyBurstsAreExactThoughReadSparingly) {
+TEST(NvmlSources, PcieBytesOfAnyBurstsAreExact) {
   int count = 0, complete = 0;
-  std::int64_t rows = 0;
-  for (const int lag_ms : {11, 39, 71, 98, 112})
+  for (const int lag_ms : {11, 71, 112})
     for (std::uint32_t seed = 1; seed <= 12; ++seed) {
       const Bursts bursts(seed);
       auto recording = recording_of(fmt::format(
@@ -202,78 +199,18 @@ TEST(NvmlSources, PcieBytesOfAnyBurstsAreExactThoughReadSparingly) {
       const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
       const auto until = [&](Nanoseconds end) { return bursts.rx_until(end - seconds(2)); };
       ++count;
-      rows += rx->count;
       complete += is_right_and_complete(*rx, until, fmt::format("{} {}", lag_ms, seed));
     }
-  EXPECT_GE(complete, count * 9 / 10);
-  EXPECT_LT(rows / count, 20 * 9);  // 29 a second until it is known how late GPM is
-}
-
-// Where as much goes all the time it does not matter how late GPM is, and cannot be learned; where that only seems so,
-// nothing is wrong.
-TEST(NvmlSources, PcieBytesOfASteadyLoadAreReadSparinglyAndOfAPeriodicOneNotTakenForIt) {
-  for (const int lag_ms : {13, 71})
-    for (const double on : {5.0, 37.0, 50.0, 60.0, 100.0, 150.0, 300.0})
-      for (const double off : {1e-3, 1.0, 10.0, 40.0, 50.0, 63.0, 100.0, 150.0}) {
-        auto recording = recording_of(fmt::format(
-            R"({{"gpus": [{{"gpm_samples": {{"lag_ms": {}}}, "repeat": true, "load": [
-              {{"seconds": {}, "pcie_rx_bytes_per_s": 46e9, "pcie_tx_bytes_per_s": 50e9}}, {{"seconds": {}}}]}}]}})",
-            lag_ms, on * 1e-3, off * 1e-3));
-        recording.run_until(seconds(12));
-        recording.read_all();
-        const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
-        const auto until = [&](Nanoseconds end) {
-          const double time = to_seconds(end) * 1e3, rounds = std::floor(time / (on + off));
-          return 46e6 * (rounds * on + std::min(on, time - rounds * (on + off)));
-        };
-        const bool is_complete = is_right_and_complete(*rx, until, fmt::format("{} {} {}", lag_ms, on, off));
-        if (off < 1) {
-          EXPECT_TRUE(is_complete);
-          EXPECT_LT(rx->count, 140);  // in 12 s
-        }
-      }
-}
-
-// Copies without much of a pause, faster and slower, though never for long: they seem steady, and are not.
-TEST(NvmlSources, PcieBytesOfUnsteadyLoadsAreExact) {
-  int count = 0, complete = 0;
-  for (const int lag_ms : {13, 71})
-    for (const double longest_pause_ms : {1.0, 5.0, 30.0})
-      for (const double slowest : {48e9, 35e9, 5e9}) {
-        std::mt19937 random(static_cast<std::uint32_t>(++count));
-        const auto any = [&](double least, double most) {
-          return std::round(least + (most - least) * static_cast<double>(random()) / 4294967296.0);
-        };
-        Bursts copies;
-        double time = 0, faster_at = 0, rx = 0;
-        while (time < 20) {
-          if (time >= faster_at) {
-            rx = any(slowest, 52e9);
-            faster_at = time + 1e-3 * any(100, 1500);
-          }
-          copies.add(1e-6 * any(5000, 15000), rx, 50e9);
-          copies.add(1e-6 * any(1, 1000 * longest_pause_ms), 0, 0);
-          time = copies.seconds();
-        }
-        auto recording = recording_of(
-            fmt::format(R"({{"gpus": [{{"gpm_samples": {{"lag_ms": {}}}, "load": [{}]}}]}})", lag_ms, copies.load()));
-        recording.run_until(seconds(19));
-        recording.read_all();
-        const CounterSummary* found = recording.find("gpu_pcie_rx_bytes_total");
-        const auto until = [&](Nanoseconds end) { return copies.rx_until(end); };
-        complete += is_right_and_complete(*found, until, std::to_string(count));
-      }
-  EXPECT_GE(complete, count * 8 / 10);
+  EXPECT_EQ(complete, count);
 }
 
 // Copies without a pause whose speed is that of the host's memory, which others use too (as two GPUs were seen to):
 // about as much goes all the time, now a tenth more, now a tenth less. Calls of others hold the driver up, and once
 // GPM's refreshes move.
-TEST(NvmlSources, PcieBytesOfALoadThatWaversAreReadSparinglyAndExact) {
+TEST(NvmlSources, PcieBytesOfALoadThatWaversAreExactThoughCallsAreHeldUp) {
   int count = 0, complete = 0;
-  std::int64_t rows = 0;
   for (const int lag_ms : {13, 39, 71, 100})
-    for (int seed = 0; seed < 8; ++seed) {
+    for (int seed = 0; seed < 4; ++seed) {
       std::mt19937 random(static_cast<std::uint32_t>(++count));
       std::normal_distribution<double> change(0, 1);
       Bursts copies;
@@ -295,11 +232,9 @@ TEST(NvmlSources, PcieBytesOfALoadThatWaversAreReadSparinglyAndExact) {
       recording.read_all();
       const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
       const auto until = [&](Nanoseconds end) { return copies.rx_until(end); };
-      rows += rx->count;
       complete += is_right_and_complete(*rx, until, std::to_string(count));
     }
-  EXPECT_GE(complete, count * 9 / 10);
-  EXPECT_LT(rows / count, 40 * 10);  // 800 where it is not taken for steady
+  EXPECT_EQ(complete, count);
 }
 
 // As a program starts CUDA, pins memory and copies at once.
@@ -339,53 +274,30 @@ TEST(NvmlSources, PcieBytesAreExactThoughGpmsRefreshesJump) {
       ++count;
       complete += is_right_and_complete(*rx, until, fmt::format("{} {}", by_ms, seed));
     }
-  EXPECT_GE(complete, count * 9 / 10);  // of a burst right behind the jump too little may be known
+  EXPECT_EQ(complete, count);
 }
 
-// Where GPM is earlier or later than it was seen to be, something may be unknown, but nothing is wrong.
-TEST(NvmlSources, PcieBytesAreNotWrongWhereGpmIsLaterThanBelieved) {
-  for (const char* lag_ms : {"0", "25"})
-    for (std::uint32_t seed = 1; seed <= 20; ++seed) {
-      const Bursts bursts(seed);
-      auto recording = recording_of(
-          fmt::format(R"({{"gpus": [{{"gpm_samples": {{"lag_ms": {}}}, "load": [{}]}}]}})", lag_ms, bursts.load()));
-      recording.run_until(seconds(19));
-      recording.read_all();
-      const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
-      const auto until = [&](Nanoseconds end) { return bursts.rx_until(end); };
-      is_right_and_complete(*rx, until, fmt::format("{} {}", lag_ms, seed));
-      EXPECT_GT(*rx->total(), (until(rx->end) - until(rx->begin)) * 0.9) << lag_ms << " " << seed;
-    }
-}
-
-// A refresh that is not quite a tenth of a second wanders: it is followed.
+// A refresh that is not quite a tenth of a second wanders: it is followed, so that GPM can tell of a gap an hour later.
 TEST(NvmlSources, RefreshesOfGpmAreFollowed) {
   for (const char* refresh : {"99.99", "100.015"}) {
     auto recording = recording_of(R"({"gpus": [{"gpm_samples": {"refresh_ms": )" + std::string(refresh) +
-                                  R"(}, "load": [{"pcie_rx_bytes_per_s": 55e9}]}]})");
+                                  R"(}, "load": [{"pcie_rx_bytes_per_s": 50e9}]}]})");
     recording.run_until(minutes(20));
+    recording.clock().sleep_until(minutes(20) + milliseconds(150));
+    recording.run_until(minutes(20) + seconds(5));
     const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
     EXPECT_TRUE(rx->total_is_complete()) << refresh;
-    EXPECT_NEAR(*rx->total(), 55e9 * to_seconds(rx->end - rx->begin), 1e6) << refresh;
-    EXPECT_LT(rx->count, 20 * 60 * 6) << refresh;
+    EXPECT_NEAR(*rx->total(), 50e9 * to_seconds(rx->end - rx->begin), 1e6) << refresh;
   }
 }
 
-TEST(NvmlSources, WithoutGpmPcieBytesAreReadAsOftenAsTheWrapDemands) {
+TEST(NvmlSources, PcieBytesAreExactWithoutGpm) {
   auto recording = recording_of(R"({"gpus": [{"load": [{"pcie_rx_bytes_per_s": 55e9}]}],
     "faults": [{"kind": "answer", "calls": ["nvmlGpmSampleGet"], "from_s": 10, "result": "no_permission"}]})");
-  recording.run_until(seconds(10));
-  const std::int64_t before = recording.find("gpu_pcie_rx_bytes_total")->count;
-  for (int i = 11; i <= 20; ++i) {  // as the budget's keeper does twice a second
-    for (auto& sampler : recording.samplers()) sampler->set_period(sampler->pace().wanted);
-    recording.run_until(seconds(i));
-  }
+  recording.run_until(seconds(20));
   const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
-  EXPECT_LT(before, 130);
-  EXPECT_GT(rx->count - before, 150);
-  ASSERT_EQ(rx->gaps.size(), 1U);  // until it was clear that GPM would not answer
-  EXPECT_LT(rx->gaps[0].time, milliseconds(1700));
-  EXPECT_NEAR(*rx->total(), 55e9 * to_seconds(rx->end - rx->begin - rx->gaps[0].time), 3e8);
+  EXPECT_TRUE(rx->total_is_complete());
+  EXPECT_NEAR(*rx->total(), 55e9 * to_seconds(rx->end - rx->begin), 1e6);
 }
 
 TEST(NvmlSources, NvlinkBytesOfBothKindsOfChip) {
@@ -493,6 +405,28 @@ TEST(NvmlSources, AnOldDriverHasFewerCountersButThoseItHas) {
   EXPECT_GT(recording.find("gpu_power_watts")->count, 2);
   EXPECT_GT(recording.find("gpu_clocks_power_capped_ratio")->count, 20);
   EXPECT_EQ(recording.find("gpu_sm_active_ratio"), nullptr);
+}
+
+TEST(NvmlSources, AnXidJustBeforeAGpuIsLostSaysWhy) {
+  auto recording = recording_of(R"({"gpus": 1, "faults": [{"kind": "xid", "xid": 79, "from_s": 5.1},
+    {"kind": "lost", "gpu": 0, "from_s": 5.2}]})");
+  recording.run_until(seconds(8));
+  EXPECT_EQ(recording.find("gpu_xid_errors_total")->total(), 1);
+  EXPECT_EQ(recording.find("gpu_last_xid")->last, 79);
+  EXPECT_GT(recording.find("gpu_xid_errors_total")->absent, 0);
+}
+
+// A reset of the GPU looks like a wrap; but the link cannot have carried so much.
+TEST(NvmlSources, PcieCountersThatBeginAgainHaveNotWrapped) {
+  for (const char* gpm : {"false", "true"}) {
+    auto recording = recording_of(fmt::format(R"({{"gpus": [{{"gpm": {}, "load": [{{"pcie_rx_bytes_per_s": 1e6}}]}}],
+      "faults": [{{"kind": "reset", "gpu": 0, "from_s": 5}}]}})",
+                                              gpm));
+    recording.run_until(seconds(10));
+    const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
+    EXPECT_FALSE(rx->total_is_complete()) << gpm;
+    EXPECT_NEAR(*rx->total(), 1e6 * to_seconds(rx->end - rx->begin), 1.1e6) << gpm;
+  }
 }
 
 TEST(NvmlSources, XidsAndEccErrorsAreCounted) {

@@ -8,7 +8,7 @@
 namespace batchscope {
 namespace {
 
-constexpr Nanoseconds period{166'666'667};  // 1/6 s
+constexpr Nanoseconds paper_period{166'666'667};  // 1/6 s
 
 class PaperSource : public Source {
  public:
@@ -19,7 +19,7 @@ class PaperSource : public Source {
       };
       const auto seen = [&](const char* name) {
         return gpu.real_counter(name, "bytes", CounterKind::cumulative,
-                                "PCIe bytes within the windows that the paper's call looks at");
+                                "PCIe bytes within the windows that the paper's call observes");
       };
       groups_.push_back(
           {.id = gpu.gpu.index + 1,
@@ -36,7 +36,7 @@ class PaperSource : public Source {
   }
 
   std::string name() const override { return "paper"; }
-  Pace pace(Nanoseconds) const override { return {.wanted = period, .longest = period, .is_extra = true}; }
+  Pace pace(Nanoseconds) const override { return {.wanted = paper_period, .longest = paper_period, .is_extra = true}; }
   Nanoseconds discovery_period() const override { return std::chrono::hours(1); }
   bool discover(const Clock&) override { return !std::exchange(discovered_, true); }
   const std::vector<CounterGroup>& groups() const override { return groups_; }
@@ -93,11 +93,11 @@ std::unique_ptr<Source> paper_source(PaperFailure& failure) {
     failure = {2, fmt::format("the GPUs cannot be counted: {}", nvml::reason_of(result))};
     return nullptr;
   }
-  std::vector<std::string> refused;
+  std::vector<nvml::Refusal> refused;
   std::vector<NvmlGpu> gpus;
   for (nvml::Gpu& gpu : library->gpus(&refused)) gpus.push_back({.library = library, .gpu = std::move(gpu)});
   if (!refused.empty()) {
-    failure = {3, refused.front() + ": it cannot be opened"};
+    failure = {3, refused.front().text() + ": it cannot be opened"};
     return nullptr;
   }
   return std::make_unique<PaperSource>(std::move(gpus));

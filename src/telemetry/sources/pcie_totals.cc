@@ -2,6 +2,7 @@
 #include "telemetry/sources/pcie_totals.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace batchscope {
 namespace {
@@ -22,8 +23,7 @@ void PcieTotals::stop_unwrapping() {
   kept_.clear();
 }
 
-PcieTotals::Outcome PcieTotals::give(const GpmTraffic& gpm, Rows& rows) {
-  Outcome outcome;
+void PcieTotals::give(const GpmTraffic& gpm, Rows& rows) {
   Totals sure = totals_;
   const auto give_until = [&](std::size_t i) {
     add(kept_[i], sure, rows);
@@ -36,20 +36,15 @@ PcieTotals::Outcome PcieTotals::give(const GpmTraffic& gpm, Rows& rows) {
     if (is_known_at(row, sure)) {
       give_until(i);
       i = 0;
-      continue;
-    }
-    outcome.unsure_at = row.when.last;
-    if (row.when.last - kept_[0].when.first >= longest_unsure) {
-      outcome.is_unknown = true;
+    } else if (row.when.last - kept_[0].when.first >= longest_unsure) {
       sure = totals_;
       follow(kept_[0], &gpm, sure);
       give_until(0);
       i = 0;
-      continue;
+    } else {
+      ++i;
     }
-    ++i;
   }
-  return outcome;
 }
 
 void PcieTotals::give_all(const GpmTraffic* gpm, Rows& rows) {
@@ -59,6 +54,11 @@ void PcieTotals::give_all(const GpmTraffic* gpm, Rows& rows) {
     add(row, sure, rows);
   }
   kept_.clear();
+}
+
+// As where the GPU was reset or its driver loaded again, which looks as if the counter had wrapped.
+bool PcieTotals::is_beyond_the_link(std::int64_t bytes, Nanoseconds time) const {
+  return static_cast<double>(bytes) > static_cast<double>(modulus_) * to_seconds(time) / to_seconds(wrap_time_);
 }
 
 bool PcieTotals::may_hide_a_wrap(const PcieRow& row) const {
@@ -88,6 +88,8 @@ bool PcieTotals::is_known_at(const PcieRow& row, const Totals& sure) const {
 std::optional<PcieTotals::Total> PcieTotals::total_at(const PcieRow& row, std::size_t i, const Total& since,
                                                       const GpmTraffic* gpm) const {
   const std::int64_t raw = row.readings[i].integer, residue = (raw - since.raw + modulus_) % modulus_;
+  if (is_beyond_the_link(residue, row.when.last - since.when.first))
+    return Total{.when = row.when, .raw = raw, .bytes = since.bytes, .is_anew = true};
   std::optional<std::int64_t> increase = residue;
   if (row.when.last - since.when.first >= wrap_time_) {
     increase = gpm != nullptr ? gpm->increase(i, since.when, row.when, residue) : std::nullopt;
@@ -104,11 +106,6 @@ std::optional<std::int64_t> PcieTotals::increase_in_proportion(const PcieRow& ro
   const Known& begin = known_.front();
   return gpm.increase_in_proportion(i, begin.when.last, since.bytes - begin.bytes[i], since.when.last, row.when.last,
                                     residue);
-}
-
-bool PcieTotals::is_steady(const GpmTraffic& gpm) const {
-  constexpr double most_change = 0.18;  // a copy of 256 MiB more or less in a tenth of a second is a third of it
-  return are_known_long() && gpm.is_steady(known_.front().when.first, gpm.shown_until(), most_change);
 }
 
 bool PcieTotals::are_known_long() const {
@@ -134,6 +131,7 @@ void PcieTotals::add(const PcieRow& row, Totals& sure, Rows& rows) {
       else
         sure[i] = {.when = row.when, .raw = row.readings[i].integer, .bytes = sure[i]->bytes};
       out[i] = Reading::of(sure[i]->bytes);
+      if (std::exchange(sure[i]->is_anew, false)) out[i].lost = counter_went_back;
     }
     totals_ = sure;
     note_known(row, are_exact == 0b11);

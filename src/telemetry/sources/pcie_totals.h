@@ -23,31 +23,23 @@ class PcieTotals {
   // A counter rises by its modulus in `wrap_time` at least.
   PcieTotals(std::int64_t modulus, Nanoseconds wrap_time);
 
-  // What came of giving rows.
-  struct Outcome {
-    std::optional<Nanoseconds> unsure_at{};  // until this row nobody knows yet what had gone, though GPM has shown it
-    bool is_unknown = false;                 // nobody ever will, until some row
-  };
-
   void keep(const PcieRow& row) { kept_.push_back(row); }
   bool are_all_given() const { return kept_.empty(); }
   // All rows of which is known what can be. What went until a row may be unsure where it is sure until a later one, as
   // when a sample could not be taken in time: then only the later one is given. Where that takes long, what went until
   // the first is unknown.
-  Outcome give(const GpmTraffic& gpm, Rows& rows);
+  void give(const GpmTraffic& gpm, Rows& rows);
   // All of them, with what is known.
   void give_all(const GpmTraffic* gpm, Rows& rows);
   // The counters do not wrap: rows are given as they are, from the next on.
   void stop_unwrapping();
-
-  // About as much has gone all the time, as far as is known and GPM has shown.
-  bool is_steady(const GpmTraffic& gpm) const;
 
  private:
   // What had gone one way when it was last known, and what the counter showed then.
   struct Total {
     GpmTraffic::Span when{};
     std::int64_t raw = 0, bytes = 0;
+    bool is_anew = false;  // the counter began again: what it had counted until then is not in `bytes`
   };
   using Totals = std::array<std::optional<Total>, 2>;
   // What had gone both ways, but for what nobody knows.
@@ -56,6 +48,7 @@ class PcieTotals {
     std::array<std::int64_t, 2> bytes{};
   };
 
+  bool is_beyond_the_link(std::int64_t bytes, Nanoseconds time) const;
   bool may_hide_a_wrap(const PcieRow& row) const;
   void follow(const PcieRow& row, const GpmTraffic* gpm, Totals& sure) const;
   bool is_known_at(const PcieRow& row, const Totals& sure) const;

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "telemetry/cuda/library.h"
+#include "cuda_driver/library.h"
 
 namespace batchscope {
 namespace {
@@ -26,17 +26,17 @@ const std::vector<Quantity>& quantities() {
       {{"active", {"gr__cycles_active.avg.pct_of_peak_sustained_elapsed"}},
        "gpu_pm_active_ratio",
        true,
-       "time in which any kernel was on the GPU"},
+       "share of time in which any kernel was on the GPU"},
       {{"sm_active", {"sm__cycles_active.avg.pct_of_peak_sustained_elapsed"}},
        "gpu_pm_sm_active_ratio",
        true,
-       "multiprocessors that had a warp"},
+       "share of multiprocessors with a resident warp"},
       {{"tensor_active",
         {"sm__pipe_tensor_cycles_active_realtime.avg.pct_of_peak_sustained_elapsed",
          "sm__pipe_tensor_cycles_active.avg.pct_of_peak_sustained_elapsed"}},
        "gpu_pm_tensor_active_ratio",
        true,
-       "time in which tensor cores worked"},
+       "share of time in which tensor cores were busy"},
       {{"dram_read", {"dram__bytes_read.sum", "dram__read_bytes.sum"}},
        "gpu_pm_dram_read_bytes_per_second",
        false,
@@ -95,7 +95,7 @@ class PmSamplingSource : public NvmlSource {
     } catch (const Failure& failure) {
       if (!std::exchange(has_failed_, true)) spdlog::warn("{}: {}", name(), failure.what());
       const std::span<Reading> out = rows.row();
-      std::fill(out.begin(), out.end(), Reading::none("CUPTI gives no samples any more"));
+      std::fill(out.begin(), out.end(), Reading::none("CUPTI no longer delivers samples"));
       rows.add(now, rows.clock().now());
       return;
     }

@@ -5,7 +5,12 @@ usage: scrape_test.py PROGRAM [unittest's arguments]
 import contextlib
 import http.server
 import json
+import os
 import pathlib
+import shutil
+import signal
+import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -124,7 +129,7 @@ class ScrapeTest(unittest.TestCase):
             device = f'127.0.0.1:{server.port} a="1"'
             self.assertGreater(counters["late", device]["values"], 2)
             self.assertEqual(counters["early", device]["values"], 4)
-            self.assertEqual(self.reasons(counters["early", device]), {"the server no longer names it"})
+            self.assertEqual(self.reasons(counters["early", device]), {"the server no longer lists it"})
             x = counters["x_total", f"127.0.0.1:{server.port}"]
             self.assertFalse(x["total_is_complete"])  # what was counted before the restart is not known
             self.assertEqual(x["total"], x["values"] - 2)
@@ -136,17 +141,42 @@ class ScrapeTest(unittest.TestCase):
             for key in (("x", f"127.0.0.1:{server.port}"), ("scrape_seconds", f"127.0.0.1:{server.port}")):
                 self.assertGreater(counters[key]["values"], 0)
                 # A scrape that was under way when it ended may have been cut.
-                self.assertIn("the server does not take connections", self.reasons(counters[key]))
-                self.assertLessEqual(self.reasons(counters[key]), {"the server does not take connections",
-                                                                   "the server does not answer in HTTP"})
+                self.assertIn("the server refuses connections", self.reasons(counters[key]))
+                self.assertLessEqual(self.reasons(counters[key]), {"the server refuses connections",
+                                                                   "the server does not speak HTTP"})
 
     def test_too_many_series_are_told(self):
-        text = "".join(f'x{{i="{i}"}} {i}\n' for i in range(1000))
+        text = "".join(f'python_x{{i="{i}"}} {i}\n' for i in range(5000))
+        text += "".join(f'x{{i="{i}"}} {i}\n' for i in range(1000)) + f'y{{long="{"l" * 3000}"}} 1\nz{{"}} 1\n'
         with Server(lambda n: text) as server:
             counters, summary = self.record("--scrape", server.url)
-            self.assertEqual(sum(name == "x" for name, _ in counters), 400)
-            self.assertEqual(counters["scrape_left_out_series", f"127.0.0.1:{server.port}"]["max"], 600)
-            self.assertIn("scrape_left_out_series", summary)
+            for name, count in (("x", 1000), ("y", 1), ("python_x", 3999)):
+                self.assertEqual(sum(of == name for of, _ in counters), count)
+            self.assertEqual(counters["scrape_left_out_series", f"127.0.0.1:{server.port}"]["max"], 1001)
+            self.assertIn(f"127.0.0.1:{server.port}: 1001 of its series were left out", summary.splitlines()[1])
+            self.assertIn("--scrape-only", summary)
+            counters, summary = self.record("--scrape", server.url, "--scrape-only", "x", "--scrape-only", "*\"7\"*")
+            self.assertEqual({name for name, _ in counters},
+                             {"x", "python_x", "scrape_seconds", "scrape_left_out_series"})
+            self.assertEqual(len(counters), 1000 + 1 + 2)
+            self.assertNotIn("left out", summary)
+
+    def test_a_counter_that_appears_began_at_zero(self):
+        def page(n):
+            text = f'# TYPE r_total counter\nr_total{{code="200"}} {n}\n# TYPE g gauge\n'
+            return text + (f'r_total{{code="500"}} {40 + n}\ng{{code="500"}} 3\n' if n > 4 else "")
+
+        def restarted(n):
+            return page(n) if n < 5 else f'# TYPE r_total counter\nr_total{{code="200"}} 1\nr_total{{code="500"}} 7\n'
+        with Server(page) as server:
+            device = f'127.0.0.1:{server.port} code="500"'
+            counters, _ = self.record("--scrape", server.url)
+            late = counters["r_total", device]
+            self.assertEqual((late["min"], late["total"] - late["values"], late["total_is_complete"]), (0, 43, True))
+            self.assertEqual(counters["g", device]["min"], 3)
+        with Server(restarted) as server:
+            counters, _ = self.record("--scrape", server.url)
+            self.assertEqual(counters["r_total", f'127.0.0.1:{server.port} code="500"']["total"], 0)
 
     def misbehaving(self, answer, seconds=1.5):
         with Server(lambda n: answer) as server:
@@ -158,9 +188,14 @@ class ScrapeTest(unittest.TestCase):
     def test_errors(self):
         self.assertEqual(self.misbehaving(lambda h: h.send_error(500)), {"the server answers with an error (5xx)"})
         self.assertEqual(self.misbehaving(lambda h: h.send_error(404)), {"the server has no such page (404)"})
+        self.assertEqual(self.misbehaving(lambda h: h.send_error(501)),
+                         {"the server does not publish metrics (501; llama.cpp: start it with --metrics)"})
+        self.assertEqual(self.misbehaving(lambda h: h.send_error(503)),
+                         {"the server is not ready (503), as while it loads its model"})
+        self.assertEqual(self.misbehaving("# nothing yet\n"), {"the server's page has no metrics"})
         self.assertEqual(self.misbehaving("<html>\n<body>\n</html>\n"), {"the server's page is not metrics"})
         self.assertEqual(self.misbehaving(lambda h: h.wfile.write(b"\x00\xff nonsense\r\n\r\n")),
-                         {"the server does not answer in HTTP"})
+                         {"the server does not speak HTTP"})
 
     def test_a_page_without_end(self):
         def endless(handler):
@@ -168,7 +203,7 @@ class ScrapeTest(unittest.TestCase):
             handler.end_headers()
             while True:
                 handler.wfile.write(b"# filling\n" * 10000)
-        self.assertEqual(self.misbehaving(endless), {"the server's page is longer than 4 MiB"})
+        self.assertEqual(self.misbehaving(endless), {"the server's answer is longer than 4 MiB"})
 
     def test_servers_that_are_slow(self):
         def drip(handler):
@@ -177,11 +212,102 @@ class ScrapeTest(unittest.TestCase):
             for _ in range(100):
                 handler.wfile.write(b"# a line\n")
                 time.sleep(0.1)
-        self.assertEqual(self.misbehaving(drip, 4), {"the server did not answer in time"})
-        self.assertEqual(self.misbehaving(lambda h: time.sleep(10), 4), {"the server did not answer in time"})
+        self.assertEqual(self.misbehaving(drip, 4), {"the server did not answer in time (--scrape-timeout)"})
+        self.assertEqual(self.misbehaving(lambda h: time.sleep(10), 4),
+                         {"the server did not answer in time (--scrape-timeout)"})
+
+    def test_a_slow_server_is_waited_for_as_long_as_asked(self):
+        def slow(handler):
+            time.sleep(2.5)  # longer than a call may usually take
+            handler.send_response(200)
+            handler.end_headers()
+            handler.wfile.write(b"x 1\n")
+        with Server(lambda n: slow) as server:
+            counters, summary = self.record("--scrape", server.url, "--scrape-timeout", "10s", seconds=6)
+            self.assertGreater(counters["x", f"127.0.0.1:{server.port}"]["values"], 0)
+            self.assertNotIn("has not returned", summary)
+
+    def test_a_wrong_url_is_said_at_the_start(self):
+        with Server(lambda n: lambda h: h.send_error(404)) as server:
+            _, errors = self.record("--scrape", server.url)
+            self.assertRegex(errors.splitlines()[0], r"metrics of 127.0.0.1:\d+: the server has no such page \(404\)")
+
+    def test_https_with_a_token(self):
+        if not shutil.which("openssl"):
+            self.skipTest("no openssl, which makes the certificate")
+        certificate, key, token = (str(pathlib.Path(self.folder.name, name)) for name in ("cert.pem", "key.pem", "token"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate,
+                        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"],
+                       check=True, capture_output=True)
+        pathlib.Path(token).write_text("a.token\n")
+        seen = set()
+
+        def page(handler):
+            seen.add(handler.headers["Authorization"])
+            handler.send_response(200)
+            handler.end_headers()
+            handler.wfile.write(b"x 1\n")
+        server = Server(lambda n: page)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
+        with server, contextlib.redirect_stderr(None):
+            named = ["--scrape", f"https://localhost:{server.port}"]
+            for arguments, variables in ((["--scrape-token-file", token], {}),
+                                         (["--scrape-token-variable", "TOKEN_OF_TEST"], {"TOKEN_OF_TEST": "a.token"})):
+                os.environ.update(variables)
+                counters, _ = self.record(*named, "--scrape-authorities", certificate, *arguments)
+                self.assertGreater(counters["x", f"localhost:{server.port}"]["values"], 0)
+                self.assertEqual(seen, {"Bearer a.token"})
+            counters, _ = self.record(*named)  # signed by nobody that the system trusts
+            self.assertEqual(self.reasons(counters["scrape_seconds", f"localhost:{server.port}"]),
+                             {"the server's certificate is not trusted"})
+            counters, _ = self.record("--scrape", f"https://127.0.0.1:{server.port}", "--scrape-authorities", certificate)
+            self.assertEqual(self.reasons(counters["scrape_seconds", f"127.0.0.1:{server.port}"]),
+                             {"the server's certificate is not trusted"})  # it is for localhost
+
+    def test_servers_without_an_end_hold_nothing_up(self):
+        """Whatever a server sends, however long: the command runs, Ctrl-C ends it, memory is bounded."""
+        chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        forms = {"headers": (b"HTTP/1.1 200 OK\r\n", b"".join(b"X-%d: %s\r\n" % (i, b"a" * 50) for i in range(1000)), 0),
+                 "a header": (b"HTTP/1.1 200 OK\r\nX: ", b"a" * 65536, 0), "a status": (b"", b"a" * 65536, 0),
+                 "100 Continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, 0),
+                 "slow headers": (b"HTTP/1.1 200 OK\r\n", b"X: a\r\n", 0.5),
+                 "chunks": (chunked, b"1\r\na\r\n" * 1000, 0), "a chunk's size": (chunked + b"1;", b"a" * 65536, 0),
+                 "trailers": (chunked + b"0\r\n", b"X: a\r\n" * 1000, 0),
+                 "a huge length": (b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n", b"a 1\n" * 999, 0)}
+
+        def answer(client, first, again, pause):
+            with contextlib.suppress(OSError), client:
+                client.recv(65536)
+                client.sendall(first)
+                while True:
+                    client.sendall(again)
+                    time.sleep(pause)
+
+        def serve(listener, form):
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=answer, args=(listener.accept()[0], *form), daemon=True).start()
+        for name, form in forms.items():
+            with self.subTest(name), socket.create_server(("127.0.0.1", 0)) as listener:
+                threading.Thread(target=serve, args=(listener, form), daemon=True).start()
+                record = subprocess.Popen(
+                    [PROGRAM, "record", "--sources", "host", "--scrape-period", "100ms", "--overwrite", "-o", self.file,
+                     "--scrape", f"http://127.0.0.1:{listener.getsockname()[1]}/", "--", "sleep", "60"],
+                    stderr=subprocess.DEVNULL)
+                time.sleep(2.5)  # the command has begun
+                usage = pathlib.Path(f"/proc/{record.pid}/status").read_text()
+                children = pathlib.Path(f"/proc/{record.pid}/task/{record.pid}/children").read_text().split()
+                names = [pathlib.Path(f"/proc/{child}/comm").read_text().strip() for child in children]
+                self.assertIn("sleep", names)
+                peak_kib = int(next(line.split()[1] for line in usage.splitlines() if line.startswith("VmHWM")))
+                self.assertLess(peak_kib, 100 * 1024)
+                record.send_signal(signal.SIGINT)
+                record.wait(timeout=8)
 
     def test_bad_urls_are_one_line(self):
-        end = subprocess.run([PROGRAM, "record", "--scrape", "https://h/", "--duration", "1s"], capture_output=True,
+        end = subprocess.run([PROGRAM, "record", "--scrape", "ftp://h/", "--duration", "1s"], capture_output=True,
                              text=True, timeout=60)
         self.assertEqual((end.returncode, end.stderr.count("\n")), (2, 1), end.stderr)
 

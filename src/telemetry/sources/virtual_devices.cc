@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <array>
 
-#include "telemetry/sources/procfs.h"
-#include "telemetry/virtual_page.h"
+#include "base/procfs.h"
+#include "base/virtual_page.h"
 
 namespace batchscope {
 namespace {
@@ -33,7 +33,7 @@ class ThreadTime {
     const ssize_t size = file_ < 0 ? -1 : pread(file_, text.data(), text.size(), 0);
     if (size < 0) return Reading::none("the device's worker thread has ended");
     const auto busy = parse_schedstat({text.data(), static_cast<std::size_t>(size)});
-    if (!busy) return Reading::none("the kernel gives no CPU time of threads (schedstat)");
+    if (!busy) return Reading::none("the kernel gives no CPU time per thread (schedstat)");
     return Reading::of(static_cast<double>(*busy) * 1e-9);
   }
 
@@ -65,10 +65,10 @@ std::vector<Counter> counters_of(const VirtualPageView& page) {
   std::vector<Counter> counters;
   for (int i = 0; i < page.devices(); ++i) {
     const auto add = [&](const char* name, const char* unit, CounterKind kind, const char* help) {
-      counters.push_back(counter(name, unit, kind, i, page.pid(), help));
+      counters.push_back(counter(name, unit, kind, page.first_number() + i, page.pid(), help));
     };
     add("gpu_busy_seconds_total", "seconds", CounterKind::cumulative, "CPU time of the virtual device's worker thread");
-    add("gpu_memory_used_bytes", "bytes", CounterKind::gauge, "in use of the virtual device's arena");
+    add("gpu_memory_used_bytes", "bytes", CounterKind::gauge, "memory in use in the virtual device's arena");
     add("gpu_memory_capacity_bytes", "bytes", CounterKind::gauge, "size of the virtual device's arena");
     add("link_tx_bytes_total", "bytes", CounterKind::cumulative, "sent over the virtual device's links");
     add("link_rx_bytes_total", "bytes", CounterKind::cumulative, "received over the virtual device's links");
@@ -129,6 +129,10 @@ void VirtualDeviceSource::read(std::size_t group, Rows& rows) {
 
 void VirtualDeviceSource::read(Process& process, std::span<Reading> out) {
   const bool alive = process.page->alive();
+  if (!process.page->look()) {
+    std::fill(out.begin(), out.end(), Reading::none("the device's page was removed"));
+    return;
+  }
   for (std::size_t i = 0; i < process.threads.size(); ++i) {
     const VirtualDeviceCounters& device = process.page->device(static_cast<int>(i));
     const auto now = [](const std::atomic<std::int64_t>& value) {
@@ -139,7 +143,7 @@ void VirtualDeviceSource::read(Process& process, std::span<Reading> out) {
     reading[1] = alive ? now(device.memory_used_bytes) : Reading::none("the device's process has ended");
     reading[2] = now(device.memory_capacity_bytes);
     if (reading[2].integer == 0) reading[2] = Reading::none("the device's memory is not limited");
-    reading[3] = now(device.link_tx_bytes);  // the mapping outlives the process: its last bytes are counted
+    reading[3] = now(device.link_tx_bytes);  // the page, open, outlives the process: its last bytes are counted
     reading[4] = now(device.link_rx_bytes);
   }
 }
@@ -150,7 +154,7 @@ std::vector<VirtualDevice> virtual_devices_now() {
     const auto page = VirtualPageView::open(name);
     for (int i = 0; page != nullptr && i < page->devices(); ++i) {
       const VirtualDeviceCounters& counters = page->device(i);
-      VirtualDevice device{.name = fmt::format("cpu:{}", i),
+      VirtualDevice device{.name = fmt::format("cpu:{}", page->first_number() + i),
                            .pid = page->pid(),
                            .memory_used_bytes = counters.memory_used_bytes.load(),
                            .link_tx_bytes = counters.link_tx_bytes.load(),
@@ -159,7 +163,7 @@ std::vector<VirtualDevice> virtual_devices_now() {
         device.memory_capacity_bytes = capacity;
       const Reading busy = ThreadTime().read(page->pid(), counters.thread_id.load());
       if (busy.absent == nullptr) device.busy_seconds = busy.real;
-      device.phase = page->phase(i).read();
+      device.phase = page->phase(i);
       devices.push_back(std::move(device));
     }
   }

@@ -45,7 +45,10 @@ page.cells = (function () {
     const body = details.querySelector('.cell-body');
     dialog.querySelector('h3').replaceChildren(...[...details.querySelector('summary').childNodes].map((node) => node.cloneNode(true)));
     dialog.querySelector('.dialog-content').append(body);
-    if (!dialog.open) dialog.showModal();
+    if (!dialog.open) {
+      dialog.showModal();
+      dialog.querySelector('button.close').focus();  // not by autofocus, which browsers refuse where a link leads here
+    }
     dialog.querySelector('.dialog-content').scrollTop = 0;
     end_series = page.series.open(body.querySelector('.series'));
   }
@@ -67,7 +70,7 @@ page.cells = (function () {
     dialog.append(page.make('div', {class: 'dialog-head'}, page.make('h3', {id: 'dialog-title'}),
                             page.make('div', {class: 'controls'}, page.button('Previous', 'The cell above in the table', go(-1)),
                                       page.button('Next', 'The cell below in the table', go(1)),
-                                      page.make('button', {type: 'button', title: 'Close (Escape)', autofocus: true, onclick: () => dialog.close()}, 'Close'))),
+                                      page.make('button', {type: 'button', class: 'close', title: 'Close (Escape)', onclick: () => dialog.close()}, 'Close'))),
                   page.make('div', {class: 'dialog-content'}));
     dialog.addEventListener('close', () => {
       const link = document.querySelector(`table.cells a[href="#${opened.id}"]`);

@@ -25,52 +25,70 @@ page.series = (function () {
     };
   }
 
-  // Seconds a second are a share; other cumulative counters are per second.
+  // What has no chart of its own: seconds a second are a share; other cumulative counters are per second.
   function quantity_of(series) {
     const is_rate = series.kind === 'cumulative';
     if (series.unit === 'bytes') return is_rate ? 'bytes_per_s' : 'bytes';
+    if (series.unit === 'bytes per second') return 'bytes_per_s';
     if (series.unit === 'seconds') return is_rate ? 'share' : 'seconds';
+    if (series.unit === 'joules' && is_rate) return 'watts';
+    if (['watts', 'hertz', 'celsius'].includes(series.unit)) return series.unit;
     if (series.unit === 'ratio') return 'share';
     return is_rate ? 'per_s' : 'none';
   }
 
-  const axis_words = {bytes: 'bytes', bytes_per_s: 'bytes per second', share: '% (of a core)', seconds: 'seconds', per_s: 'per second', none: ''};
+  const axis_words = {bytes: 'bytes', bytes_per_s: 'bytes per second', share: 'share of the time', seconds: 'seconds', watts: 'watts', hertz: 'clocks', celsius: 'temperature', per_s: 'per second', none: ''};
 
-  function group_title(series, quantity) {
-    const word = series.name.split('_')[0];
-    const unit = quantity === 'share' && series.unit === 'ratio' ? '%' : axis_words[quantity];
-    const other = quantity === 'none' ? series.unit : unit;
-    return `${kinds[word] || word}${other ? ': ' + other : ''}`;
+  // Of a series without a chart of its own: by what it is of, and what it is measured in.
+  function other_chart(series) {
+    const word = series.name.split(/[_:]/)[0];
+    const quantity = quantity_of(series);
+    const unit = quantity === 'none' ? series.unit : axis_words[quantity];
+    return {order: 1000, title: `${kinds[word] || word}${unit ? ': ' + unit : ''}`, quantity: quantity};
   }
 
-  // "cpu:0 memory used" of gpu_memory_used_bytes.
-  function label_of(series, devices) {
+  // "gpu:0" of "gpu:0 (GPU-1a2b3c4d)" and "cpu:0 (pid 4711)", where nothing else is called so.
+  function short_device(device, devices) {
+    const short = (name) => name.replace(/ \((pid \d+|GPU-[^)]*)\)$/, '');
+    return devices.filter((other) => short(other) === short(device)).length === 1 ? short(device) : device;
+  }
+
+  // "memory used" of gpu_memory_used_bytes.
+  function short_name(series) {
     const words = series.name.split('_').filter((word) => word !== 'total' && word !== series.unit);
     if (words.length > 1 && kinds[words[0]] !== undefined) words.shift();
-    const short = series.device.replace(/ \(pid \d+\)$/, '');
-    const is_alone = devices.filter((device) => device.replace(/ \(pid \d+\)$/, '') === short).length === 1;
-    return `${is_alone ? short : series.device} ${words.join(' ')}`;
+    return words.join(' ');
   }
 
-  // Charts in the order of the first series of each; what stands still at zero is only named.
+  // Charts in their order; what stands still at zero is only named.
   function groups_of(data) {
     const groups = new Map();
     const still = [];
     const devices = [...new Set(data.series.map((series) => series.device))];
     for (const series of data.series) {
-      const label = label_of(series, devices);
-      if (series.low === 0 && series.high === 0 && series.kind === 'cumulative' && !series.virtual) {
-        still.push(label);
+      if (series.low === 0 && series.high === 0 && !series.virtual && !always_drawn(series)) {
+        if (series.kind === 'cumulative') still.push(`${short_device(series.device, devices)} ${short_name(series)}`);
         continue;
       }
-      const quantity = quantity_of(series);
-      const title = group_title(series, quantity);
-      if (!groups.has(title)) groups.set(title, {title: title, quantity: quantity, series: []});
-      groups.get(title).series.push({...series, label: label});
+      const chart = series.chart || other_chart(series);
+      if (!groups.has(chart.title)) groups.set(chart.title, {...chart, series: []});
+      groups.get(chart.title).series.push(series);
     }
-    const order = ['Links', 'Devices'];
-    const rank = (group) => (order.findIndex((word) => group.title.startsWith(word)) + 1 || 9);
-    return {groups: [...groups.values()].sort((a, b) => rank(a) - rank(b)), still: still};
+    for (const group of groups.values()) {
+      const is_one_name = new Set(group.series.map((series) => series.name)).size === 1 && group.order < 1000;
+      const is_one_device = new Set(group.series.map((series) => series.device)).size === 1 && group.series.length > 1;
+      group.series = group.series.map((series) => {
+        const device = short_device(series.device, devices);
+        return {...series, label: is_one_name ? device : is_one_device ? short_name(series) : `${device} ${short_name(series)}`};
+      });
+    }
+    const sorted = [...groups.values()].sort((a, b) => a.order - b.order);
+    return {main: sorted.filter((group) => group.order < 1000), more: sorted.filter((group) => group.order >= 1000), still: still};
+  }
+
+  // An idle GPU's line at zero is an answer.
+  function always_drawn(series) {
+    return series.chart !== null && ['gpu_utilization_ratio', 'gpu_sm_active_ratio', 'gpu_power_watts', 'gpu_memory_used_bytes'].includes(series.name);
   }
 
   // A limit far above what is used would press everything else to the ground.
@@ -80,13 +98,21 @@ page.series = (function () {
     return others.length > 0 && series.high > 4 * Math.max(...others);
   }
 
-  // Equal devices have equal colours in all charts; equal counters equal dashes.
+  // Equal devices have equal colours in all charts; equal counters of a chart equal dashes. Where there are more devices
+  // than colours, they come again with broken lines. Of a chart of one device each series has a colour.
   function look_of(group, devices) {
     const names = [...new Set(group.series.map((series) => series.name))];
-    return group.series.map((series) => ({
-      colour: page.theme.colour(devices.indexOf(series.device)),
-      dash: dashes[names.indexOf(series.name) % dashes.length],
-    }));
+    const is_one_device = new Set(group.series.map((series) => series.device)).size === 1;
+    return group.series.map((series, index) => {
+      const at = is_one_device && names.length > 1 ? index : devices.indexOf(series.device);
+      const dash = names.length > 1 && !is_one_device ? names.indexOf(series.name) : Math.floor(at / page.device_colour_count);
+      return {colour: page.theme.device_colour(at), dash: dashes[dash % dashes.length]};
+    });
+  }
+
+  // Devices in the order of the charts, so that GPUs have the first colours.
+  function devices_of(groups) {
+    return [...new Set(groups.flatMap((group) => group.series.map((series) => series.device)))];
   }
 
   // The time of a bucket.
@@ -154,7 +180,7 @@ page.series = (function () {
       legend: 'never',
       strokeWidth: 1.5,
       fillAlpha: 0.18,
-      includeZero: true,
+      includeZero: chart.group.quantity !== 'celsius' && chart.group.quantity !== 'hertz',
       labelsKMG2: chart.group.quantity.startsWith('bytes'),
       gridLineColor: page.theme.value('--grid'),
       axisLineColor: page.theme.value('--line'),
@@ -250,6 +276,18 @@ page.series = (function () {
     chart.graph = new Dygraph(plot, chart.rows, options_of(chart, looks, view));
   }
 
+  // What few ask for, drawn when it is opened.
+  function more_charts(groups, data, devices, view, is_open) {
+    const inside = page.make('div', {});
+    const details = page.make('details', {class: 'choices'}, page.make('summary', {}, `All other counters (${groups.length} charts)`), inside);
+    details.addEventListener('toggle', () => {
+      if (!details.open || inside.childElementCount > 0) return;
+      for (const group of groups) add_chart(inside, group, data, devices, view);
+    });
+    details.open = is_open;
+    return details;
+  }
+
   // The interval with its series' names, which stand in the page once. Its times are since the interval's begin, or,
   // where it is a part of something longer, since that one's.
   function read(id) {
@@ -274,17 +312,18 @@ page.series = (function () {
       return () => box.replaceChildren();
     }
     const view = new View(data);
-    const {groups, still} = groups_of(data);
-    const devices = [...new Set(data.series.map((series) => series.device))];
+    const {main, more, still} = groups_of(data);
+    const devices = devices_of([...main, ...more]);
     const strips = page.make('div', {class: 'strips'});
     const controls = tools_of(view);
     controls.append(page.make('span', {class: 'space'}), page.button('CSV', 'Download these time series as CSV', () => page.download(page.file_name(box.dataset.series) + '.csv', 'text/csv', csv_of(data))));
     box.replaceChildren(page.make('h4', {}, 'Over time'), controls, strips);
     const redraw = page.phases.add(strips, data.tracks);
-    for (const group of groups) add_chart(box, group, data, devices, view);
+    for (const group of main) add_chart(box, group, data, devices, view);
+    if (more.length > 0) box.append(more_charts(more, data, devices, view, main.length === 0));
     view.redraw_phases = redraw;
     if (view.charts.length > 0) redraw(view.charts[0].graph.getArea(), view.range);
-    if (still.length > 0) box.append(page.make('p', {class: 'note'}, `Nothing over: ${still.join(', ')}.`));
+    if (still.length > 0) box.append(page.make('p', {class: 'note'}, `No traffic: ${still.join(', ')}.`));
     let end = () => {
       page.theme.forget(again);
       view.destroy();

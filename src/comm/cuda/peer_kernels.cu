@@ -1,0 +1,491 @@
+// Collectives over peers' memory. Block b of a kernel works with block b of the same kernel on every peer: they exchange
+// pointers and say when they have arrived by flags in each other's mailboxes. All launch as many blocks, and no more than
+// fit the GPU at once, since they wait for each other.
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "comm/cuda/peer_kernels.h"
+
+namespace batchscope {
+
+// As kernels take it.
+struct PeerGroup {
+  PeerMailbox* mailboxes[most_peers];
+  int members[most_peers];  // ranks of the layout
+  int size, rank;
+  PeerCounters* counters;
+  const volatile int* aborted;
+};
+
+namespace {
+
+using Count = unsigned long long;  // what CUDA's atomics add
+
+constexpr int threads = 512;
+constexpr int copy_blocks = 128;
+
+struct alignas(peer_unit_bytes) Unit {
+  std::uint32_t words[4];
+};
+static_assert(sizeof(Unit) == peer_unit_bytes);
+
+__device__ std::uint64_t now_ns() {
+  std::uint64_t time;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(time));
+  return time;
+}
+
+__device__ void store_release(std::uint32_t* flag, std::uint32_t value) {
+  asm volatile("st.release.sys.global.u32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");
+}
+
+__device__ std::uint32_t load_acquire(const std::uint32_t* flag) {
+  std::uint32_t value;
+  asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(flag) : "memory");
+  return value;
+}
+
+// Waits until the flag has come as far as `target`, counting modulo 2^32; false: the run was aborted.
+__device__ bool wait_for(const std::uint32_t* flag, std::uint32_t target, const volatile int* aborted) {
+  for (unsigned spins = 1; static_cast<std::int32_t>(load_acquire(flag) - target) < 0; ++spins)
+    if (spins % 1024 == 0 && *aborted != 0) return false;
+  return true;
+}
+
+// A block's meeting with the same block of every peer; in shared memory.
+struct Meeting {
+  std::uint64_t pointers[most_peers][2];
+  std::uint64_t began;
+  std::uint32_t arrivals;
+  int failed;
+};
+
+// All threads of the block together. Leaves two pointers with every peer and waits for theirs; false: aborted.
+__device__ bool meet(const PeerGroup& group, Meeting& meeting, const void* first, const void* second) {
+  PeerMailbox* own = group.mailboxes[group.rank];
+  const int peer = static_cast<int>(threadIdx.x);
+  if (peer == 0) {
+    meeting.began = now_ns();
+    meeting.arrivals = own->arrivals[blockIdx.x];
+    meeting.failed = 0;
+  }
+  __syncthreads();
+  if (peer < group.size) {
+    const std::uint64_t mine[2] = {reinterpret_cast<std::uint64_t>(first), reinterpret_cast<std::uint64_t>(second)};
+    if (peer == group.rank) {
+      meeting.pointers[peer][0] = mine[0];
+      meeting.pointers[peer][1] = mine[1];
+    } else {
+      PeerSlot& there = group.mailboxes[peer]->slots[blockIdx.x][group.rank];
+      PeerSlot& here = own->slots[blockIdx.x][peer];
+      volatile std::uint64_t* out = there.pointers;
+      out[0] = mine[0];
+      out[1] = mine[1];
+      __threadfence_system();
+      store_release(&there.flag, meeting.arrivals + 1);
+      if (!wait_for(&here.flag, meeting.arrivals + 1, group.aborted)) meeting.failed = 1;
+      const volatile std::uint64_t* in = here.pointers;
+      meeting.pointers[peer][0] = in[0];
+      meeting.pointers[peer][1] = in[1];
+    }
+  }
+  __syncthreads();
+  return meeting.failed == 0;
+}
+
+// What all threads of the block have written is there for every peer, and theirs here. `read` and `written`: bytes that the
+// block moved from and to each peer.
+__device__ void leave(const PeerGroup& group, Meeting& meeting, std::uint64_t read, std::uint64_t written,
+                      bool is_timed = true) {
+  PeerMailbox* own = group.mailboxes[group.rank];
+  const int peer = static_cast<int>(threadIdx.x);
+  __threadfence_system();
+  __syncthreads();
+  if (peer < group.size && peer != group.rank) {
+    store_release(&group.mailboxes[peer]->slots[blockIdx.x][group.rank].flag, meeting.arrivals + 2);
+    wait_for(&own->slots[blockIdx.x][peer].flag, meeting.arrivals + 2, group.aborted);
+    const int member = group.members[peer];
+    if (read > 0) atomicAdd(reinterpret_cast<Count*>(&group.counters->read_bytes[member]), static_cast<Count>(read));
+    if (written > 0)
+      atomicAdd(reinterpret_cast<Count*>(&group.counters->written_bytes[member]), static_cast<Count>(written));
+  }
+  __syncthreads();
+  if (peer != 0) return;
+  own->arrivals[blockIdx.x] = meeting.arrivals + 2;
+  if (blockIdx.x == 0 && is_timed)
+    atomicAdd(reinterpret_cast<Count*>(&group.counters->communicating_ns), static_cast<Count>(now_ns() - meeting.began));
+}
+
+template <class T>
+__device__ float to_float(T value) {
+  return static_cast<float>(value);
+}
+
+template <class T>
+__device__ T from_float(float value) {
+  return static_cast<T>(value);
+}
+
+struct Sum {
+  __device__ float operator()(float a, float b) const { return a + b; }
+};
+struct Max {
+  __device__ float operator()(float a, float b) const { return a > b || a != a ? a : b; }
+};
+
+template <class T, class Combine>
+__device__ Unit combine_units(const Unit& a, const Unit& b, Combine combine) {
+  Unit out;
+  const T* x = reinterpret_cast<const T*>(&a);
+  const T* y = reinterpret_cast<const T*>(&b);
+  T* z = reinterpret_cast<T*>(&out);
+#pragma unroll
+  for (unsigned i = 0; i < sizeof(Unit) / sizeof(T); ++i) z[i] = from_float<T>(combine(to_float(x[i]), to_float(y[i])));
+  return out;
+}
+
+// This rank's part [begin, begin + count) of the units of x; the last unit of x may be cut short by `missing` bytes. Ranks
+// are added in their order, so that the bits do not depend on who adds.
+template <class T, class Combine>
+__global__ void __launch_bounds__(threads)
+    all_reduce_kernel(const PeerGroup group, std::byte* x, std::int64_t bytes, std::int64_t begin, std::int64_t count,
+                      Combine combine) {
+  __shared__ Meeting meeting;
+  if (!meet(group, meeting, x, nullptr)) return;
+  constexpr std::int64_t unit = peer_unit_bytes;
+  std::uint64_t moved = 0;
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * threads; i < count;
+       i += static_cast<std::int64_t>(gridDim.x) * threads) {
+    const std::int64_t block_end = min(i + threads, count);
+    moved += static_cast<std::uint64_t>(min((begin + block_end) * unit, bytes) - (begin + i) * unit);
+    const std::int64_t at = i + threadIdx.x;
+    if (at >= count) continue;
+    const std::int64_t offset = (begin + at) * unit;
+    if (offset + unit <= bytes) {
+      Unit sum = *reinterpret_cast<const Unit*>(meeting.pointers[0][0] + offset);
+      for (int peer = 1; peer < group.size; ++peer)
+        sum = combine_units<T>(sum, *reinterpret_cast<const Unit*>(meeting.pointers[peer][0] + offset), combine);
+      for (int peer = 0; peer < group.size; ++peer) *reinterpret_cast<Unit*>(meeting.pointers[peer][0] + offset) = sum;
+    } else {
+      for (std::int64_t byte = offset; byte < bytes; byte += sizeof(T)) {
+        float sum = to_float(*reinterpret_cast<const T*>(meeting.pointers[0][0] + byte));
+        for (int peer = 1; peer < group.size; ++peer)
+          sum = to_float(from_float<T>(combine(sum, to_float(*reinterpret_cast<const T*>(meeting.pointers[peer][0] + byte)))));
+        for (int peer = 0; peer < group.size; ++peer)
+          *reinterpret_cast<T*>(meeting.pointers[peer][0] + byte) = from_float<T>(sum);
+      }
+    }
+  }
+  leave(group, meeting, moved, moved);
+}
+
+__device__ float block_sum(float value) {
+  __shared__ float parts[threads / 32];
+  for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
+  __syncthreads();  // the last sum has been read
+  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = value;
+  __syncthreads();
+  value = parts[threadIdx.x % (threads / 32)];
+  for (int offset = threads / 64; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
+  return value;
+}
+
+struct Rows {
+  std::byte *x, *y, *out;
+  const std::byte* weight;  // null: x itself is shared, no norm
+  std::int64_t x_stride, out_stride;  // elements; y's rows lie one behind the other
+  std::int64_t columns;
+  std::int64_t begin, count;  // of rows, this rank's part
+  float epsilon;
+};
+
+// Of this rank's rows: y summed over the ranks, x += y, out = norm(x) here and on every peer. A row of sums stays in
+// shared memory between the two passes. `width`: elements that are moved together.
+template <class T, int width>
+__global__ void __launch_bounds__(threads) reduce_rows_kernel(const PeerGroup group, const Rows rows) {
+  extern __shared__ float row_sums[];
+  __shared__ Meeting meeting;
+  struct alignas(width * sizeof(T)) Pack {
+    T values[width];
+  };
+  std::byte* shared_out = rows.weight != nullptr ? rows.out : rows.x;
+  if (!meet(group, meeting, rows.y, shared_out)) return;
+  const std::int64_t packs = rows.columns / width;
+  const std::int64_t shared_stride = rows.weight != nullptr ? rows.out_stride : rows.x_stride;
+  std::uint64_t moved = 0;
+  for (std::int64_t row = rows.begin + blockIdx.x; row < rows.begin + rows.count; row += gridDim.x) {
+    const std::int64_t y_at = row * rows.columns, out_at = row * shared_stride;
+    Pack* x = reinterpret_cast<Pack*>(reinterpret_cast<T*>(rows.x) + row * rows.x_stride);
+    float squares = 0;
+    for (std::int64_t i = threadIdx.x; i < packs; i += threads) {
+      float sum[width];
+      Pack pack = reinterpret_cast<const Pack*>(reinterpret_cast<const T*>(meeting.pointers[0][0]) + y_at)[i];
+#pragma unroll
+      for (int e = 0; e < width; ++e) sum[e] = to_float(pack.values[e]);
+      for (int peer = 1; peer < group.size; ++peer) {
+        pack = reinterpret_cast<const Pack*>(reinterpret_cast<const T*>(meeting.pointers[peer][0]) + y_at)[i];
+#pragma unroll
+        for (int e = 0; e < width; ++e) sum[e] = to_float(from_float<T>(sum[e] + to_float(pack.values[e])));
+      }
+      Pack stream = x[i];
+#pragma unroll
+      for (int e = 0; e < width; ++e) {
+        stream.values[e] = from_float<T>(to_float(stream.values[e]) + sum[e]);
+        const float value = to_float(stream.values[e]);  // the norm is of the sum as it is kept
+        row_sums[i * width + e] = value;
+        squares += value * value;
+      }
+      x[i] = stream;
+    }
+    const float scale =
+        rows.weight != nullptr ? rsqrtf(block_sum(squares) / static_cast<float>(rows.columns) + rows.epsilon) : 0;
+    for (std::int64_t i = threadIdx.x; i < packs; i += threads) {
+      Pack out;
+      if (rows.weight != nullptr) {
+        const Pack weight = reinterpret_cast<const Pack*>(rows.weight)[i];
+#pragma unroll
+        for (int e = 0; e < width; ++e)
+          out.values[e] = from_float<T>(to_float(weight.values[e]) *
+                                        to_float(from_float<T>(row_sums[i * width + e] * scale)));
+      } else {
+#pragma unroll
+        for (int e = 0; e < width; ++e) out.values[e] = from_float<T>(row_sums[i * width + e]);
+      }
+      for (int peer = 0; peer < group.size; ++peer)
+        reinterpret_cast<Pack*>(reinterpret_cast<T*>(meeting.pointers[peer][1]) + out_at)[i] = out;
+    }
+    __syncthreads();  // row_sums are written anew
+    moved += static_cast<std::uint64_t>(rows.columns) * sizeof(T);
+  }
+  leave(group, meeting, moved, moved);
+}
+
+// This rank's part of `all` goes to every peer.
+template <class Unit>
+__global__ void __launch_bounds__(threads)
+    all_gather_kernel(const PeerGroup group, std::byte* all, std::int64_t part_units) {
+  __shared__ Meeting meeting;
+  if (!meet(group, meeting, all, nullptr)) return;
+  const std::int64_t begin = group.rank * part_units;
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * threads;
+  std::uint64_t moved = 0;
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * threads; i < part_units; i += step) {
+    moved += static_cast<std::uint64_t>(min(i + threads, part_units) - i) * sizeof(Unit);
+    const std::int64_t at = i + threadIdx.x;
+    if (at >= part_units) continue;
+    const Unit value = reinterpret_cast<const Unit*>(all)[begin + at];
+    for (int peer = 0; peer < group.size; ++peer)
+      if (peer != group.rank) reinterpret_cast<Unit*>(meeting.pointers[peer][0])[begin + at] = value;
+  }
+  leave(group, meeting, 0, moved);
+}
+
+// Between steps: whoever waits there is idle, which is what is left of a run's time.
+__global__ void barrier_kernel(const PeerGroup group) {
+  __shared__ Meeting meeting;
+  if (meet(group, meeting, nullptr, nullptr)) leave(group, meeting, 0, 0, false);
+}
+
+// One thread: says where x lies and waits until the peer has taken it.
+__global__ void send_kernel(const PeerGroup group, const std::byte* x, int peer) {
+  const std::uint64_t began = now_ns();
+  PeerMailbox* own = group.mailboxes[group.rank];
+  PeerChannel& there = group.mailboxes[peer]->channels[group.rank];
+  const std::uint32_t message = own->sent[peer] + 1;
+  *const_cast<volatile std::uint64_t*>(&there.pointer) = reinterpret_cast<std::uint64_t>(x);
+  __threadfence_system();
+  store_release(&there.posted, message);
+  wait_for(&own->channels[peer].taken, message, group.aborted);
+  own->sent[peer] = message;
+  atomicAdd(reinterpret_cast<Count*>(&group.counters->waiting_ns), static_cast<Count>(now_ns() - began));
+}
+
+// Copies what the peer sends, and says so once every block has.
+template <class Unit>
+__global__ void __launch_bounds__(threads) recv_kernel(const PeerGroup group, std::byte* x, std::int64_t units, int peer) {
+  __shared__ std::uint64_t from;
+  __shared__ std::uint32_t message;
+  __shared__ std::uint64_t began, found;
+  PeerMailbox* own = group.mailboxes[group.rank];
+  PeerChannel& channel = own->channels[peer];
+  if (threadIdx.x == 0) {
+    began = now_ns();
+    message = own->received[peer] + 1;
+    from = wait_for(&channel.posted, message, group.aborted) ? *const_cast<volatile std::uint64_t*>(&channel.pointer) : 0;
+    found = now_ns();
+  }
+  __syncthreads();
+  if (from != 0)
+    for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x; i < units;
+         i += static_cast<std::int64_t>(gridDim.x) * threads)
+      reinterpret_cast<Unit*>(x)[i] = reinterpret_cast<const Unit*>(from)[i];
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  if (atomicAdd(&own->done_blocks, 1u) + 1 != gridDim.x) return;
+  // The last block: nobody reads the peer's memory any more.
+  __threadfence();
+  own->done_blocks = 0;
+  own->received[peer] = message;
+  atomicAdd(reinterpret_cast<Count*>(&group.counters->waiting_ns), static_cast<Count>(found - began));
+  atomicAdd(reinterpret_cast<Count*>(&group.counters->communicating_ns), static_cast<Count>(now_ns() - found));
+  if (from == 0) return;
+  atomicAdd(reinterpret_cast<Count*>(&group.counters->read_bytes[group.members[peer]]),
+            static_cast<Count>(units * static_cast<std::int64_t>(sizeof(Unit))));
+  store_release(&group.mailboxes[peer]->channels[group.rank].taken, message);
+}
+
+// Calls body(T{}) with the CUDA type of the dtype.
+template <class Body>
+void for_cuda_type(DType dtype, const Body& body) {
+  switch (dtype) {
+    case DType::f32:
+      return body(float{});
+    case DType::bf16:
+      return body(__nv_bfloat16{});
+    case DType::f16:
+      return body(__half{});
+    case DType::i32:
+    case DType::fp8:
+      break;
+  }
+  throw Failure("collectives reduce f32, bf16 and f16, not {}", name_of(dtype));
+}
+
+bool is_aligned(const Tensor& x, std::int64_t bytes) {
+  return reinterpret_cast<std::uintptr_t>(x.data) % static_cast<std::uintptr_t>(bytes) == 0;
+}
+
+// Enough for `work` items of a block each, as many as run at once.
+unsigned blocks_for(const CudaContext& context, std::int64_t work, int per_multiprocessor) {
+  const std::int64_t most = std::min<std::int64_t>(context.multiprocessors * per_multiprocessor, most_peer_blocks);
+  return static_cast<unsigned>(std::clamp<std::int64_t>(work, 1, most));
+}
+
+// The largest part of any rank: all launch alike.
+std::int64_t largest_part(std::int64_t total, int ranks) { return (total + ranks - 1) / ranks; }
+
+}  // namespace
+
+PeerGroup CudaPeerKernels::group() const {
+  PeerGroup group{};
+  for (int i = 0; i < size(); ++i) {
+    group.mailboxes[i] = directory_[static_cast<std::size_t>(i)];
+    group.members[i] = members_[static_cast<std::size_t>(i)];
+    CHECK_THAT(group.mailboxes[i] != nullptr, "rank {} of the group is there", i);
+  }
+  group.size = size();
+  group.rank = rank_;
+  group.counters = counters_;
+  group.aborted = aborted_;
+  return group;
+}
+
+void CudaPeerKernels::all_reduce(const Tensor& x, Reduce reduce) {
+  if (x.elements() == 0) return barrier();
+  CHECK_THAT(is_aligned(x, peer_unit_bytes), "tensors of collectives are aligned to {} bytes", peer_unit_bytes);
+  const std::int64_t units = (x.bytes() + peer_unit_bytes - 1) / peer_unit_bytes;
+  const Chunk part = peer_part(units, size(), rank_);
+  const unsigned blocks = blocks_for(context_, (largest_part(units, size()) + threads - 1) / threads, 2);
+  for_cuda_type(x.dtype, [&]<class T>(T) {
+    if (reduce == Reduce::sum)
+      all_reduce_kernel<T><<<blocks, threads, 0, context_.stream>>>(group(), x.data, x.bytes(), part.begin, part.count,
+                                                                    Sum());
+    else
+      all_reduce_kernel<T><<<blocks, threads, 0, context_.stream>>>(group(), x.data, x.bytes(), part.begin, part.count,
+                                                                    Max());
+  });
+  check_cuda(cudaGetLastError(), "all_reduce");
+}
+
+void CudaPeerKernels::all_reduce_add(const Tensor& x, const Tensor& y) { reduce_rows(x, y, nullptr, 0, x); }
+
+void CudaPeerKernels::all_reduce_add_rms_norm(const Tensor& x, const Tensor& y, const Tensor& weight, float epsilon,
+                                              const Tensor& out) {
+  reduce_rows(x, y, &weight, epsilon, out);
+}
+
+void CudaPeerKernels::reduce_rows(const Tensor& x, const Tensor& y, const Tensor* weight, float epsilon,
+                                  const Tensor& out) {
+  if (y.elements() == 0) return barrier();
+  const Chunk part = peer_part(y.rows, size(), rank_);
+  const Rows rows{.x = x.data,
+                  .y = y.data,
+                  .out = out.data,
+                  .weight = weight != nullptr ? weight->data : nullptr,
+                  .x_stride = x.stride,
+                  .out_stride = out.stride,
+                  .columns = y.columns,
+                  .begin = part.begin,
+                  .count = part.count,
+                  .epsilon = epsilon};
+  const auto shared = static_cast<std::size_t>(y.columns) * sizeof(float);
+  CHECK_THAT(static_cast<std::int64_t>(shared) + 4096 <= context_.shared_bytes,
+             "a row of {} fits the GPU's shared memory of {} bytes; leave out --fusion comm", y.columns,
+             context_.shared_bytes);
+  const unsigned blocks = blocks_for(context_, largest_part(y.rows, size()), shared <= 96 * 1024 ? 2 : 1);
+  for_cuda_type(y.dtype, [&]<class T>(T) {
+    constexpr int wide = static_cast<int>(peer_unit_bytes / sizeof(T));
+    const bool fits = y.columns % wide == 0 && x.stride % wide == 0 && out.stride % wide == 0 &&
+                      is_aligned(x, peer_unit_bytes) && is_aligned(y, peer_unit_bytes) &&
+                      is_aligned(out, peer_unit_bytes) && (weight == nullptr || is_aligned(*weight, peer_unit_bytes));
+    const auto launch = [&](auto* kernel) {
+      check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
+                 "asking for shared memory");
+      kernel<<<blocks, threads, shared, context_.stream>>>(group(), rows);
+    };
+    if (fits)
+      launch(reduce_rows_kernel<T, wide>);
+    else
+      launch(reduce_rows_kernel<T, 1>);
+  });
+  check_cuda(cudaGetLastError(), "all_reduce_add_rms_norm");
+}
+
+void CudaPeerKernels::all_gather(const Tensor& all) {
+  if (all.elements() == 0) return barrier();
+  const std::int64_t part = all.bytes() / size();
+  const auto launch = [&]<class Piece>(Piece) {
+    const std::int64_t units = part / static_cast<std::int64_t>(sizeof(Piece));
+    const unsigned blocks = blocks_for(context_, (units + threads - 1) / threads, 1);
+    all_gather_kernel<Piece><<<blocks, threads, 0, context_.stream>>>(group(), all.data, units);
+  };
+  if (part % peer_unit_bytes == 0 && is_aligned(all, peer_unit_bytes))
+    launch(Unit{});
+  else if (part % 4 == 0)
+    launch(std::uint32_t{});
+  else
+    launch(std::uint16_t{});
+  check_cuda(cudaGetLastError(), "all_gather");
+}
+
+void CudaPeerKernels::send(const Tensor& x, int peer) {
+  send_kernel<<<1, 1, 0, context_.stream>>>(group(), x.data, peer);
+  check_cuda(cudaGetLastError(), "send");
+}
+
+void CudaPeerKernels::recv(const Tensor& x, int peer) {
+  const auto launch = [&]<class Piece>(Piece) {
+    const std::int64_t units = x.bytes() / static_cast<std::int64_t>(sizeof(Piece));
+    const auto blocks = static_cast<unsigned>(std::clamp<std::int64_t>((units + threads - 1) / threads, 1, copy_blocks));
+    recv_kernel<Piece><<<blocks, threads, 0, context_.stream>>>(group(), x.data, units, peer);
+  };
+  if (x.bytes() % peer_unit_bytes == 0 && is_aligned(x, peer_unit_bytes))
+    launch(Unit{});
+  else if (x.bytes() % 4 == 0)
+    launch(std::uint32_t{});
+  else
+    launch(std::uint16_t{});
+  check_cuda(cudaGetLastError(), "recv");
+}
+
+void CudaPeerKernels::barrier() {
+  barrier_kernel<<<1, 32, 0, context_.stream>>>(group());
+  check_cuda(cudaGetLastError(), "barrier");
+}
+
+}  // namespace batchscope

@@ -1,0 +1,261 @@
+// A GPU's stream, events, graphs and copies (device/cuda/cuda_device.h).
+#include "device/cuda/cuda_device.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "device/cuda/transfer_kernels.h"
+
+namespace batchscope {
+namespace {
+
+constexpr std::int64_t events_kept = 1024;
+constexpr std::size_t graphs_kept = 128;
+constexpr std::int64_t smallest_host_buffer = 1 << 20;    // pinning costs much more than the memory
+constexpr std::int64_t staging_bytes = std::int64_t{8} << 20;
+constexpr std::size_t staging_parts = 3;
+
+}  // namespace
+
+void check_cuda(cudaError_t result, const char* what) {
+  if (result == cudaSuccess) return;
+  cudaGetLastError();  // an error of a launch or an allocation is not to be reported twice
+  if (result == cudaErrorMemoryAllocation)
+    throw OutOfMemory(fmt::format("{}: the GPU is out of memory; use a smaller batch or more devices", what));
+  throw Failure("{}: {}", what, cudaGetErrorString(result));
+}
+
+AbortFlag::AbortFlag() {
+  void* memory = nullptr;
+  check_cuda(cudaHostAlloc(&memory, sizeof(int), cudaHostAllocPortable | cudaHostAllocMapped), "taking pinned memory");
+  host = static_cast<int*>(memory);
+  set(false);
+}
+
+AbortFlag::~AbortFlag() { cudaFreeHost(host); }
+
+CudaDevice::CudaDevice(std::string name, int number, CudaPages& pages, CudaKernels kernels,
+                       WorkspaceBytes workspace_bytes, CudaGemm& gemm, const AbortFlag& aborted)
+    : Device(std::move(name), pages),
+      kernels_(std::move(kernels)),
+      workspace_bytes_(workspace_bytes),
+      aborted_(aborted),
+      number_(number) {
+  check_cuda(cudaSetDevice(number), "choosing the GPU");
+  check_cuda(cudaStreamCreateWithFlags(&context_.stream, cudaStreamNonBlocking), "making a stream");
+  check_cuda(cudaDeviceGetAttribute(&context_.multiprocessors, cudaDevAttrMultiProcessorCount, number), "asking the GPU");
+  check_cuda(cudaDeviceGetAttribute(&context_.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, number),
+             "asking the GPU");
+  context_.gemm = &gemm;
+  events_.resize(events_kept);
+  for (cudaEvent_t& event : events_) check_cuda(cudaEventCreate(&event), "making an event");
+  check_cuda(cudaEventCreate(&clock_event_), "making an event");
+  begin_clock();
+}
+
+CudaDevice::~CudaDevice() {
+  cudaSetDevice(number_);
+  cudaStreamSynchronize(context_.stream);
+  for (auto& [key, graph] : graphs_)
+    if (graph.executable != nullptr) cudaGraphExecDestroy(graph.executable);
+  for (const Staging& part : staging_) cudaEventDestroy(part.taken);
+  for (const cudaEvent_t event : events_) cudaEventDestroy(event);
+  cudaEventDestroy(clock_event_);
+  cudaStreamDestroy(context_.stream);
+}
+
+void CudaDevice::copy_in(const std::byte* from, const Tensor& to) {
+  CHECK_THAT(to.contiguous(), "copies are of contiguous tensors");
+  if (to.elements() == 0) return;
+  check_cuda(cudaMemcpyAsync(to.data, from, static_cast<std::size_t>(to.bytes()), cudaMemcpyHostToDevice,
+                             context_.stream),
+             "copying to the GPU");
+}
+
+void CudaDevice::copy_out(const Tensor& from, std::byte* to) {
+  CHECK_THAT(from.contiguous(), "copies are of contiguous tensors");
+  if (from.elements() == 0) return;
+  check_cuda(cudaMemcpyAsync(to, from.data, static_cast<std::size_t>(from.bytes()), cudaMemcpyDeviceToHost,
+                             context_.stream),
+             "copying from the GPU");
+}
+
+HostBuffer CudaDevice::host_buffer(std::int64_t bytes) {
+  bytes = std::max(bytes, smallest_host_buffer);
+  void* memory = nullptr;
+  check_cuda(cudaHostAlloc(&memory, static_cast<std::size_t>(bytes), cudaHostAllocPortable), "taking pinned memory");
+  return {std::shared_ptr<std::byte>(static_cast<std::byte*>(memory), [](std::byte* data) { cudaFreeHost(data); }),
+          bytes};
+}
+
+Event CudaDevice::record() {
+  const Event event{recorded_++};
+  check_cuda(cudaEventRecord(event_of(event), context_.stream), "recording an event");
+  return event;
+}
+
+cudaEvent_t CudaDevice::event_of(const Event& event) const {
+  CHECK_THAT(event.number <= recorded_, "event {} was recorded", event.number);
+  CHECK_THAT(recorded_ - event.number <= events_kept, "event {} is one of the last {} of {}", event.number, events_kept,
+             recorded_);
+  return events_[static_cast<std::size_t>(event.number % events_kept)];
+}
+
+bool CudaDevice::has_happened(const Event& event) {
+  const cudaError_t result = cudaEventQuery(event_of(event));
+  if (result == cudaErrorNotReady) return false;
+  check_cuda(result, name().c_str());
+  return true;
+}
+
+void CudaDevice::wait(const Event& event) {
+  check_cuda(cudaEventSynchronize(event_of(event)), name().c_str());
+  if (aborted_.is_set()) throw PeerFailed();
+}
+
+Nanoseconds CudaDevice::time_of(const Event& event) {
+  float milliseconds = 0;
+  check_cuda(cudaEventElapsedTime(&milliseconds, clock_event_, event_of(event)), "reading an event's time");
+  return clock_time_ + from_seconds(static_cast<double>(milliseconds) * 1e-3);
+}
+
+// The event's time on the host's clock is between those before its recording and after its wait: the shortest of some.
+void CudaDevice::begin_clock() {
+  check_cuda(cudaStreamSynchronize(context_.stream), name().c_str());
+  Nanoseconds best = Nanoseconds::max();
+  for (int attempt = 0; attempt < 8; ++attempt) {
+    const Nanoseconds before = monotonic_clock().now();
+    check_cuda(cudaEventRecord(clock_event_, context_.stream), "recording an event");
+    check_cuda(cudaEventSynchronize(clock_event_), name().c_str());
+    const Nanoseconds after = monotonic_clock().now();
+    // The last recording counts; a slow one is repeated.
+    clock_time_ = before + (after - before) / 2;
+    if (after - before < best) best = after - before;
+    if (attempt >= 3 && after - before <= best) break;
+  }
+}
+
+bool CudaDevice::replay(const ReplayKey& key, const std::function<void()>& enqueue) {
+  const auto found = graphs_.find(key);
+  if (found == graphs_.end()) {  // the first time as it is: products are tuned, and many shapes come only once
+    if (graphs_.size() >= graphs_kept) forget_oldest_graph();
+    graphs_[key].last_used = replays_++;
+    enqueue();
+    return true;
+  }
+  Graph& graph = found->second;
+  graph.last_used = replays_++;
+  const bool is_new = graph.executable == nullptr;
+  if (is_new) {
+    cudaGraph_t captured = nullptr;
+    check_cuda(cudaStreamBeginCapture(context_.stream, cudaStreamCaptureModeThreadLocal), "capturing a graph");
+    try {
+      enqueue();
+    } catch (...) {
+      cudaStreamEndCapture(context_.stream, &captured);
+      if (captured != nullptr) cudaGraphDestroy(captured);
+      cudaGetLastError();
+      throw;
+    }
+    check_cuda(cudaStreamEndCapture(context_.stream, &captured), "capturing a graph");
+    const cudaError_t result = cudaGraphInstantiate(&graph.executable, captured, 0);
+    cudaGraphDestroy(captured);
+    check_cuda(result, "making a graph");
+  }
+  check_cuda(cudaGraphLaunch(graph.executable, context_.stream), "replaying a graph");
+  return is_new;
+}
+
+void CudaDevice::forget_oldest_graph() {
+  const auto oldest = std::min_element(graphs_.begin(), graphs_.end(), [](const auto& a, const auto& b) {
+    return a.second.last_used < b.second.last_used;
+  });
+  if (oldest->second.executable != nullptr) {
+    check_cuda(cudaStreamSynchronize(context_.stream), name().c_str());
+    cudaGraphExecDestroy(oldest->second.executable);
+  }
+  graphs_.erase(oldest);
+}
+
+CudaDevice::Staging& CudaDevice::next_staging(std::int64_t bytes) {
+  if (staging_.empty()) {
+    staging_.resize(staging_parts);
+    for (Staging& part : staging_)
+      check_cuda(cudaEventCreateWithFlags(&part.taken, cudaEventDisableTiming), "making an event");
+  }
+  Staging& part = staging_[next_staging_++ % staging_parts];
+  check_cuda(cudaEventSynchronize(part.taken), name().c_str());
+  if (part.buffer.bytes < bytes) part.buffer = host_buffer(std::max(bytes, staging_bytes));
+  return part;
+}
+
+// Rows go through pinned memory as they are, and are converted on the GPU.
+void CudaDevice::upload(const HostMatrix& from, const Tensor& to) {
+  CHECK_EQUAL(from.rows, to.rows, "an upload keeps the rows");
+  CHECK_EQUAL(from.columns, to.columns, "an upload keeps the columns");
+  CHECK_EQUAL(to.panel, 0, "a GPU's weights have no panels");
+  const std::int64_t row_bytes = from.columns * size_of(from.dtype);
+  if (row_bytes == 0) return;
+  const std::int64_t step = std::max<std::int64_t>(staging_bytes / row_bytes, 1);
+  for (std::int64_t begin = 0; begin < from.rows; begin += step) {
+    const std::int64_t rows = std::min(step, from.rows - begin);
+    Staging& part = next_staging(rows * row_bytes);
+    for (std::int64_t row = 0; row < rows; ++row)
+      std::memcpy(part.buffer.data.get() + row * row_bytes,
+                  from.data + (begin + row) * from.stride * size_of(from.dtype), static_cast<std::size_t>(row_bytes));
+    const Tensor target = to.row_range(begin, rows);
+    if (from.dtype == to.dtype) {
+      check_cuda(cudaMemcpy2DAsync(target.data, static_cast<std::size_t>(target.stride * size_of(to.dtype)),
+                                   part.buffer.data.get(), static_cast<std::size_t>(row_bytes),
+                                   static_cast<std::size_t>(row_bytes), static_cast<std::size_t>(rows),
+                                   cudaMemcpyHostToDevice, context_.stream),
+                 "copying to the GPU");
+    } else {
+      const ArenaScope scope(arena());
+      const Tensor staged = arena().allocate("upload", MemoryUse::workspace, from.dtype, rows, from.columns);
+      copy_in(part.buffer.data.get(), staged);
+      convert_cuda(context_.stream, staged, target);
+    }
+    check_cuda(cudaEventRecord(part.taken, context_.stream), "recording an event");
+  }
+}
+
+bool CudaDevice::draw(const DrawnMatrix& values, const Tensor& to) {
+  if (to.dtype == DType::fp8) return false;  // its scales follow from values
+  draw_cuda(context_.stream, values, to);
+  return true;
+}
+
+std::vector<float> CudaDevice::download(const Tensor& from) {
+  std::vector<float> values(static_cast<std::size_t>(from.elements()));
+  if (values.empty()) return values;
+  const ArenaScope scope(arena());
+  // Integers stay integers on their way.
+  const DType dtype = from.dtype == DType::i32 ? DType::i32 : DType::f32;
+  const Tensor wide = arena().allocate("download", MemoryUse::workspace, dtype, from.rows, from.columns);
+  convert_cuda(context_.stream, from, wide);
+  check_cuda(cudaMemcpyAsync(values.data(), wide.data, values.size() * sizeof(float), cudaMemcpyDeviceToHost,
+                             context_.stream),
+             "copying from the GPU");
+  check_cuda(cudaStreamSynchronize(context_.stream), name().c_str());
+  if (dtype == DType::i32)
+    for (float& value : values) {
+      std::int32_t integer;
+      std::memcpy(&integer, &value, sizeof integer);
+      value = static_cast<float>(integer);
+    }
+  return values;
+}
+
+void CudaDevice::run(const Work& work, std::type_index op, const void* arguments, std::byte* workspace) {
+  const auto* kernel = kernels_.find(op);
+  CHECK_THAT(kernel != nullptr && kernel->run != nullptr, "CUDA devices have a kernel for {}", work.op);
+  context_.workspace = workspace;
+  kernel->run(context_, arguments);
+}
+
+}  // namespace batchscope

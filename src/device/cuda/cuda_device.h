@@ -1,0 +1,94 @@
+// A GPU: one stream of work, events on the host's clock, graphs of steps that come again.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "device/cuda/context.h"
+#include "device/cuda/pages.h"
+#include "device/device.h"
+#include "device/kernel_table.h"
+
+namespace batchscope {
+
+using CudaKernels = KernelTable<CudaContext>;
+
+// A flag in the host's memory that kernels look at while they wait for another GPU.
+struct AbortFlag {
+  AbortFlag();
+  ~AbortFlag();
+  AbortFlag(const AbortFlag&) = delete;
+  AbortFlag& operator=(const AbortFlag&) = delete;
+  void set(bool aborted) { *reinterpret_cast<volatile int*>(host) = aborted ? 1 : 0; }
+  bool is_set() const { return *reinterpret_cast<volatile int*>(host) != 0; }
+  int* host = nullptr;  // the same address on every GPU
+};
+
+class CudaDevice : public Device {
+ public:
+  using WorkspaceBytes = std::int64_t (*)(std::type_index op, const void* arguments);
+  // `number` is CUDA's; `aborted` outlives it. In the thread that uses it.
+  CudaDevice(std::string name, int number, CudaPages& pages, CudaKernels kernels, WorkspaceBytes workspace_bytes,
+             CudaGemm& gemm, const AbortFlag& aborted);
+  ~CudaDevice() override;
+
+  cudaStream_t stream() const { return context_.stream; }
+  const CudaContext& context() const { return context_; }
+
+  void copy_in(const std::byte* from, const Tensor& to) override;
+  void copy_out(const Tensor& from, std::byte* to) override;
+  HostBuffer host_buffer(std::int64_t bytes) override;
+
+  Event record() override;
+  bool has_happened(const Event& event) override;
+  void wait(const Event& event) override;
+  Nanoseconds time_of(const Event& event) override;
+  // Times are told from here on; the clocks drift.
+  void begin_clock();
+
+  bool has_graphs() const override { return true; }
+  bool replay(const ReplayKey& key, const std::function<void()>& enqueue) override;
+
+  void upload(const HostMatrix& from, const Tensor& to) override;
+  bool draw(const DrawnMatrix& values, const Tensor& to) override;
+  std::vector<float> download(const Tensor& from) override;
+
+ private:
+  struct Graph {
+    cudaGraphExec_t executable = nullptr;  // null: seen once, not captured yet
+    std::int64_t last_used = 0;
+  };
+  // A part of the pinned memory that uploads go through.
+  struct Staging {
+    HostBuffer buffer;
+    cudaEvent_t taken = nullptr;
+  };
+
+  std::int64_t workspace_bytes(std::type_index op, const void* arguments) const override {
+    return workspace_bytes_(op, arguments);
+  }
+  void run(const Work& work, std::type_index op, const void* arguments, std::byte* workspace) override;
+  cudaEvent_t event_of(const Event& event) const;
+  void forget_oldest_graph();
+  Staging& next_staging(std::int64_t bytes);
+
+  CudaKernels kernels_;
+  WorkspaceBytes workspace_bytes_;
+  CudaContext context_;
+  const AbortFlag& aborted_;
+  int number_;
+  std::vector<cudaEvent_t> events_;  // a ring
+  std::int64_t recorded_ = 0;
+  cudaEvent_t clock_event_ = nullptr;
+  Nanoseconds clock_time_{0};
+  std::map<ReplayKey, Graph> graphs_;
+  std::int64_t replays_ = 0;
+  std::vector<Staging> staging_;
+  std::size_t next_staging_ = 0;
+};
+
+}  // namespace batchscope

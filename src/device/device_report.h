@@ -1,0 +1,29 @@
+// What one device did during a run.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "device/link.h"
+#include "tensor/memory.h"
+
+namespace batchscope {
+
+struct DeviceReport {
+  std::string name;  // "cpu:0"
+  bool is_virtual = true;
+  std::optional<int> threads;  // of a worker on the host's CPUs
+  MemoryReport memory;
+  std::vector<LinkReport> links;
+  // Shares of the run's wall time; absent where not measured.
+  struct Busy {
+    double compute = 0, communicate = 0, idle = 0;
+  };
+  std::optional<Busy> busy;
+  // By the device's own counters, over the part that was timed; an engine cannot tell (study/cell_counters.h).
+  std::optional<double> energy_joule;
+  std::optional<double> utilisation;  // share of the time in which it was in use, as its driver defines that
+};
+
+}  // namespace batchscope

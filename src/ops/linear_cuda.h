@@ -1,0 +1,95 @@
+// Linear on a GPU, and the products of a GPU by cuBLASLt: the algorithm of each shape is the fastest of those that the
+// library proposes, measured once and kept on disk.
+#pragma once
+
+#include <cublasLt.h>
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "device/cuda/context.h"
+#include "ops/cuda_workspaces.h"
+#include "ops/linear.h"
+
+namespace batchscope {
+
+void linear_cuda(const CudaContext& context, const Linear& op);
+
+// One GPU's. Used by one thread at a time.
+class CudaGemm {
+ public:
+  explicit CudaGemm(int device);
+  ~CudaGemm();
+  CudaGemm(const CudaGemm&) = delete;
+  CudaGemm& operator=(const CudaGemm&) = delete;
+
+  // out [m, n] = x [m, k] weight [n, k]^T (+ bias). Where the weight is FP8 with a scale a row and the rest 16 bits wide, x is
+  // rounded to FP8, too, with a scale a row (its largest magnitude / 448), and FP8 is multiplied; other FP8 weights are
+  // multiplied out first.
+  void multiply(const CudaContext& context, const Linear& op);
+
+  // How long algorithms may be measured in all; after that the library's first proposal is taken.
+  static constexpr std::chrono::seconds tuning_budget{40};
+  struct Tuning {
+    std::int64_t measured = 0, from_disk = 0, without = 0;  // products
+    double seconds = 0;
+  };
+  const Tuning& tuning() const { return tuning_; }
+
+ private:
+  // How FP8's scales enter: there are none, cuBLASLt multiplies by them, or it leaves them to whoever called.
+  enum class Scaling { none, within, after };
+  // What an algorithm is measured for and kept on disk. Rows that are alike in number share one.
+  struct Shape {
+    DType dtype;  // of the result
+    Scaling scaling;
+    std::int64_t rows, n, k;
+    int alignment;  // of all operands and their rows, bytes
+    bool biased;
+    auto operator<=>(const Shape&) const = default;
+  };
+  // What it has been seen to run for: of other strides cuBLASLt may refuse it, whatever its check says.
+  // The shape's fields, then rows and the strides of x, weight and out.
+  using Exact = std::array<std::int64_t, 11>;
+  struct Operation;  // cuBLASLt's descriptions of a product
+
+  void multiply_fp8(const CudaContext& context, const Linear& op);
+  void multiply_widened(const CudaContext& context, const Linear& op);
+  // False: cuBLASLt has no algorithm that runs.
+  bool multiply(const CudaContext& context, const Linear& op, const Operation& operation);
+  static Shape shape_of(const Linear& op, Scaling scaling);
+  using Algorithm = std::optional<cublasLtMatmulAlgo_t>;  // none: cuBLASLt has none that runs
+  // Multiplies with what it returns, the first time.
+  Algorithm find(const CudaContext& context, const Linear& op, const Operation& operation, const Shape& shape);
+  Algorithm measure(const CudaContext& context, const Linear& op, const Operation& operation, const Shape& shape);
+  struct Proposal {  // a name: nvcc 13.0 breaks down over vectors of types without one
+    cublasLtMatmulAlgo_t algorithm;
+  };
+  std::vector<Proposal> proposals(const Operation& operation, const Shape& shape) const;
+  struct Timed {
+    float milliseconds;
+    cublasLtMatmulAlgo_t algorithm;
+  };
+  // Of so many runs one after the other.
+  float time(const CudaContext& context, const Linear& op, const Operation& operation,
+             const cublasLtMatmulAlgo_t& algorithm, int times) const;
+  cublasStatus_t run(const CudaContext& context, const Linear& op, const Operation& operation,
+                     const cublasLtMatmulAlgo_t& algorithm) const;
+  void read_kept();
+  void keep(const Shape& shape, const cublasLtMatmulAlgo_t& algorithm) const;
+
+  cublasLtHandle_t handle_ = nullptr;
+  cudaEvent_t begin_ = nullptr, end_ = nullptr;
+  std::map<Shape, Algorithm> measured_;
+  std::map<Exact, Algorithm> running_;
+  std::filesystem::path kept_;  // empty: there is no place for it
+  Tuning tuning_;
+};
+
+}  // namespace batchscope

@@ -1,0 +1,175 @@
+// The tables load_runs and load_requests (store/load_runs.h).
+#include "store/load_runs.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/error.h"
+#include "store/database.h"
+#include "store/schema.h"
+#include "store/writer_lock.h"
+
+namespace batchscope {
+
+using store::Doing;
+using store::Row;
+
+struct LoadRunReader::Impl {
+  std::filesystem::path path;
+  mutable SQLite::Database database;
+  bool has_runs = false;
+
+  explicit Impl(const std::filesystem::path& file) : path(file), database(store::open_for_reading(file)) {
+    each("PRAGMA user_version", {}, [&](Row row) { has_runs = row.integer() >= first_version_with_load_runs; });
+  }
+
+  // Calls take(row) for each row that the query gives with this parameter.
+  template <class Take>
+  void each(const char* sql, std::optional<std::int64_t> parameter, const Take& take) const {
+    store::guarded(path, Doing::reading, [&] {
+      SQLite::Statement query(database, sql);
+      if (parameter) query.bind(1, *parameter);
+      while (query.executeStep()) take(Row(query));
+      return 0;
+    });
+  }
+};
+
+LoadRunReader::LoadRunReader(const std::filesystem::path& path) : impl_(std::make_unique<Impl>(path)) {}
+LoadRunReader::~LoadRunReader() = default;
+
+std::vector<LoadRunRecord> LoadRunReader::runs() const {
+  std::vector<LoadRunRecord> runs;
+  if (!impl_->has_runs) return runs;
+  impl_->each("SELECT id, session, spec_json, begin_ns FROM load_runs ORDER BY id", {}, [&](Row row) {
+    runs.push_back({.id = row.integer(), .session = row.integer(), .spec_json = row.text(), .begin = row.time()});
+  });
+  return runs;
+}
+
+std::vector<LoadRequestRecord> LoadRunReader::requests(std::int64_t run) const {
+  std::vector<LoadRequestRecord> requests;
+  if (!impl_->has_runs) return requests;
+  const auto chunks_of = [this](const std::string& steps_json, const std::string& tokens_json) {
+    const auto steps = nlohmann::json::parse(steps_json, nullptr, false);
+    const auto tokens = nlohmann::json::parse(tokens_json, nullptr, false);
+    const bool are_whole = steps.is_array() && std::all_of(steps.begin(), steps.end(),
+                                                           [](const auto& step) { return step.is_number_integer(); });
+    if (!are_whole || !tokens.is_array() || tokens.size() != steps.size())
+      throw InputError("{} is damaged: the chunks of a request are not lists of numbers; use a copy",
+                       impl_->path.string());
+    std::vector<ChunkRecord> chunks;
+    Nanoseconds at{0};
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      at = Nanoseconds(
+          static_cast<std::int64_t>(static_cast<std::uint64_t>(at.count()) +
+                                    static_cast<std::uint64_t>(steps[i].get<std::int64_t>())));  // of damaged ones, too
+      chunks.push_back({.at = at});
+      if (tokens[i].is_number_integer()) chunks.back().tokens = tokens[i].get<std::int64_t>();
+    }
+    return chunks;
+  };
+  impl_->each(
+      "SELECT position, id_json, outcome, detail, status, retries, session, intended_ns, due_ns, started_ns, sent_ns, "
+      "first_byte_ns, end_ns, asked_prompt_tokens, asked_output_tokens, prompt_tokens, output_tokens, finish_reason, "
+      "chunk_ns_json, chunk_tokens_json FROM load_requests WHERE run = ? ORDER BY position",
+      run, [&](Row row) {
+        LoadRequestRecord request{.position = row.integer(),
+                                  .id_json = row.text(),
+                                  .outcome = row.text(),
+                                  .detail = row.text(),
+                                  .status = row.maybe_integer(),
+                                  .retries = row.integer(),
+                                  .session = row.maybe_integer(),
+                                  .intended = row.time(),
+                                  .due = row.maybe_time(),
+                                  .started = row.maybe_time(),
+                                  .sent = row.maybe_time(),
+                                  .first_byte = row.maybe_time(),
+                                  .end = row.maybe_time(),
+                                  .asked_prompt_tokens = row.maybe_integer(),
+                                  .asked_output_tokens = row.integer(),
+                                  .prompt_tokens = row.maybe_integer(),
+                                  .output_tokens = row.maybe_integer(),
+                                  .finish_reason = row.text()};
+        const std::string steps = row.text();
+        request.chunks = chunks_of(steps, row.text());
+        requests.push_back(std::move(request));
+      });
+  return requests;
+}
+
+struct LoadRunWriter::Impl {
+  std::filesystem::path path;
+  std::int64_t session;
+  store::Journal journal;
+  store::WriterLock lock;
+  SQLite::Database database;
+
+  Impl(const std::filesystem::path& file, std::int64_t session_id, bool is_on_network)
+      : path(file),
+        session(session_id),
+        journal(is_on_network ? store::Journal::rollback : store::Journal::log),
+        lock(file, false, false, is_on_network ? store::WriterLock::Place::beside : store::WriterLock::Place::on_file),
+        database(store::open_for_writing(file, journal)) {}
+
+  template <class Work>
+  void transaction(const Work& work) {
+    store::guarded(path, Doing::writing, [&] {
+      SQLite::Transaction transaction(database, SQLite::TransactionBehavior::IMMEDIATE);
+      work();
+      transaction.commit();
+      return 0;
+    });
+  }
+};
+
+LoadRunWriter::LoadRunWriter(const std::filesystem::path& path, std::int64_t session, const FileSystemProbe& network)
+    : impl_(std::make_unique<Impl>(path, session, network(path).has_value())) {}
+
+LoadRunWriter::~LoadRunWriter() {
+  try {
+    impl_->transaction([&] {
+      SQLite::Statement end(impl_->database, "UPDATE sessions SET ended_unix_s = ? WHERE id = ?");
+      store::run(end, to_seconds(unix_time()), impl_->session);
+    });
+    // One plain file; refused while somebody reads: then the log stays beside it.
+    impl_->database.setBusyTimeout(0);
+    impl_->database.tryExec("PRAGMA journal_mode = DELETE");
+  } catch (const std::exception&) {
+    // A destructor cannot report; what was committed is in the file.
+  }
+}
+
+std::int64_t LoadRunWriter::add(const LoadRunRecord& run) {
+  std::int64_t id = 0;
+  impl_->transaction([&] {
+    SQLite::Statement add(impl_->database, "INSERT INTO load_runs (session, spec_json, begin_ns) VALUES (?, ?, ?)");
+    store::run(add, impl_->session, run.spec_json, run.begin);
+    id = impl_->database.getLastInsertRowid();
+  });
+  return id;
+}
+
+void LoadRunWriter::add_requests(std::int64_t run, std::span<const LoadRequestRecord> requests) {
+  impl_->transaction([&] {
+    SQLite::Statement add(impl_->database,
+                          "INSERT INTO load_requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+                          "?, ?)");
+    for (const LoadRequestRecord& request : requests) {
+      nlohmann::json steps = nlohmann::json::array(), tokens = nlohmann::json::array();
+      Nanoseconds last{0};
+      for (const ChunkRecord& chunk : request.chunks) {
+        steps.push_back((chunk.at - std::exchange(last, chunk.at)).count());
+        tokens.push_back(chunk.tokens ? nlohmann::json(*chunk.tokens) : nlohmann::json());
+      }
+      store::run(add, run, request.position, request.id_json, request.outcome, request.detail, request.status,
+                 request.retries, request.session, request.intended, request.due, request.started, request.sent,
+                 request.first_byte, request.end, request.asked_prompt_tokens, request.asked_output_tokens,
+                 request.prompt_tokens, request.output_tokens, request.finish_reason, steps.dump(), tokens.dump());
+    }
+  });
+}
+
+}  // namespace batchscope
