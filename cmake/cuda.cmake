@@ -69,4 +69,4 @@ target_link_libraries(ops_gpu_test PRIVATE batchscope_cuda_objects GTest::gtest 
 set_target_properties(ops_gpu_test PROPERTIES LINKER_LANGUAGE CXX UNITY_BUILD OFF)
 add_test(NAME ops_gpu_test COMMAND ops_gpu_test)
 set_tests_properties(ops_gpu_test PROPERTIES LABELS gpu SKIP_RETURN_CODE 77 ENVIRONMENT "RC_PARAMS=seed=1")
-add_dependencies(folder_tests ops_gpu_test)
+add_dependencies(optimised_tests ops_gpu_test)

@@ -12,8 +12,10 @@
 include(GoogleTest)
 set(CMAKE_UNITY_BUILD_BATCH_SIZE 6)
 
-# Every test program but that of the whole program, which sanitizers run only when asked for (./test --all).
+# Every test program but that of the whole program, which sanitizers run only when asked for (./test --all); and those that
+# ./test runs in release: of the whole program, of studies, and of folders that compute, where optimised code is other code.
 add_custom_target(folder_tests)
+add_custom_target(optimised_tests)
 
 # batchscope_precompile(TARGET KIND): the headers of cmake/precompiled.h, read once for all targets of that kind, which are
 # compiled with the same options. Fuzz targets go without, so that a file that lacks an include is found.
@@ -104,6 +106,9 @@ function(batchscope_folder name)
     if(NOT name STREQUAL cli)
       add_dependencies(folder_tests ${name}_test)
     endif()
+    if(name MATCHES "^(cli|study)$" OR ARG_COMPUTES)
+      add_dependencies(optimised_tests ${name}_test)
+    endif()
     # RC_PARAMS: RapidCheck draws the same cases every time; to look further, run the test program with another seed.
     # Ranks that are processes are tests of their own, under mpirun (CMakeLists.txt).
     gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST TEST_FILTER "-ByProcesses.*"
@@ -121,6 +126,7 @@ function(batchscope_folder name)
     else()  # without libFuzzer the same target replays its corpus, as a test
       target_sources(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/replay_corpus.cc)
       add_test(NAME ${target} COMMAND ${target} ${corpus})
+      set_tests_properties(${target} PROPERTIES LABELS corpus)
       add_dependencies(folder_tests ${target})
     endif()
   endforeach()
