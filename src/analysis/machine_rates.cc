@@ -99,15 +99,10 @@ class StepRecorder : public LaunchObserver {
   std::vector<Pending> pending_;
 };
 
-// Kernels of a collective are in its time.
-std::vector<TimedEntry> without_inner_kernels(const std::vector<StepRecorder::Operation>& operations) {
+std::vector<TimedEntry> timed_entries(const std::vector<StepRecorder::Operation>& operations) {
   std::vector<TimedEntry> entries;
-  for (const auto& operation : operations) {
-    if (const auto* collective = std::get_if<CollectiveWork>(&operation.entry))
-      entries.resize(entries.size() - std::min(entries.size(), static_cast<std::size_t>(collective->kernels)));
-    entries.push_back({operation.entry, operation.end_s - operation.begin_s});
-  }
-  return entries;
+  for (const auto& operation : operations) entries.push_back({operation.entry, operation.end_s - operation.begin_s});
+  return without_inner_kernels(std::move(entries));
 }
 
 bool is(const TraceEntry& entry, std::string_view collective) {
@@ -204,7 +199,7 @@ std::vector<std::vector<TimedEntry>> TimedRanks::stages(std::vector<std::unique_
   std::vector<StepRecorder::Operation> before;
   for (std::int64_t stage = 0; stage < layout.stages(); ++stage) {
     auto operations = recorders[static_cast<std::size_t>(layout.rank({0, stage, 0}))]->operations(kind);
-    timed.push_back(without_inner_kernels(operations));
+    timed.push_back(timed_entries(operations));
     // In a pipeline the receiver has other things to do before.
     if (stage > 0 && !layout.micro_batches()) time_hops(before, operations, timed.back());
     before = std::move(operations);

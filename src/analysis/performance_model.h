@@ -25,17 +25,12 @@
 #include <tuple>
 #include <vector>
 
-#include "device/trace.h"
+#include "device/timed_launches.h"
 #include "parallel/layout.h"
 
 namespace batchscope {
 
-struct TimedEntry {
-  TraceEntry entry;
-  double seconds = 0;  // of a recv: from the begin of the send on the other side
-};
-
-// A step of one replica as it ran, while all replicas ran the same.
+// A step of one replica as it ran, while all replicas ran the same. A recv lasts from the start of the send on the other side.
 struct TimedStep {
   std::vector<std::vector<TimedEntry>> stages;  // what the first shard of each enqueued; a collective's kernels left out
   std::int64_t repeats = 1;                     // in a row

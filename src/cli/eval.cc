@@ -17,6 +17,7 @@
 #include "cli/processes.h"
 #include "engine/engine.h"
 #include "report/cell_text.h"
+#include "report/trace_text.h"
 #include "store/store.h"
 #include "study/cell.h"
 #include "study/cell_counters.h"
@@ -33,15 +34,18 @@ namespace {
 
 struct EvalOptions {
   CellOptions cell;
-  std::string reference = "auto", json, items, output;
+  std::string reference = "auto", json, items, output, step_trace;
 };
 
 void check_destinations(const EvalOptions& options) {
   if (options.json == "-" && options.items == "-")
     throw InputError("--json and --items cannot both go to standard output; name a file for one of them");
+  if (options.step_trace == "-" && (options.json == "-" || options.items == "-"))
+    throw InputError("--step-trace, --json and --items: standard output can take one of them; give the others a file");
   if (options.output == "-") throw InputError("-o: a .bscope file cannot go to standard output; name a file");
   check_destination(options.json, "--json");
   check_destination(options.items, "--items");
+  check_destination(options.step_trace, "--step-trace");
   check_destination(options.output, "-o");
   check_store_name(options.output, "-o");
 }
@@ -105,6 +109,15 @@ CellResult load_and_run(Engine& engine, const CellSpec& spec, const PreparedTask
   return result;
 }
 
+void show_steps(const CellResult& result, const std::string& destination, bool as_table) {
+  const std::vector<ObservedStep> none;
+  const auto& steps = result.run ? result.run->observed : none;
+  if (steps.empty()) warn("--step-trace: nothing was observed; only batchscope's own engine can be, and only where it ran");
+  if (!as_table) return write_output(destination, trace_lines(steps));
+  for (const ObservedStep& step : steps)
+    print_text(fmt::format("\none {} on {}, by op:\n{}", step.kind, step.device, trace_table(step, stdout_has_colour())));
+}
+
 // What --reference names, read before anything runs; absent: it is to be made.
 std::optional<SentinelReference> given_reference(const EvalOptions& options, const CellSpec& spec) {
   if (options.reference == "auto") return std::nullopt;
@@ -135,7 +148,9 @@ void say_how_long(const CellSpec& spec, const PreparedTask& task) {
 }
 
 void eval(const EvalOptions& options, World* world) {
-  const CellSpec asked = options.cell.cell(), spec = placed(asked, world);
+  const CellSpec asked = options.cell.cell();
+  CellSpec spec = placed(asked, world);
+  spec.run.observe_steps = !options.step_trace.empty();
   if (speaks()) check_destinations(options);
   const PreparedTask task = prepare_task(spec);
   if (speaks()) say_how_long(spec, task);
@@ -179,7 +194,10 @@ void eval(const EvalOptions& options, World* world) {
   if (!options.items.empty()) write_output(options.items, items_text(result));
   if (!options.json.empty())
     write_output(options.json, json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-  if (options.json != "-" && options.items != "-") print_text(cell_text(json, stdout_has_colour()));
+  const bool is_for_people = options.json != "-" && options.items != "-" && options.step_trace != "-";
+  const bool trace_as_table = options.step_trace == "-" && isatty(STDOUT_FILENO) == 1;
+  if (is_for_people || trace_as_table) print_text(cell_text(json, stdout_has_colour()));
+  if (!options.step_trace.empty()) show_steps(result, options.step_trace, trace_as_table);
   if (is_loud(to_string(result.status))) warn(status_words(to_string(result.status)) + ": " + result.reason);
   if (unwritten) throw *unwritten;
   if (const ExitCode code = exit_code(result.status); code != ExitCode::ok) throw Error(code, result.reason);
@@ -201,6 +219,11 @@ void add_eval(CLI::App& app, int& exit_code) {
       ->type_name("FILE");
   command->add_option("--items", options->items, "the result of each question or request, one JSON object per line")
       ->type_name("FILE.jsonl");
+  command
+      ->add_option("--step-trace", options->step_trace,
+                   "afterwards, run the largest step once more and time every kernel and collective: one JSON object "
+                   "per line; - is standard output, on a terminal as a table")
+      ->type_name("FILE");
   command->add_option("-o,--output", options->output, "everything, with time series, as a .bscope file")
       ->type_name("FILE.bscope");
   command->footer(

@@ -16,6 +16,7 @@
 #include "device/trace.h"
 #include "tensor/arena.h"
 #include "tensor/tensor.h"
+#include "tensor/weight.h"
 
 namespace batchscope {
 
@@ -95,22 +96,31 @@ class Device {
   virtual void wait(const Event&) {}
   // When it happened, on the host's monotonic clock; of an event that has.
   virtual Nanoseconds time_of(const Event& event) { return Nanoseconds(event.number); }
+  // By the device's own clock, which tells short times better; of events that have happened.
+  virtual Nanoseconds time_between(const Event& begin, const Event& end) { return time_of(end) - time_of(begin); }
 
   virtual bool has_graphs() const { return false; }
   // Has done what `enqueue` enqueues, as often as it is called with an equal key. Where a device has graphs it may
-  // capture the work and replay it without a call of `enqueue`; returns whether it was called.
+  // capture the work and replay it without a call of `enqueue`; returns whether it was called. While the device is
+  // observed it always is, and events between kernels are captured with them.
   virtual bool replay(const ReplayKey& /*key*/, const std::function<void()>& enqueue) {
     enqueue();
     return true;
   }
 
   // Fills a tensor with numbers that are drawn, where the device can do so itself; else nothing happens and it is false.
-  virtual bool draw(const DrawnMatrix& /*values*/, const Tensor& /*to*/) { return false; }
+  virtual bool draw(const DrawnMatrix& /*values*/, const Weight& /*to*/) { return false; }
   // Host to device, converting to the tensor's dtype; shapes are equal. For loading: returns when the host's memory may
   // be used again.
   virtual void upload(const HostMatrix& from, const Tensor& to) = 0;
+  // Whole rows to FP8, each with a scale of its own (tensor/host_rows.h); of these, the columns from column_begin on. The scale
+  // stands in all of a row's groups.
+  virtual void upload_as_fp8(const HostMatrix& from, std::int64_t column_begin, const Weight& to);
   // Device to host, when all that was enqueued is done: every element as a float, row by row. For tests.
   virtual std::vector<float> download(const Tensor& from) = 0;
+
+ protected:
+  bool is_observed() const { return observer_ != nullptr; }
 
  private:
   virtual std::int64_t workspace_bytes(std::type_index /*op*/, const void* /*arguments*/) const { return 0; }

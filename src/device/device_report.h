@@ -1,14 +1,22 @@
 // What one device did during a run.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "device/link.h"
+#include "tensor/dtype.h"
 #include "tensor/memory.h"
 
 namespace batchscope {
+
+// What a device can do at most, as its data sheet has it.
+struct DeviceLimits {
+  double bytes_per_second = 0;             // of its memory
+  std::map<DType, double> flop_per_second;  // of products; dtypes that it has no units for are absent
+};
 
 struct DeviceReport {
   std::string name;  // "cpu:0"

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <iterator>
 #include <mutex>
 
 #include "base/error.h"
@@ -212,6 +213,18 @@ ScoreReport LocalEngine::score(std::span<const ScoreRequest> requests, const Run
     for (std::size_t index = 0; index < ended[replica].size(); ++index)
       run.batch_times.push_back(ended[replica][index] - started[replica][index]);
   take_devices(results, run);
+  if (settings.observe_steps)
+    run.observed = observe([&](Rank& rank) -> std::vector<ObservedStep> {
+      const auto& mine = batches[replica_of(rank)];
+      if (mine.empty()) return {};
+      const auto rows = [](const std::vector<Batch>& parts) {
+        std::int64_t count = 0;
+        for (const Batch& part : parts) count += part.rows();
+        return count;
+      };
+      const auto& largest = *std::max_element(mine.begin(), mine.end(), [&](const auto& a, const auto& b) { return rows(a) < rows(b); });
+      return {rank.observe(largest, settings.fusion, requests.size())};
+    });
   return run;
 }
 
@@ -304,6 +317,8 @@ GenerateReport LocalEngine::generate(std::span<const GenerateRequest> requests, 
   }
   run.tokens = reported(counts);
   take_devices(results, run);
+  if (settings.observe_steps)
+    run.observed = observe([&](Rank& rank) { return rank.observe(starts[replica_of(rank)], settings.fusion); });
   return run;
 }
 
@@ -378,6 +393,21 @@ std::vector<RankResult> LocalEngine::gather(std::vector<RankResult> results, Pha
       phase.clock_error += result.clock.error;
       if (sink != nullptr) sink->record(std::move(phase));
     }
+  return all;
+}
+
+std::vector<ObservedStep> LocalEngine::observe(const std::function<std::vector<ObservedStep>(Rank& rank)>& observe) {
+  std::vector<std::vector<ObservedStep>> of_ranks(ranks_.size());
+  on_every_rank([&](Rank& rank, int index) {
+    auto& mine = of_ranks[static_cast<std::size_t>(index - world_->first())];
+    mine = observe(rank);
+    for (ObservedStep& step : mine) {
+      step.rank = index;
+      step.limits = devices_->limits(index);
+    }
+  });
+  std::vector<ObservedStep> all;
+  for (auto& mine : of_ranks) std::move(mine.begin(), mine.end(), std::back_inserter(all));
   return all;
 }
 

@@ -47,6 +47,8 @@ class LocalEngine : public Engine {
   void begin_measuring();
   // One a rank, from all processes, at rank 0; elsewhere none. `results`: of the ranks that are here.
   std::vector<RankResult> gather(std::vector<RankResult> results, PhaseList& phases, PhaseSink* sink);
+  // What `observe` sees on each rank of this process.
+  std::vector<ObservedStep> observe(const std::function<std::vector<ObservedStep>(Rank& rank)>& observe);
   template <class Report>
   void take_devices(std::vector<RankResult>& results, Report& run) const;
   DeviceReport report(int index, Nanoseconds time);

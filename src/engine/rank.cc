@@ -166,6 +166,66 @@ void Rank::warm_up(const Generation& generation, const Fusion& fusion) {
   for (const GenerationStep& step : generation.largest_steps()) run(step, cache, fusion);
 }
 
+ObservedStep Rank::observe(const std::function<Nanoseconds()>& run, std::span<const Batch> parts) {
+  constexpr int repeats = 5;
+  const auto median = [](std::vector<double> values) {
+    const auto middle = values.begin() + std::ssize(values) / 2;
+    std::nth_element(values.begin(), middle, values.end());
+    return *middle;
+  };
+  ObservedStep observed{.device = device_->name()};
+  std::vector<double> alone;
+  run();  // a graph of it may be new
+  for (int repeat = 0; repeat < repeats; ++repeat) alone.push_back(to_seconds(run()));
+  observed.seconds = median(alone);
+  std::vector<std::vector<TimedEntry>> all;
+  TimedLaunches launches(*device_);
+  for (int repeat = 0; repeat < repeats; ++repeat) {
+    run();
+    all.push_back(launches.take());
+  }
+  observed.entries = all.front();
+  for (std::size_t i = 0; i < observed.entries.size(); ++i) {
+    std::vector<double> seconds;
+    for (const auto& entries : all) seconds.push_back(entries[i].seconds);
+    observed.entries[i].seconds = median(seconds);
+  }
+  TokenCounts tokens;
+  count_tokens(parts, tokens);
+  observed.padding_share = static_cast<double>(tokens.padding) /
+                           static_cast<double>(std::max<std::int64_t>(tokens.computed + tokens.padding, 1));
+  return observed;
+}
+
+ObservedStep Rank::observe(const std::vector<Batch>& batch, const Fusion& fusion, std::size_t requests) {
+  std::vector<double> unused(requests);
+  Nanoseconds taken{0};
+  const BatchSinks sinks{.on_end = [&](auto, Nanoseconds begin, Nanoseconds end) { taken = end - begin; }};
+  const auto run = [&] {
+    score({&batch, 1}, fusion, unused, sinks);
+    return taken;
+  };
+  ObservedStep observed = observe(run, batch);
+  observed.kind = "batch";
+  return observed;
+}
+
+std::vector<ObservedStep> Rank::observe(const Generation& generation, const Fusion& fusion) {
+  const ArenaScope scope(device_->arena());
+  const KvCache cache = allocate_cache(generation.cache_rows());
+  std::vector<ObservedStep> all;
+  for (const GenerationStep& step : generation.largest_steps()) {
+    const auto run_step = [&] {
+      const Nanoseconds before = working_;
+      run(step, cache, fusion);
+      return working_ - before;
+    };
+    all.push_back(observe(run_step, {&step.batch, 1}));
+    all.back().kind = step.is_prefill ? "prefill" : "decode";
+  }
+  return all;
+}
+
 void Rank::generate(Generation generation, Admission& admission, const Fusion& fusion, const StepSinks& sinks) {
   const ArenaScope scope(device_->arena());
   const KvCache cache = allocate_cache(generation.cache_rows());

@@ -36,6 +36,11 @@ class Rank {
   void score(std::span<const std::vector<Batch>> batches, const Fusion& fusion, std::span<double> out,
              const BatchSinks& sinks);
 
+  // The batch again and again, alone and observed.
+  ObservedStep observe(const std::vector<Batch>& batch, const Fusion& fusion, std::size_t requests);
+  // Likewise each of the largest steps of a generation.
+  std::vector<ObservedStep> observe(const Generation& generation, const Fusion& fusion);
+
   // The largest steps of a generation, as warm-up; nothing comes of them.
   void warm_up(const Generation& generation, const Fusion& fusion);
 
@@ -69,6 +74,8 @@ class Rank {
   std::vector<int> replica_members() const;
 
  private:
+  // `run`: does the step, and says what it took on the device.
+  ObservedStep observe(const std::function<Nanoseconds()>& run, std::span<const Batch> parts);
   // What the host holds of a step that is on its way through the device.
   struct InFlight {
     std::size_t batch = 0;        // index

@@ -11,7 +11,6 @@
 #include <utility>
 
 #include "model/rope_frequencies.h"
-#include "tensor/host_rows.h"
 
 namespace batchscope {
 namespace {
@@ -184,7 +183,7 @@ void RankWeights::load(const WeightSource& source) {
 void RankWeights::load_part(const WeightSource& source, const Part& part, std::vector<std::byte>& scratch) {
   if (const auto drawn = source.drawn(part.source))
     if (device_.draw({drawn->key, drawn->mean, part.slice.row_begin, part.slice.column_begin, part.source.columns},
-                     part.to.values))
+                     part.to))
       return;
   constexpr std::int64_t elements = 1 << 17;  // half a MiB of f32
   const std::int64_t unit = std::max<std::int64_t>(part.to.values.panel, 1);
@@ -204,21 +203,17 @@ void RankWeights::load_part(const WeightSource& source, const Part& part, std::v
 // As the checkpoint has it, or else with a scale a row, for which whole rows are read: every layout has the same values.
 void RankWeights::load_fp8(const WeightSource& source, const WeightShape& tensor, const Slice& slice, const Weight& to,
                            std::vector<std::byte>& scratch) {
-  std::vector<float> scales;
-  if (auto kept = source.read_fp8(tensor, slice, to.scale_columns)) {
+  if (const auto kept = source.read_fp8(tensor, slice, to.scale_columns)) {
     device_.upload(kept->values, to.values);
-    scales = std::move(kept->scales);
-  } else {
-    Slice whole = slice;
-    whole.column_begin = 0;
-    whole.column_count = tensor.columns;
-    const Fp8Rows rows = to_fp8(source.read(tensor, whole, scratch), slice.column_begin, slice.column_count);
-    device_.upload(rows.matrix, to.values);
-    for (const float scale : rows.scales) scales.insert(scales.end(), static_cast<std::size_t>(to.scales.columns), scale);
+    device_.upload({reinterpret_cast<const std::byte*>(kept->scales.data()), DType::f32, to.scales.rows, to.scales.columns,
+                    to.scales.columns},
+                   to.scales);
+    return;
   }
-  device_.upload({reinterpret_cast<const std::byte*>(scales.data()), DType::f32, to.scales.rows, to.scales.columns,
-                  to.scales.columns},
-                 to.scales);
+  Slice whole = slice;
+  whole.column_begin = 0;
+  whole.column_count = tensor.columns;
+  device_.upload_as_fp8(source.read(tensor, whole, scratch), slice.column_begin, to);
 }
 
 }  // namespace batchscope

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "comm/ledger.h"
 #include "device/device_report.h"
+#include "device/timed_launches.h"
 
 namespace batchscope {
 
@@ -42,6 +43,17 @@ struct ServedRequests {
   std::optional<std::int64_t> cached_tokens;     // of the prompts, that the server took from its prefix cache
 };
 
+// A step of a rank once more after the run, for the times of its parts.
+struct ObservedStep {
+  std::string kind;  // "batch", "prefill", "decode"
+  int rank = 0;
+  std::string device;
+  double padding_share = 0;         // of the tokens that it computes
+  double seconds = 0;               // on the device, when nobody observes it
+  std::vector<TimedEntry> entries;  // in their order
+  std::optional<DeviceLimits> limits;
+};
+
 struct ScoreReport {
   std::vector<double> log_likelihoods;  // natural logarithms, one a request, in the order of the requests
   ReportedTokens tokens;
@@ -51,6 +63,7 @@ struct ScoreReport {
   std::vector<DeviceReport> devices;     // empty: not told
   std::vector<LedgerEntry> ledger;       // collectives by kind and phase, all ranks; empty: none, or not told
   std::optional<ServedRequests> served;  // of an engine that is a server
+  std::vector<ObservedStep> observed;    // of ranks in this process, where the settings ask for it
   std::vector<std::string> doubts;       // what the engine itself saw that makes the numbers invalid
 };
 
@@ -68,6 +81,7 @@ struct GenerateReport {
   Nanoseconds time{0};
   std::vector<DeviceReport> devices;
   std::vector<LedgerEntry> ledger;
+  std::vector<ObservedStep> observed;
 };
 
 }  // namespace batchscope

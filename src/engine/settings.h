@@ -61,6 +61,7 @@ struct RunSettings {
   Packing packing = Packing::padded;
   std::optional<std::int64_t> device_memory_bytes;  // absent: as much as the device has
   LinkSpec link;
+  bool observe_steps = false;  // once the run is over, the largest step of each kind again (ObservedStep)
 };
 
 }  // namespace batchscope

@@ -237,6 +237,7 @@ struct BlockProduct<Product, float> {
 
 template <class Product>
 __global__ void __launch_bounds__(threads) product_kernel(const Product product) {
+  begin_kernel();
   using T = typename Product::Element;
   __shared__ alignas(16) T a_tile[tile * stride_of<T>];
   __shared__ alignas(16) T b_tile[tile * stride_of<T>];
@@ -290,6 +291,7 @@ __device__ __forceinline__ void for_each_row(const ScoreRows<T>& a, const Body& 
 
 template <class T>
 __global__ void __launch_bounds__(threads) mask_kernel(const ScoreRows<T> a) {
+  begin_kernel();
   const int lane = static_cast<int>(threadIdx.x) % 32;
   for_each_row(a, [&](const TableSegment& segment, int query, T* row) {
     const T masked = to_element<T>(-INFINITY);
@@ -300,6 +302,7 @@ __global__ void __launch_bounds__(threads) mask_kernel(const ScoreRows<T> a) {
 
 template <class T>
 __global__ void __launch_bounds__(threads) softmax_kernel(const ScoreRows<T> a) {
+  begin_kernel();
   const int lane = static_cast<int>(threadIdx.x) % 32;
   for_each_row(a, [&](const TableSegment& segment, int, T* row) {
     float largest = -INFINITY, sum = 0;

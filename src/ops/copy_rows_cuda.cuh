@@ -16,6 +16,7 @@ template <class Word, Indexed indexed>
 __global__ void __launch_bounds__(copy_threads)
     copy_rows_kernel(const Word* from, std::int64_t from_stride, Word* to, std::int64_t to_stride, std::int64_t width,
                      const std::int32_t* indices, std::int64_t limit) {
+  begin_kernel();
   const std::int64_t row = blockIdx.x, other = indices[row];
   const bool exists = other >= 0 && other < limit;
   if (indexed == Indexed::target && !exists) return;

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "device/cuda/context.h"
+#include "device/cuda/overlap.cuh"
 
 namespace batchscope {
 
@@ -25,9 +26,8 @@ void launch_kernel(const CudaContext& context, void (*kernel)(Arguments), const 
   CHECK_THAT(grid.blocks <= std::numeric_limits<std::int32_t>::max(), "{} in {} blocks", what, grid.blocks);
   constexpr std::int64_t always_allowed = 48 << 10;
   if (grid.shared_bytes > always_allowed) allow_shared_memory(reinterpret_cast<const void*>(kernel), grid.shared_bytes);
-  kernel<<<static_cast<unsigned>(grid.blocks), static_cast<unsigned>(grid.threads),
-           static_cast<std::size_t>(grid.shared_bytes), context.stream>>>(arguments);
-  check_cuda(cudaGetLastError(), what);
+  launch_overlapping(what, context.stream, static_cast<unsigned>(grid.blocks), static_cast<unsigned>(grid.threads),
+                     static_cast<std::size_t>(grid.shared_bytes), kernel, arguments);
 }
 
 }  // namespace batchscope

@@ -252,6 +252,7 @@ __device__ __forceinline__ Combined combine(const float* parts, int count, std::
 
 template <class Shape, class T>
 __global__ void __launch_bounds__(threads) decode_kernel(const Decode<T> a) {
+  begin_kernel();
   constexpr int words = Shape::width + 2;
   __shared__ alignas(16) float queries[Shape::heads][Shape::width];
   __shared__ float gathered[warps][Shape::heads][words];  // weighted values, then the softmax

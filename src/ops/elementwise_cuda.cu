@@ -64,6 +64,7 @@ struct Operands {
 
 template <class Function, class T, bool aligned>
 __global__ void __launch_bounds__(block_threads) combine_kernel(Operands<T> operands) {
+  begin_kernel();
   const unsigned index = blockIdx.x * block_threads + threadIdx.x;
   if (index >= operands.vectors) return;
   const std::int64_t row = index / operands.vectors_a_row;

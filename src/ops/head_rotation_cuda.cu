@@ -41,6 +41,7 @@ __device__ void copy_values(const PlacedHeads<T>& a, std::int64_t token, std::in
 
 template <class T>
 __global__ void __launch_bounds__(threads) place_heads(const PlacedHeads<T> a) {
+  begin_kernel();
   const std::int64_t thread = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x;
   for (std::int64_t i = thread; i < a.counters.count; i += static_cast<std::int64_t>(gridDim.x) * threads)
     a.counters.first[i] = 0;

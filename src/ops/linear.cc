@@ -12,7 +12,8 @@ void linear(Device& device, const Tensor& x, const Weight& weight, const Tensor&
   CHECK_EQUAL(weight.values.dtype == DType::fp8, weight.is_scaled(), "fp8 has scales, and nothing else");
   const double flop = 2.0 * static_cast<double>(x.rows) * static_cast<double>(weight.values.elements()) +
                       static_cast<double>(bias.elements() * x.rows);
-  device.launch({"linear", flop, x.bytes() + weight.bytes() + bias.bytes() + out.bytes(), x.dtype, out.rows, out.columns, x.columns},
+  device.launch({"linear", flop, x.bytes() + weight.bytes() + bias.bytes() + out.bytes(), weight.is_scaled() ? DType::fp8 : x.dtype,
+                 out.rows, out.columns, x.columns},
                 Linear{x, weight, bias, out});
 }
 

@@ -17,10 +17,12 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "device/cuda/element.cuh"
+#include "ops/few_rows_product_cuda.h"
 
 namespace batchscope {
 namespace {
 
+constexpr std::string_view few_rows_name = "few_rows";  // on disk
 constexpr int most_proposals = 48;
 constexpr int repeats = 8;
 constexpr std::size_t finalists = 4;
@@ -123,6 +125,7 @@ template <class T, class Operand>
 __global__ void plain_product_kernel(const Operand* x, std::int64_t x_stride, const Operand* weight,
                                      std::int64_t weight_stride, RowScales scales, const T* bias, T* out,
                                      std::int64_t out_stride, std::int64_t rows, std::int64_t n, std::int64_t k) {
+  begin_kernel();
   const std::int64_t element = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (element >= rows * n) return;
   const std::int64_t row = element / n, column = element % n;
@@ -149,16 +152,13 @@ void multiply_plainly(const CudaContext& context, const Linear& op, const RowSca
               op.out.row<T>(0), op.out.stride, op.out.rows, op.out.columns, op.x.columns);
 }
 
-struct LargerOf {
-  __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
-};
-
 constexpr int quantised_at_once = 16;  // columns of a thread: what it writes is 16 bytes
 
 // A block a row: its largest magnitude becomes 448, as tensor/host_rows.h has it.
 template <class T, bool aligned>
 __global__ void quantise_rows_kernel(const T* x, std::int64_t x_stride, std::int64_t columns, std::byte* values,
                                      std::int64_t values_stride, float* scales) {
+  begin_kernel();
   const T* row = x + static_cast<std::int64_t>(blockIdx.x) * x_stride;
   std::byte* to = values + static_cast<std::int64_t>(blockIdx.x) * values_stride;
   const std::int64_t first = static_cast<std::int64_t>(threadIdx.x) * quantised_at_once;
@@ -212,6 +212,7 @@ QuantisedRows quantise_rows(const CudaContext& context, const Tensor& x) {
 template <class T>
 __global__ void scale_product_kernel(RowScales scales, const T* bias, T* out, std::int64_t out_stride, std::int64_t rows,
                                      std::int64_t n) {
+  begin_kernel();
   const std::int64_t element = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (element >= rows * n) return;
   const std::int64_t row = element / n, column = element % n;
@@ -225,10 +226,41 @@ template <class T>
 __global__ void widen_weight_kernel(const __nv_fp8_e4m3* values, std::int64_t stride, const float* scales,
                                     std::int64_t groups, std::int64_t scale_columns, T* to, std::int64_t rows,
                                     std::int64_t columns) {
+  begin_kernel();
   const std::int64_t element = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (element >= rows * columns) return;
   const std::int64_t row = element / columns, column = element % columns;
   to[element] = narrow<T>(widen(values[row * stride + column]) * scales[row * groups + column / scale_columns]);
+}
+
+}  // namespace
+
+namespace {
+
+// Memory larger than the L2 cache, for as long as products of few rows are timed: what they take is reading their weight, which
+// a model never finds in the cache. Null where there is none to be had: they are timed all the same.
+constexpr std::int64_t swept_bytes = 128 << 20;
+constexpr std::int64_t most_swept_rows = 64;
+class SweptMemory {
+ public:
+  explicit SweptMemory(bool is_wanted) {
+    if (is_wanted && cudaMalloc(&data_, swept_bytes) != cudaSuccess) {
+      cudaGetLastError();
+      data_ = nullptr;
+    }
+  }
+  ~SweptMemory() { cudaFree(data_); }
+  SweptMemory(const SweptMemory&) = delete;
+  SweptMemory& operator=(const SweptMemory&) = delete;
+  std::byte* data() const { return static_cast<std::byte*>(data_); }
+
+ private:
+  void* data_ = nullptr;
+};
+
+__global__ void sweep_kernel(uint4* data) {
+  begin_kernel();
+  data[static_cast<std::int64_t>(blockIdx.x) * element_threads + threadIdx.x] = {0, 0, 0, 0};
 }
 
 }  // namespace
@@ -299,6 +331,7 @@ void CudaGemm::multiply(const CudaContext& context, const Linear& op) {
   const DType kept = op.weight.values.dtype;
   CHECK_THAT(op.x.dtype == op.out.dtype && (kept == op.x.dtype || kept == DType::fp8), "a product is of one dtype");
   if (op.out.elements() == 0) return;
+  if (kept == DType::fp8 && few_rows_product_fits(op)) return few_rows_product(context, op);
   if (fp8_is_multiplied(op)) return multiply_fp8(context, op);
   if (kept == DType::fp8) return multiply_widened(context, op);
   if (multiply(context, op, Operation(op))) return;
@@ -354,10 +387,10 @@ bool CudaGemm::multiply(const CudaContext& context, const Linear& op, const Oper
     if (running_.size() >= most_known) running_.clear();  // batches come in many lengths
     const Algorithm found = find(context, op, operation, shape);
     running_[exact] = found;
-    return found.has_value();
+    return static_cast<bool>(found);
   }
   if (!known->second) return false;
-  check_cublas(run(context, op, operation, *known->second), "multiplying");
+  if (!run(context, op, operation, known->second)) throw Failure("cuBLASLt refuses a product that it has made before");
   return true;
 }
 
@@ -369,20 +402,26 @@ CudaGemm::Algorithm CudaGemm::find(const CudaContext& context, const Linear& op,
     measured_[shape] = measure(context, op, operation, shape);
     measured = measured_.find(shape);
   }
-  if (measured->second && run(context, op, operation, *measured->second) == CUBLAS_STATUS_SUCCESS)
-    return measured->second;
-  for (const auto& [proposal] : proposals(operation, shape))
-    if (run(context, op, operation, proposal) == CUBLAS_STATUS_SUCCESS) return proposal;
+  if (run(context, op, operation, measured->second)) return measured->second;
+  for (const Algorithm& proposal : proposals(op, operation, shape))
+    if (run(context, op, operation, proposal)) return proposal;
   cudaGetLastError();
-  return std::nullopt;
+  return {};
 }
 
-cublasStatus_t CudaGemm::run(const CudaContext& context, const Linear& op, const Operation& operation,
-                             const cublasLtMatmulAlgo_t& algorithm) const {
+bool CudaGemm::run(const CudaContext& context, const Linear& op, const Operation& operation,
+                   const Algorithm& algorithm) const {
+  if (algorithm.kind == Algorithm::Kind::none) return false;
+  if (algorithm.kind == Algorithm::Kind::few_rows) {
+    if (!few_rows_product_fits(op)) return false;
+    few_rows_product(context, op);
+    return true;
+  }
   const float zero = 0;
   return cublasLtMatmul(handle_, operation.description, &operation.share, op.weight.values.data, operation.weight,
-                        op.x.data, operation.x, &zero, op.out.data, operation.out, op.out.data, operation.out, &algorithm,
-                        aligned_workspace(context), static_cast<std::size_t>(cuda_gemm_workspace_used), context.stream);
+                        op.x.data, operation.x, &zero, op.out.data, operation.out, op.out.data, operation.out,
+                        &algorithm.library, aligned_workspace(context),
+                        static_cast<std::size_t>(cuda_gemm_workspace_used), context.stream) == CUBLAS_STATUS_SUCCESS;
 }
 
 CudaGemm::Shape CudaGemm::shape_of(const Linear& op, Scaling scaling) {
@@ -394,7 +433,8 @@ CudaGemm::Shape CudaGemm::shape_of(const Linear& op, Scaling scaling) {
   return {op.out.dtype, scaling, alike(op.x.rows), op.weight.rows(), op.weight.columns(), alignment, op.bias.elements() > 0};
 }
 
-std::vector<CudaGemm::Proposal> CudaGemm::proposals(const Operation& operation, const Shape& shape) const {
+std::vector<CudaGemm::Algorithm> CudaGemm::proposals(const Linear& op, const Operation& operation,
+                                                     const Shape& shape) const {
   cublasLtMatmulPreference_t preference = nullptr;
   check_cublas(cublasLtMatmulPreferenceCreate(&preference), "asking for algorithms");
   const auto workspace = static_cast<std::size_t>(cuda_gemm_workspace_used);
@@ -411,15 +451,21 @@ std::vector<CudaGemm::Proposal> CudaGemm::proposals(const Operation& operation, 
       cublasLtMatmulAlgoGetHeuristic(handle_, operation.description, operation.weight, operation.x, operation.out,
                                      operation.out, preference, most_proposals, results.data(), &count);
   cublasLtMatmulPreferenceDestroy(preference);
-  std::vector<Proposal> proposals(status == CUBLAS_STATUS_SUCCESS ? static_cast<std::size_t>(count) : 0);
-  for (std::size_t i = 0; i < proposals.size(); ++i) proposals[i].algorithm = results[i].algo;
+  std::vector<Algorithm> proposals(status == CUBLAS_STATUS_SUCCESS ? static_cast<std::size_t>(count) : 0);
+  for (std::size_t i = 0; i < proposals.size(); ++i) proposals[i] = {Algorithm::Kind::library, results[i].algo};
+  if (few_rows_product_fits(op)) proposals.push_back({Algorithm::Kind::few_rows});
   return proposals;
 }
 
 float CudaGemm::time(const CudaContext& context, const Linear& op, const Operation& operation,
-                     const cublasLtMatmulAlgo_t& algorithm, int times) const {
+                     const Algorithm& algorithm, int times, std::byte* swept) const {
   check_cuda(cudaEventRecord(begin_, context.stream), "timing a product");
-  for (int i = 0; i < times; ++i) run(context, op, operation, algorithm);
+  for (int i = 0; i < times; ++i) {
+    if (swept != nullptr)
+      launch_cuda("timing a product", context.stream, grid_size(swept_bytes / sizeof(uint4) / element_threads),
+                  element_threads, sweep_kernel, reinterpret_cast<uint4*>(swept));
+    run(context, op, operation, algorithm);
+  }
   check_cuda(cudaEventRecord(end_, context.stream), "timing a product");
   check_cuda(cudaEventSynchronize(end_), "timing a product");
   float milliseconds = 0;
@@ -431,8 +477,8 @@ float CudaGemm::time(const CudaContext& context, const Linear& op, const Operati
 // measured, and once the budget is spent.
 CudaGemm::Algorithm CudaGemm::measure(const CudaContext& context, const Linear& op, const Operation& operation,
                                       const Shape& shape) {
-  const auto candidates = proposals(operation, shape);
-  if (candidates.empty()) return std::nullopt;
+  const auto candidates = proposals(op, operation, shape);
+  if (candidates.empty()) return {};
   cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
   check_cuda(cudaStreamIsCapturing(context.stream, &capturing), "asking the stream");
   const bool is_over = tuning_.seconds > std::chrono::duration<double>(tuning_budget).count();
@@ -441,33 +487,35 @@ CudaGemm::Algorithm CudaGemm::measure(const CudaContext& context, const Linear& 
       spdlog::info("products: {} were tuned in {:.0f} s, which is as long as it may take; others use cuBLASLt's first "
                    "proposal until the next start",
                    tuning_.measured, tuning_.seconds);
-    return candidates.front().algorithm;
+    return candidates.front();
   }
 
   const auto started = std::chrono::steady_clock::now();
+  const SweptMemory swept(op.x.rows <= most_swept_rows);
   // All of them once, then the fastest few often enough to tell them apart.
   std::vector<Timed> timed;
-  for (const auto& [candidate] : candidates)
-    if (run(context, op, operation, candidate) == CUBLAS_STATUS_SUCCESS)
-      timed.push_back({time(context, op, operation, candidate, 1), candidate});
+  for (const Algorithm& candidate : candidates)
+    if (run(context, op, operation, candidate))
+      timed.push_back({time(context, op, operation, candidate, 1, swept.data()), candidate});
   std::sort(timed.begin(), timed.end(), [](const Timed& x, const Timed& y) { return x.milliseconds < y.milliseconds; });
   Algorithm best;
   float best_time = 0;
   for (std::size_t i = 0; i < std::min(timed.size(), finalists); ++i) {
-    const float milliseconds = time(context, op, operation, timed[i].algorithm, repeats);
+    const float milliseconds = time(context, op, operation, timed[i].algorithm, repeats, swept.data());
     if (best && milliseconds >= best_time) continue;
     best = timed[i].algorithm;
     best_time = milliseconds;
   }
   cudaGetLastError();  // of those that did not run
-  if (!best) return std::nullopt;
+  if (!best) return {};
   ++tuning_.measured;
   tuning_.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-  keep(shape, *best);
+  keep(shape, best);
   return best;
 }
 
-// A line a shape: dtype, scaling, rows, n, k, alignment, biased, and the algorithm's bytes. Damaged lines are passed over.
+// A line a shape: dtype, scaling, rows, n, k, alignment, biased, and the algorithm: our kernel's name, or the library's words.
+// Damaged lines are passed over.
 void CudaGemm::read_kept() {
   if (kept_.empty()) return;
   std::ifstream file(kept_);
@@ -476,10 +524,13 @@ void CudaGemm::read_kept() {
     std::istringstream words(line);
     int dtype = 0, scaling = 0, biased = 0;
     Shape shape{};
-    cublasLtMatmulAlgo_t algorithm{};
+    Algorithm algorithm{Algorithm::Kind::library};
     words >> dtype >> scaling >> shape.rows >> shape.n >> shape.k >> shape.alignment >> biased;
     bool whole = static_cast<bool>(words);
-    for (std::uint64_t& word : algorithm.data) whole = whole && static_cast<bool>(words >> std::hex >> word);
+    if (line.ends_with(few_rows_name))
+      algorithm.kind = Algorithm::Kind::few_rows;
+    else
+      for (std::uint64_t& word : algorithm.library.data) whole = whole && static_cast<bool>(words >> std::hex >> word);
     if (!whole || dtype < 0 || dtype > 2 || scaling < 0 || scaling > 2) continue;
     shape.dtype = static_cast<DType>(dtype);
     shape.scaling = static_cast<Scaling>(scaling);
@@ -490,13 +541,16 @@ void CudaGemm::read_kept() {
 }
 
 // Appends, in one write: several programs may do so at once. What cannot be kept is measured again next time.
-void CudaGemm::keep(const Shape& shape, const cublasLtMatmulAlgo_t& algorithm) const {
+void CudaGemm::keep(const Shape& shape, const Algorithm& algorithm) const {
   if (kept_.empty()) return;
   std::error_code ignored;
   std::filesystem::create_directories(kept_.parent_path(), ignored);
   std::string line = fmt::format("{} {} {} {} {} {} {}", static_cast<int>(shape.dtype), static_cast<int>(shape.scaling), shape.rows, shape.n, shape.k,
                                  shape.alignment, shape.biased ? 1 : 0);
-  for (const std::uint64_t word : algorithm.data) line += fmt::format(" {:x}", word);
+  if (algorithm.kind == Algorithm::Kind::few_rows)
+    line += fmt::format(" {}", few_rows_name);
+  else
+    for (const std::uint64_t word : algorithm.library.data) line += fmt::format(" {:x}", word);
   std::ofstream file(kept_, std::ios::app);
   file << line + "\n" << std::flush;
 }

@@ -1,5 +1,5 @@
-// Linear on a GPU, and the products of a GPU by cuBLASLt: the algorithm of each shape is the fastest of those that the
-// library proposes, measured once and kept on disk.
+// Linear on a GPU, and the products of a GPU by cuBLASLt or, of few rows, by a kernel of ours: the algorithm of each shape is the
+// fastest of those that the library proposes and ours, measured once and kept on disk.
 #pragma once
 
 #include <cublasLt.h>
@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,9 +28,9 @@ class CudaGemm {
   CudaGemm(const CudaGemm&) = delete;
   CudaGemm& operator=(const CudaGemm&) = delete;
 
-  // out [m, n] = x [m, k] weight [n, k]^T (+ bias). Where the weight is FP8 with a scale a row and the rest 16 bits wide, x is
-  // rounded to FP8, too, with a scale a row (its largest magnitude / 448), and FP8 is multiplied; other FP8 weights are
-  // multiplied out first.
+  // out [m, n] = x [m, k] weight [n, k]^T (+ bias). Where the weight is FP8 with a scale a row and the rest 16 bits wide, few
+  // rows of x are multiplied as they are; more are rounded to FP8, too, with a scale a row (its largest magnitude / 448), and
+  // FP8 is multiplied. Other FP8 weights are multiplied out first.
   void multiply(const CudaContext& context, const Linear& op);
 
   // How long algorithms may be measured in all; after that the library's first proposal is taken.
@@ -64,25 +63,28 @@ class CudaGemm {
   // False: cuBLASLt has no algorithm that runs.
   bool multiply(const CudaContext& context, const Linear& op, const Operation& operation);
   static Shape shape_of(const Linear& op, Scaling scaling);
-  using Algorithm = std::optional<cublasLtMatmulAlgo_t>;  // none: cuBLASLt has none that runs
+  struct Algorithm {
+    enum class Kind { none, library, few_rows };  // none: cuBLASLt has none that runs
+    Kind kind = Kind::none;
+    cublasLtMatmulAlgo_t library{};
+    explicit operator bool() const { return kind != Kind::none; }
+  };
   // Multiplies with what it returns, the first time.
   Algorithm find(const CudaContext& context, const Linear& op, const Operation& operation, const Shape& shape);
   Algorithm measure(const CudaContext& context, const Linear& op, const Operation& operation, const Shape& shape);
-  struct Proposal {  // a name: nvcc 13.0 breaks down over vectors of types without one
-    cublasLtMatmulAlgo_t algorithm;
-  };
-  std::vector<Proposal> proposals(const Operation& operation, const Shape& shape) const;
+  // The library's, the most promising first, then ours.
+  std::vector<Algorithm> proposals(const Linear& op, const Operation& operation, const Shape& shape) const;
   struct Timed {
     float milliseconds;
-    cublasLtMatmulAlgo_t algorithm;
+    Algorithm algorithm;
   };
-  // Of so many runs one after the other.
-  float time(const CudaContext& context, const Linear& op, const Operation& operation,
-             const cublasLtMatmulAlgo_t& algorithm, int times) const;
-  cublasStatus_t run(const CudaContext& context, const Linear& op, const Operation& operation,
-                     const cublasLtMatmulAlgo_t& algorithm) const;
+  // Of so many runs, each behind a pass over `swept`, if that is not null: then the weight comes from memory, as in a model.
+  float time(const CudaContext& context, const Linear& op, const Operation& operation, const Algorithm& algorithm,
+             int times, std::byte* swept) const;
+  // False: it does not run for this product.
+  bool run(const CudaContext& context, const Linear& op, const Operation& operation, const Algorithm& algorithm) const;
   void read_kept();
-  void keep(const Shape& shape, const cublasLtMatmulAlgo_t& algorithm) const;
+  void keep(const Shape& shape, const Algorithm& algorithm) const;
 
   cublasLtHandle_t handle_ = nullptr;
   cudaEvent_t begin_ = nullptr, end_ = nullptr;

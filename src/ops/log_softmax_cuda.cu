@@ -55,6 +55,7 @@ struct Larger {
 
 template <class T, bool aligned>
 __global__ void __launch_bounds__(row_threads) row_max_kernel(LogitRows<T> logits, float* out) {
+  begin_kernel();
   const std::int64_t row = blockIdx.x;
   float largest = -INFINITY;
   visit_row<aligned>(logits.data + row * logits.stride, logits.columns,
@@ -81,6 +82,7 @@ struct SumAndTarget {
 
 template <class T, bool aligned>
 __global__ void __launch_bounds__(row_threads) sum_exp_kernel(LogitRows<T> logits, SumAndTarget at) {
+  begin_kernel();
   const std::int64_t row = blockIdx.x;
   const T* from = logits.data + row * logits.stride;
   const float largest = at.largest[row];
@@ -97,6 +99,7 @@ __global__ void __launch_bounds__(row_threads) sum_exp_kernel(LogitRows<T> logit
 __global__ void __launch_bounds__(block_threads)
     target_log_probability_kernel(const float* largest, const float* sums, const float* targets, float* out,
                                   std::int64_t rows) {
+  begin_kernel();
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * block_threads + threadIdx.x;
   if (row < rows) out[row] = targets[row] - largest[row] - logf(sums[row]);  // out may be `largest`
 }
@@ -122,6 +125,7 @@ __device__ Best best_of_warp(Best best) {
 template <class T, bool aligned>
 __global__ void __launch_bounds__(row_threads)
     row_argmax_kernel(LogitRows<T> logits, float* out, std::int64_t out_stride, std::int64_t vocabulary_begin) {
+  begin_kernel();
   __shared__ Best partial[row_threads / warp_size];
   const std::int64_t row = blockIdx.x;
   Best best{-INFINITY, static_cast<int>(threadIdx.x) * vector_width<T>};  // a place of this thread's, or behind the row
@@ -143,6 +147,7 @@ __global__ void __launch_bounds__(row_threads)
 __global__ void __launch_bounds__(block_threads)
     best_token_kernel(const float* candidates, std::int64_t stride, std::int64_t candidate_rows, std::int32_t* out,
                       std::int64_t rows) {
+  begin_kernel();
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * block_threads + threadIdx.x;
   if (row >= rows) return;
   float best = candidates[row * stride], index = candidates[row * stride + 1];

@@ -72,6 +72,7 @@ constexpr int wide_block = 1024;   // where rows have more than eight vectors a 
 template <class T, int vectors, int most_threads, bool added>
 __global__ void __launch_bounds__(most_threads, vectors <= 4 ? narrow_block * 4 / most_threads : 1)
     norm_in_registers(NormRows<T> rows) {
+  begin_kernel();
   const unsigned number = blockIdx.x * blockDim.y + threadIdx.y;
   if (number >= rows.count) return;  // only where rows share a block, and then nothing waits for others
   const NormRow<T> row = row_of(rows, number);
@@ -115,6 +116,7 @@ __global__ void __launch_bounds__(most_threads, vectors <= 4 ? narrow_block * 4 
 // Any rows, read twice.
 template <class T, bool added>
 __global__ void __launch_bounds__(wide_block) norm_in_memory(NormRows<T> rows) {
+  begin_kernel();
   const unsigned number = blockIdx.x * blockDim.y + threadIdx.y;
   if (number >= rows.count) return;
   const NormRow<T> row = row_of(rows, number);

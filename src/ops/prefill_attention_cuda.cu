@@ -298,6 +298,7 @@ __device__ __forceinline__ void write_out(const Prefill<T>& a, const Tile& tile,
 
 template <class Shape, class T>
 __global__ void __launch_bounds__(threads, Shape::resident) prefill_kernel(const Prefill<T> a) {
+  begin_kernel();
   extern __shared__ uint4 shared_words[];
   T* const q_tile = reinterpret_cast<T*>(shared_words);
   T* const k_tiles = q_tile + Shape::rows * Shape::stride;
@@ -346,6 +347,7 @@ __global__ void __launch_bounds__(threads, Shape::resident) prefill_kernel(const
     warp.multiply_values(values + offset);
   }
   if (first_query > tile.last) return;
+  __syncwarp();  // all lanes have read the queries
   warp.divide_and_store(warp_rows, lane);
   __syncwarp();
   write_out<Shape>(a, tile, warp_rows, first_query, lane);
@@ -383,7 +385,7 @@ void launch_width(const CudaContext& context, const RopeAttention& op, const Att
   using Low = TileShape<width, 1, 32, width <= 128 ? 4 : 2>;
   if constexpr (width <= 128) {
     using Tall = TileShape<width, 2, 64, 2>;
-    if (op.q.rows > extent.segments * Low::rows && context.shared_bytes >= Tall::shared_bytes)
+    if (op.q.rows > 2 * extent.segments * Low::rows && context.shared_bytes >= Tall::shared_bytes)
       return launch<Tall, T>(context, op, extent);
   }
   launch<Low, T>(context, op, extent);

@@ -21,6 +21,7 @@ struct Angles {
 // The angle is that of the CPU, rounded to f32. Its cosine and sine are taken in f64: exact to the last bit of f32 at
 // any angle, and once a batch.
 __global__ void __launch_bounds__(block_threads) rope_table_kernel(Angles angles) {
+  begin_kernel();
   const unsigned index = blockIdx.x * block_threads + threadIdx.x;
   if (index >= angles.count) return;
   const std::int64_t token = index / angles.half, i = index % angles.half;
@@ -45,6 +46,7 @@ struct Heads {
 
 template <class T, bool aligned>
 __global__ void __launch_bounds__(block_threads) rope_kernel(Heads<T> heads) {
+  begin_kernel();
   const unsigned index = blockIdx.x * block_threads + threadIdx.x;
   if (index >= heads.count) return;
   constexpr int width = vector_width<T>;

@@ -226,6 +226,7 @@ __device__ void draw_token(const Weights& weights, const Nucleus& nucleus, doubl
 
 template <class T>
 __global__ void __launch_bounds__(row_threads) sample_tokens_kernel(SampledRows<T> rows) {
+  begin_kernel();
   const std::int64_t row = blockIdx.x;
   const Largest largest = largest_of(rows, row);
   const TokenDraw draw = draw_of(rows.draws + row * rows.draws_stride);

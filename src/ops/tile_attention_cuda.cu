@@ -80,6 +80,7 @@ __device__ __forceinline__ float largest_of_lanes(float x) {
 
 template <int width>
 __global__ void __launch_bounds__(threads) tile_kernel(const TileAttention a) {
+  begin_kernel();
   extern __shared__ uint4 shared_words[];
   auto& tile = *reinterpret_cast<TileMemory<width>*>(shared_words);
   const int block = static_cast<int>(blockIdx.x), index = block / a.tiles;

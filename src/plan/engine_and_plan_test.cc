@@ -526,6 +526,53 @@ TEST(Serve, ThoseNobodyWantsAnyMoreLeaveWithinAStep) {
   for (const std::size_t number : {1u, 3u}) EXPECT_EQ(run.tokens[number], reference[number]);
 }
 
+// What `op` and `n` are, or which collective.
+std::vector<std::string> names_of(const std::vector<TimedEntry>& entries) {
+  std::vector<std::string> names;
+  for (const TimedEntry& timed : entries)
+    names.push_back(std::holds_alternative<Work>(timed.entry)
+                        ? fmt::format("{} {}", std::get<Work>(timed.entry).op, std::get<Work>(timed.entry).n)
+                        : std::get<CollectiveWork>(timed.entry).collective);
+  return names;
+}
+
+TEST(Engine, ObservesTheStepThatWasPlanned) {
+  const ModelSource model{.random_shape = thirteen_heads, .seed = 3};
+  const ModelConfig config = read_config(model);
+  const auto requests = some_requests(few_questions, config.vocabulary);
+  for (const char* layout : {"tp1", "tp2", "mp2.tp2"}) {
+    const Placement placement = placement_of(layout);
+    LocalEngine engine;
+    engine.load(model, placement);
+    const RunSettings settings{.fusion = parse_fusion("on"), .batch = 64, .observe_steps = true};
+    const ScoreReport run = engine.score(requests, settings, nullptr);
+    const Plan plan = plan_score(config, placement, settings, requests);
+    ASSERT_EQ(run.observed.size(), plan.traces.size());
+    for (std::size_t rank = 0; rank < run.observed.size(); ++rank) {
+      const ObservedStep& step = run.observed[rank];
+      std::vector<TimedEntry> planned;
+      for (const TraceEntry& entry : plan.traces[rank].entries()) planned.push_back({entry, 0});
+      EXPECT_EQ(names_of(step.entries), names_of(without_inner_kernels(planned))) << layout << ", rank " << rank;
+      EXPECT_EQ(step.rank, static_cast<int>(rank));
+      double sum = 0;
+      for (const TimedEntry& timed : step.entries) sum += timed.seconds;
+      EXPECT_GT(sum, 0);
+      EXPECT_GT(step.seconds, 0);
+    }
+    EXPECT_EQ(engine.score(requests, {.batch = 64}, nullptr).observed.size(), 0u);
+  }
+}
+
+TEST(Engine, ObservesPrefillAndDecode) {
+  LocalEngine engine;
+  engine.load({.random_shape = thirteen_heads, .seed = 3}, placement_of("tp2"));
+  const std::vector<GenerateRequest> requests(3, {.prompt = {1, 2, 3, 4}, .new_tokens = 3});
+  const GenerateReport run = engine.generate(requests, {.batch = 2, .observe_steps = true}, nullptr, {});
+  std::vector<std::string> kinds;
+  for (const ObservedStep& step : run.observed) kinds.push_back(step.kind);
+  EXPECT_EQ(kinds, (std::vector<std::string>{"prefill", "decode", "prefill", "decode"}));
+}
+
 TEST(Engine, RefusesWhatItCannotDo) {
   const ModelSource model{.random_shape = grouped_heads};
   LocalEngine engine;

@@ -21,6 +21,40 @@
 namespace batchscope {
 namespace {
 
+int attribute(cudaDeviceAttr attribute, int device) {
+  int value = 0;
+  check_cuda(cudaDeviceGetAttribute(&value, attribute, device), "asking the GPU");
+  return value;
+}
+
+// Dense products by the tensor cores of one multiprocessor in a clock cycle, in FLOP of 16-bit operands with f32 sums; FP8 takes
+// half the time where there is FP8 (NVIDIA's white papers of the architectures). 0: not known.
+double tensor_flop_per_cycle(int major, int minor) {
+  if (major == 8) return minor == 0 ? 2048 : 1024;
+  if (major == 9) return 4096;
+  if (major == 10) return 8192;
+  return 0;
+}
+constexpr double f32_flop_per_core_and_cycle = 2;
+constexpr double f32_cores = 128;  // of a multiprocessor
+
+// At the highest clocks.
+DeviceLimits limits_of(int device) {
+  const int major = attribute(cudaDevAttrComputeCapabilityMajor, device);
+  const int minor = attribute(cudaDevAttrComputeCapabilityMinor, device);
+  const double cycles = attribute(cudaDevAttrMultiProcessorCount, device) * (attribute(cudaDevAttrClockRate, device) * 1e3);
+  DeviceLimits limits;
+  // Both edges of the memory's clock.
+  limits.bytes_per_second = 2 * attribute(cudaDevAttrMemoryClockRate, device) * 1e3 *
+                            attribute(cudaDevAttrGlobalMemoryBusWidth, device) / 8;
+  limits.flop_per_second[DType::f32] = cycles * f32_cores * f32_flop_per_core_and_cycle;
+  if (const double flop = tensor_flop_per_cycle(major, minor) * cycles; flop > 0) {
+    limits.flop_per_second[DType::bf16] = limits.flop_per_second[DType::f16] = flop;
+    if (major > 8 || minor == 9) limits.flop_per_second[DType::fp8] = 2 * flop;
+  }
+  return limits;
+}
+
 // A rank's counters, on its device; read between runs.
 class Counters {
  public:
@@ -112,6 +146,7 @@ class CudaDevices : public DeviceSet {
   }
   void abort() override { aborted_.set(true); }
 
+  std::optional<DeviceLimits> limits(int rank) override { return limits_of(number_of(rank)); }
   CurrentPhase& current_phase(int rank) override { return state(rank).phase; }
 
   void begin_measuring(int rank) override {
@@ -177,7 +212,6 @@ class CudaDevices : public DeviceSet {
 
   int number_of(int rank) const { return use_.device.numbers.at(static_cast<std::size_t>(rank)); }
   RankState& state(int rank) { return ranks_[static_cast<std::size_t>(rank)]; }
-  const RankState& state(int rank) const { return ranks_[static_cast<std::size_t>(rank)]; }
 
   // One for each set of members and each of their groups: a rank makes its communicators in the same order everywhere,
   // but two groups of the same members must not share mailboxes.

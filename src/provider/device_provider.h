@@ -37,6 +37,8 @@ class DeviceSet {
 
   // What the rank's device does now, for other processes to see. From any thread.
   virtual CurrentPhase& current_phase(int rank) = 0;
+  // Absent where no data sheet tells.
+  virtual std::optional<DeviceLimits> limits(int /*rank*/) { return std::nullopt; }
   virtual void begin_measuring(int /*rank*/) {}
   virtual void end_measuring(int /*rank*/) {}
   // Of the run between the two, which took `time` and of which steps took `working`: everything but memory, and of links

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -82,6 +83,46 @@ Totals totals_of(const Trace& trace, const PerformanceModel* model) {
   return totals;
 }
 
+// At the device's limits; absent where these are not known.
+std::optional<double> least_seconds(const Work& work, const ObservedStep& step) {
+  if (!step.limits) return std::nullopt;
+  const double reading = static_cast<double>(work.bytes) / step.limits->bytes_per_second;
+  if (work.n == 0) return reading;  // not a product, and not what such units are for
+  const auto rate = step.limits->flop_per_second.find(work.dtype);
+  if (rate == step.limits->flop_per_second.end()) return std::nullopt;
+  return std::max(reading, work.flop / rate->second);
+}
+// Of a link nothing is known.
+std::optional<double> least_seconds(const CollectiveWork&, const ObservedStep&) { return std::nullopt; }
+
+std::optional<double> least_seconds(const TimedEntry& timed, const ObservedStep& step) {
+  return std::visit([&](const auto& work) { return least_seconds(work, step); }, timed.entry);
+}
+
+// Where the time of a step went, in seconds.
+struct SpentTime {
+  double kernels = 0, collectives = 0, least = 0, product_flop = 0;
+  bool has_least = true;
+};
+
+SpentTime spent_time(const ObservedStep& step) {
+  SpentTime spent;
+  for (const TimedEntry& timed : step.entries) {
+    if (std::holds_alternative<CollectiveWork>(timed.entry)) {
+      spent.collectives += timed.seconds;
+      continue;
+    }
+    const Work& work = std::get<Work>(timed.entry);
+    spent.kernels += timed.seconds;
+    if (work.n > 0) spent.product_flop += work.flop;
+    if (const auto least = least_seconds(work, step))
+      spent.least += *least;
+    else
+      spent.has_least = false;
+  }
+  return spent;
+}
+
 TextTable::Cell share(double part, double whole) {
   return {part > 0 ? percent_text(part / whole) : "", Colour::none, part};
 }
@@ -131,6 +172,74 @@ std::string trace_table(const Trace& trace, const PerformanceModel* model, bool 
     table.add(std::move(row));
   }
   return table.print(colour);
+}
+
+std::string trace_lines(std::span<const ObservedStep> steps) {
+  std::string lines;
+  for (const ObservedStep& step : steps)
+    for (const TimedEntry& timed : step.entries) {
+      ordered_json json{{"rank", step.rank}, {"step", step.kind}};
+      json.update(std::visit([](const auto& work) { return entry_json(work); }, timed.entry));
+      json["seconds"] = timed.seconds;
+      const auto least = least_seconds(timed, step);
+      json["least_seconds"] = least ? ordered_json(*least) : ordered_json();
+      lines += json.dump() + "\n";
+    }
+  return lines;
+}
+
+std::string trace_table(const ObservedStep& step, bool colour) {
+  struct Row {
+    Total total;
+    double seconds = 0;
+    std::optional<double> least = 0;
+  };
+  std::map<std::string, Row> rows;
+  for (const TimedEntry& timed : step.entries) {
+    Totals of_one;
+    std::visit([&](const auto& work) { add(work, of_one); }, timed.entry);
+    const auto& [name, total] = *of_one.begin();
+    Row& row = rows[name];
+    ++row.total.calls;
+    row.total.flop += total.flop;
+    row.total.bytes += total.bytes;
+    row.total.link_bytes += total.link_bytes;
+    row.seconds += timed.seconds;
+    const auto least = least_seconds(timed, step);
+    row.least = row.least && least ? std::optional(*row.least + *least) : std::nullopt;
+  }
+  const SpentTime spent = spent_time(step);
+  TextTable table({"op", "calls", "time", "share", "TFLOP/s", "GB/s", "of limit"});
+  const auto rate = [](double amount, double seconds, double unit) -> TextTable::Cell {
+    return {amount > 0 && seconds > 0 ? fmt::format("{:.3g}", amount / seconds / unit) : ""};
+  };
+  for (const auto& [name, row] : rows)
+    table.add({{name},
+               {fmt::format("{}", row.total.calls)},
+               {fmt::format("{:.3g} ms", row.seconds * 1e3), Colour::none, row.seconds},
+               share(row.seconds, spent.kernels + spent.collectives),
+               rate(row.total.flop, row.seconds, 1e12),
+               rate(static_cast<double>(row.total.bytes + row.total.link_bytes), row.seconds, 1e9),
+               {row.least && row.seconds > 0 ? percent_text(*row.least / row.seconds) : ""}});
+  std::string text = table.print(colour);
+  const auto line = [&](const char* what, double seconds, const char* note = "") {
+    text += fmt::format("{:<28}{:>10.3f} ms  {:>6}{}\n", what, seconds * 1e3, percent_text(seconds / step.seconds), note);
+  };
+  line("the step, not observed", step.seconds);
+  if (spent.has_least) line("  at the device's limits", spent.least);
+  if (spent.has_least) line("  kernels beyond them", spent.kernels - spent.least);
+  if (!spent.has_least) line("  kernels", spent.kernels);
+  if (spent.collectives > 0) line("  communication", spent.collectives, "  (waiting for others included)");
+  line("  the rest", step.seconds - spent.kernels - spent.collectives,
+       "  (launches and gaps; below 0: what observing costs)");
+  if (step.padding_share > 0)
+    text += fmt::format("padding is {} of the tokens\n", percent_text(step.padding_share));
+  if (step.limits)
+    if (const auto peak = step.limits->flop_per_second.find(DType::bf16); peak != step.limits->flop_per_second.end())
+      text += fmt::format("MFU {}: {:.0f} of {:.0f} TFLOP/s of 16-bit products\n",
+                          percent_text(spent.product_flop / step.seconds / peak->second),
+                          spent.product_flop / step.seconds / 1e12, peak->second / 1e12);
+  return text;
 }
 
 }  // namespace batchscope

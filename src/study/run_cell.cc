@@ -136,6 +136,7 @@ void generate(Engine& engine, const CellSpec& spec, const PreparedTask& task, Ph
   run.time = report.time;
   run.devices = std::move(report.devices);
   run.ledger = std::move(report.ledger);
+  run.observed = std::move(report.observed);
   settle_status(spec, task, result);
 }
 

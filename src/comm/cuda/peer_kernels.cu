@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "comm/cuda/peer_kernels.h"
+#include "device/cuda/overlap.cuh"
 
 namespace batchscope {
 
@@ -154,6 +155,7 @@ template <class T, class Combine>
 __global__ void __launch_bounds__(threads)
     all_reduce_kernel(const PeerGroup group, std::byte* x, std::int64_t bytes, std::int64_t begin, std::int64_t count,
                       Combine combine) {
+  let_next_kernel_start();
   __shared__ Meeting meeting;
   if (!meet(group, meeting, x, nullptr)) return;
   constexpr std::int64_t unit = peer_unit_bytes;
@@ -207,6 +209,7 @@ struct Rows {
 // shared memory between the two passes. `width`: elements that are moved together.
 template <class T, int width>
 __global__ void __launch_bounds__(threads) reduce_rows_kernel(const PeerGroup group, const Rows rows) {
+  let_next_kernel_start();
   extern __shared__ float row_sums[];
   __shared__ Meeting meeting;
   struct alignas(width * sizeof(T)) Pack {

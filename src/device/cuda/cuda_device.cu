@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -13,7 +14,7 @@
 namespace batchscope {
 namespace {
 
-constexpr std::int64_t events_kept = 1024;
+constexpr std::int64_t events_kept = 16384;  // as many as a step that is observed needs
 constexpr std::size_t graphs_kept = 128;
 constexpr std::int64_t smallest_host_buffer = 1 << 20;    // pinning costs much more than the memory
 constexpr std::int64_t staging_bytes = std::int64_t{8} << 20;
@@ -51,8 +52,6 @@ CudaDevice::CudaDevice(std::string name, int number, CudaPages& pages, CudaKerne
   check_cuda(cudaDeviceGetAttribute(&context_.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, number),
              "asking the GPU");
   context_.gemm = &gemm;
-  events_.resize(events_kept);
-  for (cudaEvent_t& event : events_) check_cuda(cudaEventCreate(&event), "making an event");
   check_cuda(cudaEventCreate(&clock_event_), "making an event");
   begin_clock();
 }
@@ -62,6 +61,7 @@ CudaDevice::~CudaDevice() {
   cudaStreamSynchronize(context_.stream);
   for (auto& [key, graph] : graphs_)
     if (graph.executable != nullptr) cudaGraphExecDestroy(graph.executable);
+  if (observed_ != nullptr) cudaGraphExecDestroy(observed_);
   for (const Staging& part : staging_) cudaEventDestroy(part.taken);
   for (const cudaEvent_t event : events_) cudaEventDestroy(event);
   cudaEventDestroy(clock_event_);
@@ -94,7 +94,15 @@ HostBuffer CudaDevice::host_buffer(std::int64_t bytes) {
 
 Event CudaDevice::record() {
   const Event event{recorded_++};
-  check_cuda(cudaEventRecord(event_of(event), context_.stream), "recording an event");
+  if (static_cast<std::int64_t>(events_.size()) < std::min(recorded_, events_kept)) {
+    events_.emplace_back();
+    check_cuda(cudaEventCreate(&events_.back()), "making an event");
+  }
+  cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
+  if (is_observed()) check_cuda(cudaStreamIsCapturing(context_.stream, &capturing), "asking the stream");
+  // In a graph: a node that records whenever the graph is launched.
+  const unsigned flags = capturing == cudaStreamCaptureStatusActive ? cudaEventRecordExternal : cudaEventRecordDefault;
+  check_cuda(cudaEventRecordWithFlags(event_of(event), context_.stream, flags), "recording an event");
   return event;
 }
 
@@ -123,6 +131,12 @@ Nanoseconds CudaDevice::time_of(const Event& event) {
   return clock_time_ + from_seconds(static_cast<double>(milliseconds) * 1e-3);
 }
 
+Nanoseconds CudaDevice::time_between(const Event& begin, const Event& end) {
+  float milliseconds = 0;
+  check_cuda(cudaEventElapsedTime(&milliseconds, event_of(begin), event_of(end)), "reading events' times");
+  return from_seconds(static_cast<double>(milliseconds) * 1e-3);
+}
+
 // The event's time on the host's clock is between those before its recording and after its wait: the shortest of some.
 void CudaDevice::begin_clock() {
   check_cuda(cudaStreamSynchronize(context_.stream), name().c_str());
@@ -140,6 +154,12 @@ void CudaDevice::begin_clock() {
 }
 
 bool CudaDevice::replay(const ReplayKey& key, const std::function<void()>& enqueue) {
+  if (is_observed()) {
+    if (observed_ != nullptr) check_cuda(cudaGraphExecDestroy(std::exchange(observed_, nullptr)), "forgetting a graph");
+    observed_ = capture(enqueue);
+    check_cuda(cudaGraphLaunch(observed_, context_.stream), "replaying a graph");
+    return true;
+  }
   const auto found = graphs_.find(key);
   if (found == graphs_.end()) {  // the first time as it is: products are tuned, and many shapes come only once
     if (graphs_.size() >= graphs_kept) forget_oldest_graph();
@@ -150,24 +170,28 @@ bool CudaDevice::replay(const ReplayKey& key, const std::function<void()>& enque
   Graph& graph = found->second;
   graph.last_used = replays_++;
   const bool is_new = graph.executable == nullptr;
-  if (is_new) {
-    cudaGraph_t captured = nullptr;
-    check_cuda(cudaStreamBeginCapture(context_.stream, cudaStreamCaptureModeThreadLocal), "capturing a graph");
-    try {
-      enqueue();
-    } catch (...) {
-      cudaStreamEndCapture(context_.stream, &captured);
-      if (captured != nullptr) cudaGraphDestroy(captured);
-      cudaGetLastError();
-      throw;
-    }
-    check_cuda(cudaStreamEndCapture(context_.stream, &captured), "capturing a graph");
-    const cudaError_t result = cudaGraphInstantiate(&graph.executable, captured, 0);
-    cudaGraphDestroy(captured);
-    check_cuda(result, "making a graph");
-  }
+  if (is_new) graph.executable = capture(enqueue);
   check_cuda(cudaGraphLaunch(graph.executable, context_.stream), "replaying a graph");
   return is_new;
+}
+
+cudaGraphExec_t CudaDevice::capture(const std::function<void()>& enqueue) {
+  cudaGraph_t captured = nullptr;
+  check_cuda(cudaStreamBeginCapture(context_.stream, cudaStreamCaptureModeThreadLocal), "capturing a graph");
+  try {
+    enqueue();
+  } catch (...) {
+    cudaStreamEndCapture(context_.stream, &captured);
+    if (captured != nullptr) cudaGraphDestroy(captured);
+    cudaGetLastError();
+    throw;
+  }
+  check_cuda(cudaStreamEndCapture(context_.stream, &captured), "capturing a graph");
+  cudaGraphExec_t executable = nullptr;
+  const cudaError_t result = cudaGraphInstantiate(&executable, captured, 0);
+  cudaGraphDestroy(captured);
+  check_cuda(result, "making a graph");
+  return executable;
 }
 
 void CudaDevice::forget_oldest_graph() {
@@ -224,8 +248,14 @@ void CudaDevice::upload(const HostMatrix& from, const Tensor& to) {
   }
 }
 
-bool CudaDevice::draw(const DrawnMatrix& values, const Tensor& to) {
-  if (to.dtype == DType::fp8) return false;  // its scales follow from values
+void CudaDevice::upload_as_fp8(const HostMatrix& from, std::int64_t column_begin, const Weight& to) {
+  const ArenaScope scope(arena());
+  const Tensor rows = arena().allocate("upload", MemoryUse::workspace, from.dtype, from.rows, from.columns);
+  upload(from, rows);
+  round_to_fp8_cuda(context_.stream, rows, column_begin, to);
+}
+
+bool CudaDevice::draw(const DrawnMatrix& values, const Weight& to) {
   draw_cuda(context_.stream, values, to);
   return true;
 }

@@ -47,6 +47,7 @@ class CudaDevice : public Device {
   bool has_happened(const Event& event) override;
   void wait(const Event& event) override;
   Nanoseconds time_of(const Event& event) override;
+  Nanoseconds time_between(const Event& begin, const Event& end) override;
   // Times are told from here on; the clocks drift.
   void begin_clock();
 
@@ -54,7 +55,8 @@ class CudaDevice : public Device {
   bool replay(const ReplayKey& key, const std::function<void()>& enqueue) override;
 
   void upload(const HostMatrix& from, const Tensor& to) override;
-  bool draw(const DrawnMatrix& values, const Tensor& to) override;
+  void upload_as_fp8(const HostMatrix& from, std::int64_t column_begin, const Weight& to) override;
+  bool draw(const DrawnMatrix& values, const Weight& to) override;
   std::vector<float> download(const Tensor& from) override;
 
  private:
@@ -73,6 +75,7 @@ class CudaDevice : public Device {
   }
   void run(const Work& work, std::type_index op, const void* arguments, std::byte* workspace) override;
   cudaEvent_t event_of(const Event& event) const;
+  cudaGraphExec_t capture(const std::function<void()>& enqueue);
   void forget_oldest_graph();
   Staging& next_staging(std::int64_t bytes);
 
@@ -81,7 +84,8 @@ class CudaDevice : public Device {
   CudaContext context_;
   const AbortFlag& aborted_;
   int number_;
-  std::vector<cudaEvent_t> events_;  // a ring
+  std::vector<cudaEvent_t> events_;  // a ring, filled as it is used
+  cudaGraphExec_t observed_ = nullptr;  // the last graph that was captured with events
   std::int64_t recorded_ = 0;
   cudaEvent_t clock_event_ = nullptr;
   Nanoseconds clock_time_{0};

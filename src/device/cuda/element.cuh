@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "device/cuda/context.h"
+#include "device/cuda/overlap.cuh"
 #include "tensor/tensor.h"
 
 namespace batchscope {
@@ -27,8 +28,7 @@ void for_cuda_dtype(DType dtype, const Body& body) {
 template <class... Parameters, class... Arguments>
 void launch_cuda(const char* what, cudaStream_t stream, dim3 grid, dim3 block, void (*kernel)(Parameters...),
                  const Arguments&... arguments) {
-  kernel<<<grid, block, 0, stream>>>(arguments...);
-  check_cuda(cudaGetLastError(), what);
+  launch_overlapping(what, stream, grid, block, 0, kernel, arguments...);
 }
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -167,6 +167,10 @@ struct Sum {
   __device__ T operator()(T a, T b) const {
     return a + b;
   }
+};
+
+struct LargerOf {
+  __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
 };
 
 }  // namespace batchscope

@@ -12,7 +12,11 @@ namespace batchscope {
 // to i32.
 void convert_cuda(cudaStream_t stream, const Tensor& from, const Tensor& to);
 
-// The values that a host draws (tensor/drawn_values.h), rounded to the tensor's dtype.
-void draw_cuda(cudaStream_t stream, const DrawnMatrix& values, const Tensor& to);
+// Columns of rows from column_begin on as FP8, each row with the scale that makes its largest magnitude 448, wherever in the
+// whole row that is (tensor/host_rows.h).
+void round_to_fp8_cuda(cudaStream_t stream, const Tensor& rows, std::int64_t column_begin, const Weight& to);
+
+// The values that a host draws (tensor/drawn_values.h), rounded to the weight's dtype.
+void draw_cuda(cudaStream_t stream, const DrawnMatrix& values, const Weight& to);
 
 }  // namespace batchscope
