@@ -61,8 +61,20 @@ bool PcieTotals::is_beyond_the_link(std::int64_t bytes, Nanoseconds time) const 
   return static_cast<double>(bytes) > static_cast<double>(modulus_) * to_seconds(time) / to_seconds(wrap_time_);
 }
 
+std::int64_t PcieTotals::residue_at(const PcieRow& row, std::size_t i, const Total& since) const {
+  return (row.readings[i].integer - since.raw + modulus_) % modulus_;
+}
+
+// Once around more takes as long as the link needs for all of it.
+bool PcieTotals::may_have_wrapped(std::int64_t residue, Nanoseconds time) const {
+  return !is_beyond_the_link(residue + modulus_, time);
+}
+
 bool PcieTotals::may_hide_a_wrap(const PcieRow& row) const {
-  return wraps_ && row.has_values() && totals_[0] && row.when.last - totals_[0]->when.first >= wrap_time_;
+  if (!wraps_ || !row.has_values()) return false;
+  for (std::size_t i = 0; i < totals_.size(); ++i)
+    if (totals_[i] && may_have_wrapped(residue_at(row, i, *totals_[i]), row.when.last - totals_[i]->when.first)) return true;
+  return false;
 }
 
 // Brings totals up to the row where it is sure what has gone since the last row that was given, or since they were.
@@ -87,11 +99,12 @@ bool PcieTotals::is_known_at(const PcieRow& row, const Totals& sure) const {
 // Absent where GPM cannot tell how often the counter wrapped.
 std::optional<PcieTotals::Total> PcieTotals::total_at(const PcieRow& row, std::size_t i, const Total& since,
                                                       const GpmTraffic* gpm) const {
-  const std::int64_t raw = row.readings[i].integer, residue = (raw - since.raw + modulus_) % modulus_;
-  if (is_beyond_the_link(residue, row.when.last - since.when.first))
+  const std::int64_t raw = row.readings[i].integer, residue = residue_at(row, i, since);
+  const Nanoseconds time = row.when.last - since.when.first;
+  if (is_beyond_the_link(residue, time))
     return Total{.when = row.when, .raw = raw, .bytes = since.bytes, .is_anew = true};
   std::optional<std::int64_t> increase = residue;
-  if (row.when.last - since.when.first >= wrap_time_) {
+  if (may_have_wrapped(residue, time)) {
     increase = gpm != nullptr ? gpm->increase(i, since.when, row.when, residue) : std::nullopt;
     if (gpm != nullptr && !increase) increase = increase_in_proportion(row, i, since, residue, *gpm);
   }

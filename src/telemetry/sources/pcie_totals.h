@@ -49,6 +49,9 @@ class PcieTotals {
   };
 
   bool is_beyond_the_link(std::int64_t bytes, Nanoseconds time) const;
+  // How far the counter has come since then, but for its wraps.
+  std::int64_t residue_at(const PcieRow& row, std::size_t i, const Total& since) const;
+  bool may_have_wrapped(std::int64_t residue, Nanoseconds time) const;
   bool may_hide_a_wrap(const PcieRow& row) const;
   void follow(const PcieRow& row, const GpmTraffic* gpm, Totals& sure) const;
   bool is_known_at(const PcieRow& row, const Totals& sure) const;
