@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -61,7 +60,7 @@ CudaDevice::~CudaDevice() {
   cudaStreamSynchronize(context_.stream);
   for (auto& [key, graph] : graphs_)
     if (graph.executable != nullptr) cudaGraphExecDestroy(graph.executable);
-  if (observed_ != nullptr) cudaGraphExecDestroy(observed_);
+  for (const cudaGraphExec_t graph : observed_) cudaGraphExecDestroy(graph);
   for (const Staging& part : staging_) cudaEventDestroy(part.taken);
   for (const cudaEvent_t event : events_) cudaEventDestroy(event);
   cudaEventDestroy(clock_event_);
@@ -155,11 +154,11 @@ void CudaDevice::begin_clock() {
 
 bool CudaDevice::replay(const ReplayKey& key, const std::function<void()>& enqueue) {
   if (is_observed()) {
-    if (observed_ != nullptr) check_cuda(cudaGraphExecDestroy(std::exchange(observed_, nullptr)), "forgetting a graph");
-    observed_ = capture(enqueue);
-    check_cuda(cudaGraphLaunch(observed_, context_.stream), "replaying a graph");
+    observed_.push_back(capture(enqueue));
+    check_cuda(cudaGraphLaunch(observed_.back(), context_.stream), "replaying a graph");
     return true;
   }
+  if (!observed_.empty()) forget_observed_graphs();
   const auto found = graphs_.find(key);
   if (found == graphs_.end()) {  // the first time as it is: products are tuned, and many shapes come only once
     if (graphs_.size() >= graphs_kept) forget_oldest_graph();
@@ -203,6 +202,12 @@ void CudaDevice::forget_oldest_graph() {
     cudaGraphExecDestroy(oldest->second.executable);
   }
   graphs_.erase(oldest);
+}
+
+void CudaDevice::forget_observed_graphs() {
+  check_cuda(cudaStreamSynchronize(context_.stream), name().c_str());
+  for (const cudaGraphExec_t graph : observed_) cudaGraphExecDestroy(graph);
+  observed_.clear();
 }
 
 CudaDevice::Staging& CudaDevice::next_staging(std::int64_t bytes) {

@@ -77,6 +77,7 @@ class CudaDevice : public Device {
   cudaEvent_t event_of(const Event& event) const;
   cudaGraphExec_t capture(const std::function<void()>& enqueue);
   void forget_oldest_graph();
+  void forget_observed_graphs();
   Staging& next_staging(std::int64_t bytes);
 
   CudaKernels kernels_;
@@ -85,7 +86,7 @@ class CudaDevice : public Device {
   const AbortFlag& aborted_;
   int number_;
   std::vector<cudaEvent_t> events_;  // a ring, filled as it is used
-  cudaGraphExec_t observed_ = nullptr;  // the last graph that was captured with events
+  std::vector<cudaGraphExec_t> observed_;  // graphs that were captured with events, until the next one without
   std::int64_t recorded_ = 0;
   cudaEvent_t clock_event_ = nullptr;
   Nanoseconds clock_time_{0};
