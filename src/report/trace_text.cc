@@ -31,9 +31,14 @@ ordered_json entry_json(const Work& work) {
 }
 
 ordered_json entry_json(const CollectiveWork& work) {
-  return {{"collective", work.collective}, {"algorithm", work.algorithm},         {"phase", work.phase},
-          {"ranks", work.ranks},           {"payload_bytes", work.payload_bytes}, {"tx_bytes", work.tx_bytes},
-          {"rx_bytes", work.rx_bytes},     {"kernels", work.kernels}};
+  return {{"collective", work.collective},
+          {"algorithm", work.algorithm},
+          {"phase", work.phase},
+          {"ranks", work.ranks},
+          {"payload_bytes", work.payload_bytes},
+          {"tx_bytes", work.tx_bytes},
+          {"rx_bytes", work.rx_bytes},
+          {"kernels", work.kernels}};
 }
 
 // Of all calls of one op, or of one collective in one phase.
@@ -82,7 +87,7 @@ Totals totals_of(const Trace& trace, const PerformanceModel* model) {
   return totals;
 }
 
-TextTable::Cell share(double part, double whole) {
+TextTable::Field share(double part, double whole) {
   return {part > 0 ? percent_text(part / whole) : "", Colour::none, part};
 }
 
@@ -116,14 +121,15 @@ std::string trace_table(const Trace& trace, const PerformanceModel* model, bool 
   if (model != nullptr) header.insert(header.end(), {"time", "share"});
   TextTable table(header);
   for (const auto& [name, total] : totals) {
-    std::vector<TextTable::Cell> row{{name},
-                                     {fmt::format("{}", total.calls)},
-                                     {total.flop > 0 ? fmt::format("{:.3g}", total.flop / 1e9) : ""},
-                                     share(total.flop, all.flop),
-                                     {total.bytes > 0 ? bytes_text(static_cast<double>(total.bytes)) : ""},
-                                     share(static_cast<double>(total.bytes), static_cast<double>(all.bytes)),
-                                     {total.link_bytes > 0 ? bytes_text(static_cast<double>(total.link_bytes)) : ""},
-                                     share(static_cast<double>(total.link_bytes), static_cast<double>(all.link_bytes))};
+    std::vector<TextTable::Field> row{
+        {name},
+        {fmt::format("{}", total.calls)},
+        {total.flop > 0 ? fmt::format("{:.3g}", total.flop / 1e9) : ""},
+        share(total.flop, all.flop),
+        {total.bytes > 0 ? bytes_text(static_cast<double>(total.bytes)) : ""},
+        share(static_cast<double>(total.bytes), static_cast<double>(all.bytes)),
+        {total.link_bytes > 0 ? bytes_text(static_cast<double>(total.link_bytes)) : ""},
+        share(static_cast<double>(total.link_bytes), static_cast<double>(all.link_bytes))};
     if (model != nullptr) {
       row.push_back({total.seconds ? fmt::format("{:.3g} ms", *total.seconds * 1e3) : "?"});
       row.push_back(share(total.seconds.value_or(0), seconds));

@@ -13,12 +13,12 @@
 namespace batchscope {
 namespace {
 
-using Cell = TextTable::Cell;
+using Field = TextTable::Field;
 
 constexpr std::size_t most_lines = 12;  // of regressions at the top, the tables have all
 constexpr std::size_t label_columns = 34;
 
-Cell label_cell(const std::string& label) { return {shorten(label, label_columns)}; }
+Field label_field(const std::string& label) { return {shorten(label, label_columns)}; }
 
 Colour colour_of_judgement(Judgement judgement) {
   switch (judgement) {
@@ -35,7 +35,7 @@ Colour colour_of_judgement(Judgement judgement) {
 }
 
 // "none", "SLOWER", "slower ≤5 %", "faster", "not judged".
-Cell judgement_cell(const Compared& figure, std::string worse, const char* better, double threshold) {
+Field judgement_field(const Compared& figure, std::string worse, const char* better, double threshold) {
   const Colour colour = colour_of_judgement(figure.judgement);
   if (figure.judgement == Judgement::better) return {better, colour};
   if (figure.judgement == Judgement::small) return {fmt::format("{} ≤{:g} %", worse, threshold * 100), colour};
@@ -50,7 +50,7 @@ std::string ratio_text(const Compared& figure) {
   return fmt::format("{:.2f} ({:.2f}–{:.2f})", *figure.ratio, *figure.low, *figure.high);
 }
 
-Cell number_cell(const std::optional<double>& value, const std::string& text) { return {text, Colour::none, value}; }
+Field number_field(const std::optional<double>& value, const std::string& text) { return {text, Colour::none, value}; }
 
 std::string p_text(const std::optional<double>& p) {
   return !p ? "?" : *p < 0.0001 ? std::string("<0.0001") : fmt::format("{:.4f}", *p);
@@ -124,9 +124,9 @@ Section time_section(const Comparison& comparison) {
   TextTable table({"cell", "A s", "B s", "B / A (95 %)", "time"});
   const auto add = [&](const std::string& label, const Compared& time) {
     if (!time.ratio) return;
-    table.add({label_cell(label), number_cell(time.a, time.a ? seconds_text(time.a) : ""),
-               number_cell(time.b, time.b ? seconds_text(time.b) : ""), number_cell(time.ratio, ratio_text(time)),
-               judgement_cell(time, "slower", "faster", comparison.thresholds.time)});
+    table.add({label_field(label), number_field(time.a, time.a ? seconds_text(time.a) : ""),
+               number_field(time.b, time.b ? seconds_text(time.b) : ""), number_field(time.ratio, ratio_text(time)),
+               judgement_field(time, "slower", "faster", comparison.thresholds.time)});
   };
   for (const CellComparison& cell : comparison.cells) add(cell.label, cell.time);
   add("all together", comparison.overall);
@@ -155,12 +155,12 @@ Section accuracy_section(const Comparison& comparison) {
     const Paired& answers = *cell.answers;
     alike += answers.changed == 0 ? 1 : 0;
     if (answers.changed == 0) continue;
-    table.add({label_cell(cell.label), number_cell(cell.accuracy.a, percent_text(cell.accuracy.a)),
-               number_cell(cell.accuracy.b, percent_text(cell.accuracy.b)),
-               number_cell(static_cast<double>(answers.changed),
-                           fmt::format("{} (-{} +{})", answers.changed, answers.lost, answers.gained)),
-               number_cell(cell.accuracy.p, p_text(cell.accuracy.p)),
-               judgement_cell(cell.accuracy, "worse", "better", comparison.thresholds.accuracy)});
+    table.add({label_field(cell.label), number_field(cell.accuracy.a, percent_text(cell.accuracy.a)),
+               number_field(cell.accuracy.b, percent_text(cell.accuracy.b)),
+               number_field(static_cast<double>(answers.changed),
+                            fmt::format("{} (-{} +{})", answers.changed, answers.lost, answers.gained)),
+               number_field(cell.accuracy.p, p_text(cell.accuracy.p)),
+               judgement_field(cell.accuracy, "worse", "better", comparison.thresholds.accuracy)});
   }
   Section section{
       .id = "accuracy",
@@ -182,14 +182,14 @@ Section exact_section(const Comparison& comparison) {
     const auto add = [&](const char* what, const Compared& figure, bool bytes, std::optional<double> threshold) {
       if (!differs(figure)) return;
       const auto text = [&](const std::optional<double>& value) {
-        return number_cell(value, bytes ? bytes_text(value) : count_text(value));
+        return number_field(value, bytes ? bytes_text(value) : count_text(value));
       };
-      table.add({label_cell(cell.label),
+      table.add({label_field(cell.label),
                  {what},
                  text(figure.a),
                  text(figure.b),
-                 number_cell(figure.ratio, ratio_text(figure)),
-                 threshold ? judgement_cell(figure, "more", "less", *threshold) : Cell{""}});
+                 number_field(figure.ratio, ratio_text(figure)),
+                 threshold ? judgement_field(figure, "more", "less", *threshold) : Field{""}});
     };
     const std::size_t before = table.rows().size();
     add("memory", cell.memory, true, comparison.thresholds.memory);
@@ -215,11 +215,11 @@ Section milliseconds_section(const Comparison& comparison, Section section, cons
                    fmt::format("{} A", names[1]), fmt::format("{} B", names[1]), "B / A"});
   for (const CellComparison& cell : comparison.cells) {
     if (!(cell.*figures[0]).ratio && !(cell.*figures[1]).ratio) continue;
-    std::vector<Cell> row{label_cell(cell.label)};
+    std::vector<Field> row{label_field(cell.label)};
     for (const auto figure : figures) {
       const Compared& compared = cell.*figure;
-      for (const auto& value : {compared.a, compared.b}) row.push_back(number_cell(value, milliseconds_text(value)));
-      row.push_back(number_cell(compared.ratio, compared.ratio ? fmt::format("{:.2f}", *compared.ratio) : "?"));
+      for (const auto& value : {compared.a, compared.b}) row.push_back(number_field(value, milliseconds_text(value)));
+      row.push_back(number_field(compared.ratio, compared.ratio ? fmt::format("{:.2f}", *compared.ratio) : "?"));
     }
     table.add(std::move(row));
   }
@@ -246,9 +246,9 @@ Section frontier_section(const Comparison& comparison) {
   for (const FrontierComparison& frontier : comparison.frontiers) {
     equal += differs(frontier.largest) ? 0 : 1;
     if (!differs(frontier.largest)) continue;
-    table.add({label_cell(frontier.label), number_cell(frontier.largest.a, count_text(frontier.largest.a)),
-               number_cell(frontier.largest.b, count_text(frontier.largest.b)),
-               judgement_cell(frontier.largest, "smaller", "larger", 0)});
+    table.add({label_field(frontier.label), number_field(frontier.largest.a, count_text(frontier.largest.a)),
+               number_field(frontier.largest.b, count_text(frontier.largest.b)),
+               judgement_field(frontier.largest, "smaller", "larger", 0)});
   }
   Section section{.id = "frontier", .title = "Largest batch that ran", .table = {}, .notes = {}};
   if (!table.empty()) section.table = table;
@@ -261,7 +261,7 @@ Section frontier_section(const Comparison& comparison) {
 Section environment_section(const Comparison& comparison) {
   TextTable table({"fact", "A", "B"});
   const auto add = [&](const Difference& difference, const char* kind) {
-    const auto value = [](const std::string& text) { return Cell{text.empty() ? "-" : shorten(text, 26)}; };
+    const auto value = [](const std::string& text) { return Field{text.empty() ? "-" : shorten(text, 26)}; };
     table.add({{shorten(kind + difference.what, 24)}, value(difference.a), value(difference.b)});
   };
   for (const Difference& setting : comparison.settings) add(setting, "setting: ");

@@ -96,11 +96,11 @@ TEST(Page, DataForScriptsCannotEndItsElement) {
 }
 
 TEST(Page, CellsCarryTheirUnroundedValue) {
-  EXPECT_EQ(html_cell({"1.5 MiB", Colour::red, 1572865}, false),
+  EXPECT_EQ(html_field({"1.5 MiB", Colour::red, 1572865}, false),
             "<td class=\"bad\" data-value=\"1572865\">1.5 MiB</td>");
-  EXPECT_EQ(html_cell({"0.1", Colour::none, 0.1}, false), "<td data-value=\"0.1\">0.1</td>");
-  EXPECT_EQ(html_cell({"?", Colour::none, std::nullopt}, true), "<td class=\"text\">?</td>");
-  EXPECT_EQ(html_cell({"a<b"}, true, true), "<th scope=\"row\" class=\"text\">a&lt;b</th>");
+  EXPECT_EQ(html_field({"0.1", Colour::none, 0.1}, false), "<td data-value=\"0.1\">0.1</td>");
+  EXPECT_EQ(html_field({"?", Colour::none, std::nullopt}, true), "<td class=\"text\">?</td>");
+  EXPECT_EQ(html_field({"a<b"}, true, true), "<th scope=\"row\" class=\"text\">a&lt;b</th>");
 }
 
 // Nothing of what is embedded can end the element that it stands in, or is looked for elsewhere.

@@ -11,18 +11,18 @@
 #include "report/page/study_page.h"
 #include "report/recording/device_figures.h"
 #include "report/recording/server_latencies.h"
-#include "report/table_cells.h"
+#include "report/table_fields.h"
 
 namespace batchscope {
 namespace {
 
-using Cell = TextTable::Cell;
+using Field = TextTable::Field;
 
-Cell unit_cell(const std::optional<double>& value, const std::string& unit, bool a_second = false) {
+Field unit_field(const std::optional<double>& value, const std::string& unit, bool a_second = false) {
   if (!value) return {""};
   if (unit == "bytes") return {format_bytes(*value) + (a_second ? "/s" : ""), Colour::none, value};
   if (unit == "bytes per second") return {format_bytes(*value) + "/s", Colour::none, value};
-  if (unit == "ratio" || (unit == "seconds" && a_second)) return share_cell(value);
+  if (unit == "ratio" || (unit == "seconds" && a_second)) return share_field(value);
   if (unit == "watts" || (unit == "joules" && a_second)) return {fmt::format("{:.1f} W", *value), Colour::none, value};
   if (unit == "joules") return {fmt::format("{:.1f} J", *value), Colour::none, value};
   if (unit == "hertz") return {fmt::format("{:.3f} GHz", *value * 1e-9), Colour::none, value};
@@ -40,7 +40,7 @@ std::string gaps_text(const CounterSummary& counter) {
   return text;
 }
 
-Cell total_cell(const std::optional<KnownTotal>& total) {
+Field total_field(const std::optional<KnownTotal>& total) {
   if (!total) return {""};
   return {(total->is_complete ? "" : ">= ") + format_bytes(total->value),
           total->is_complete ? Colour::none : Colour::yellow, total->value};
@@ -51,39 +51,39 @@ Section devices_section(const RecordedSession& session, std::span<const DeviceFi
   TextTable table({"device", "utilisation", "SM activity", "tensor cores", "memory bandwidth", "power", "energy",
                    "peak memory", "of", "PCIe in", "PCIe out", "link in", "link out", "power-capped"});
   for (const DeviceFigures& device : devices) {
-    Cell energy = unit_cell(device.energy_j ? std::optional(device.energy_j->value) : std::nullopt, "joules");
+    Field energy = unit_field(device.energy_j ? std::optional(device.energy_j->value) : std::nullopt, "joules");
     if (device.energy_j && !device.energy_j->is_complete) energy.text = ">= " + energy.text;
     table.add({{device.label + (device.is_virtual ? " (VIRTUAL)" : "")},
-               unit_cell(device.utilisation, "ratio"),
-               unit_cell(device.sm_active, "ratio"),
-               unit_cell(device.tensor_active, "ratio"),
-               unit_cell(device.dram_active, "ratio"),
-               unit_cell(device.power_w, "watts"),
+               unit_field(device.utilisation, "ratio"),
+               unit_field(device.sm_active, "ratio"),
+               unit_field(device.tensor_active, "ratio"),
+               unit_field(device.dram_active, "ratio"),
+               unit_field(device.power_w, "watts"),
                energy,
-               unit_cell(device.peak_memory_bytes, "bytes"),
-               unit_cell(device.capacity_bytes, "bytes"),
-               total_cell(device.pcie_in),
-               total_cell(device.pcie_out),
-               total_cell(device.link_in),
-               total_cell(device.link_out),
-               unit_cell(device.power_capped, "ratio")});
+               unit_field(device.peak_memory_bytes, "bytes"),
+               unit_field(device.capacity_bytes, "bytes"),
+               total_field(device.pcie_in),
+               total_field(device.pcie_out),
+               total_field(device.link_in),
+               total_field(device.link_out),
+               unit_field(device.power_capped, "ratio")});
   }
   return {fmt::format("devices-{}", session.session.id), "Each device, over the whole recording", std::move(table)};
 }
 
 Section latencies_section(const RecordedSession& session, std::span<const ServerLatency> latencies) {
   TextTable table({"latency", "server", "requests", "mean", "p50", "p99"});
-  const auto time_cell = [](const std::optional<double>& seconds) -> Cell {
+  const auto time_field = [](const std::optional<double>& seconds) -> Field {
     if (!seconds) return {""};
     return {format_duration(from_seconds(*seconds)), Colour::none, seconds};
   };
   for (const ServerLatency& one : latencies)
     table.add({{one.kind},
                {one.server},
-               count_cell(one.count),
-               time_cell(one.mean_s),
-               time_cell(one.p50_s),
-               time_cell(one.p99_s)});
+               count_field(one.count),
+               time_field(one.mean_s),
+               time_field(one.p50_s),
+               time_field(one.p99_s)});
   return {fmt::format("latencies-{}", session.session.id), "What the server says of its requests", std::move(table)};
 }
 
@@ -169,16 +169,16 @@ Section counters_section(const RecordedSession& session, bool is_only_one) {
   for (const CounterSummary& counter : session.summary.counters) {
     const std::string& unit = counter.counter.unit;
     const bool is_level = counter.counter.kind != CounterKind::cumulative && counter.count > 0;
-    Cell total = counter.count == 0 ? Cell{"absent", Colour::yellow} : unit_cell(counter.total(), unit);
+    Field total = counter.count == 0 ? Field{"absent", Colour::yellow} : unit_field(counter.total(), unit);
     if (counter.total() && !counter.total_is_complete()) total.text = ">= " + total.text;
     table.add({{counter.counter.name},
                {counter.counter.device + (counter.counter.is_virtual ? " (VIRTUAL)" : "")},
                total,
-               counter.mean() ? unit_cell(counter.mean(), unit) : unit_cell(counter.rate_per_s(), unit, true),
-               is_level ? unit_cell(counter.min, unit) : Cell{""},
-               is_level ? unit_cell(counter.max, unit) : Cell{""},
-               count_cell(counter.count),
-               count_cell(counter.absent),
+               counter.mean() ? unit_field(counter.mean(), unit) : unit_field(counter.rate_per_s(), unit, true),
+               is_level ? unit_field(counter.min, unit) : Field{""},
+               is_level ? unit_field(counter.max, unit) : Field{""},
+               count_field(counter.count),
+               count_field(counter.absent),
                {gaps_text(counter), Colour::yellow}});
   }
   if (is_only_one) return {"counters", "Every counter over the whole recording", std::move(table)};
