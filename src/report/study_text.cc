@@ -11,7 +11,7 @@
 
 #include "base/json.h"
 #include "base/units.h"
-#include "report/cell_figures.h"
+#include "report/cell_numbers.h"
 #include "report/effects.h"
 #include "report/section.h"
 #include "report/study_report.h"
@@ -23,7 +23,7 @@ namespace {
 
 using Field = TextTable::Field;
 
-// What stands in every table where a cell has no figures.
+// What stands in every table where a cell has no numbers.
 Field status_field(const CellSummary& cell) {
   if (cell.status == "out_of_memory") return {"out of memory", Colour::yellow};
   if (cell.status == "timed_out") return {"timed out", Colour::red};
@@ -48,7 +48,7 @@ class Pivot {
       for (std::size_t column = 0; column < report_.columns.size(); ++column) {
         const CellSummary* cell = report_.cell(column, at);
         row.push_back(cell == nullptr      ? Field{"-", Colour::dim}
-                      : has_figures(*cell) ? field_of(*cell)
+                      : has_numbers(*cell) ? field_of(*cell)
                                            : without_numbers(*cell));
       }
       table.add(std::move(row));
@@ -263,7 +263,7 @@ Section accuracy_section(const StudyReport& report) {
   for (std::size_t strategy = 0; strategy < report.strategies.size(); ++strategy) {
     std::vector<const CellSummary*> cells;
     for (const CellSummary& cell : report.cells)
-      if (cell.strategy == strategy && has_figures(cell) && number(cell, "acc_norm")) cells.push_back(&cell);
+      if (cell.strategy == strategy && has_numbers(cell) && number(cell, "acc_norm")) cells.push_back(&cell);
     std::sort(cells.begin(), cells.end(),
               [](const CellSummary* a, const CellSummary* b) { return a->spec.run.batch < b->spec.run.batch; });
     for (std::size_t begin = 0; begin < cells.size();) {
@@ -388,7 +388,7 @@ std::vector<Section> study_sections(const StudyReport& report) {
   if (report.repeats > 1) sections.push_back(repeats_section(report, pivot));
   sections.push_back(estimate_section(report, pivot));
   sections.push_back(requests_section(report));
-  const auto tells = [](const CellSummary& cell) { return has_figures(cell) && !cell.devices.empty(); };
+  const auto tells = [](const CellSummary& cell) { return has_numbers(cell) && !cell.devices.empty(); };
   if (std::any_of(report.cells.begin(), report.cells.end(), tells)) {
     sections.push_back(rates_section(pivot));
     sections.push_back(busy_section(pivot));

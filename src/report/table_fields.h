@@ -23,7 +23,7 @@ std::vector<TextTable::Field> closing_fields(const std::optional<double>& predic
                                              const std::optional<double>& counted,
                                              const std::optional<double>& links_own);
 
-// Every device and link of a cell: devices, link, and the closing fields. Neighbours with the same figures share a row.
+// Every device and link of a cell: devices, link, and the closing fields. Neighbours with the same numbers share a row.
 std::vector<std::vector<TextTable::Field>> traffic_rows(const CellSummary& cell);
 
 }  // namespace batchscope

@@ -95,7 +95,7 @@ std::string TextTable::print(bool colour) const {
   return out;
 }
 
-// The first column stands left, figures right.
+// The first column stands left, numbers right.
 std::string TextTable::print_part(std::size_t begin, std::size_t end, const std::vector<std::size_t>& widths,
                                   bool colour) const {
   std::string out = painted(pad_right(header_[0], widths[0]), Colour::bold, colour);

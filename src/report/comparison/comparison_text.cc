@@ -35,19 +35,19 @@ Colour colour_of_judgement(Judgement judgement) {
 }
 
 // "none", "SLOWER", "slower ≤5 %", "faster", "not judged".
-Field judgement_field(const Compared& figure, std::string worse, const char* better, double threshold) {
-  const Colour colour = colour_of_judgement(figure.judgement);
-  if (figure.judgement == Judgement::better) return {better, colour};
-  if (figure.judgement == Judgement::small) return {fmt::format("{} ≤{:g} %", worse, threshold * 100), colour};
-  if (figure.judgement != Judgement::worse) return {to_string(figure.judgement), colour};
+Field judgement_field(const Compared& number, std::string worse, const char* better, double threshold) {
+  const Colour colour = colour_of_judgement(number.judgement);
+  if (number.judgement == Judgement::better) return {better, colour};
+  if (number.judgement == Judgement::small) return {fmt::format("{} ≤{:g} %", worse, threshold * 100), colour};
+  if (number.judgement != Judgement::worse) return {to_string(number.judgement), colour};
   std::transform(worse.begin(), worse.end(), worse.begin(), [](unsigned char c) { return std::toupper(c); });
   return {worse, colour};
 }
 
-std::string ratio_text(const Compared& figure) {
-  if (!figure.ratio) return "?";
-  if (!figure.low || !figure.high) return fmt::format("{:.3f}", *figure.ratio);
-  return fmt::format("{:.2f} ({:.2f}–{:.2f})", *figure.ratio, *figure.low, *figure.high);
+std::string ratio_text(const Compared& number) {
+  if (!number.ratio) return "?";
+  if (!number.low || !number.high) return fmt::format("{:.3f}", *number.ratio);
+  return fmt::format("{:.2f} ({:.2f}–{:.2f})", *number.ratio, *number.low, *number.high);
 }
 
 Field number_field(const std::optional<double>& value, const std::string& text) { return {text, Colour::none, value}; }
@@ -60,13 +60,13 @@ std::string count_text(const std::optional<double>& count) {
   return count ? format_count(static_cast<std::int64_t>(std::llround(*count))) : "?";
 }
 
-bool differs(const Compared& figure) { return figure.a != figure.b || figure.judgement == Judgement::not_judged; }
+bool differs(const Compared& number) { return number.a != number.b || number.judgement == Judgement::not_judged; }
 
 // Regressions and what was not judged.
 
 struct Named {
   const char* name;
-  Compared CellComparison::*figure;
+  Compared CellComparison::*number;
 };
 constexpr Named judged[] = {{"status", &CellComparison::status},
                             {"time", &CellComparison::time},
@@ -75,16 +75,16 @@ constexpr Named judged[] = {{"status", &CellComparison::status},
                             {"traffic", &CellComparison::traffic}};
 
 std::string regression_text(const CellComparison& cell, const Named& named) {
-  const Compared& figure = cell.*named.figure;
+  const Compared& number = cell.*named.number;
   const std::string name = named.name;
-  if (name == "status") return fmt::format("{}: {}", cell.label, figure.why);
+  if (name == "status") return fmt::format("{}: {}", cell.label, number.why);
   if (name == "time")
-    return fmt::format("{}: {} s, before {} s: {}", cell.label, seconds_text(figure.b), seconds_text(figure.a),
-                       ratio_text(figure));
+    return fmt::format("{}: {} s, before {} s: {}", cell.label, seconds_text(number.b), seconds_text(number.a),
+                       ratio_text(number));
   if (name == "accuracy")
-    return fmt::format("{}: accuracy {}, before {}: {} items lost, {} gained of {}", cell.label, percent_text(figure.b),
-                       percent_text(figure.a), cell.answers->lost, cell.answers->gained, cell.answers->items);
-  return fmt::format("{}: {} {}, before {}", cell.label, name, bytes_text(figure.b), bytes_text(figure.a));
+    return fmt::format("{}: accuracy {}, before {}: {} items lost, {} gained of {}", cell.label, percent_text(number.b),
+                       percent_text(number.a), cell.answers->lost, cell.answers->gained, cell.answers->items);
+  return fmt::format("{}: {} {}, before {}", cell.label, name, bytes_text(number.b), bytes_text(number.a));
 }
 
 // Sections.
@@ -174,22 +174,22 @@ Section accuracy_section(const Comparison& comparison) {
   return section;
 }
 
-// Figures without noise, where they differ.
+// Numbers without noise, where they differ.
 Section exact_section(const Comparison& comparison) {
   TextTable table({"cell", "what", "A", "B", "B / A", "result"});
   std::size_t equal = 0;
   for (const CellComparison& cell : comparison.cells) {
-    const auto add = [&](const char* what, const Compared& figure, bool bytes, std::optional<double> threshold) {
-      if (!differs(figure)) return;
+    const auto add = [&](const char* what, const Compared& number, bool bytes, std::optional<double> threshold) {
+      if (!differs(number)) return;
       const auto text = [&](const std::optional<double>& value) {
         return number_field(value, bytes ? bytes_text(value) : count_text(value));
       };
       table.add({label_field(cell.label),
                  {what},
-                 text(figure.a),
-                 text(figure.b),
-                 number_field(figure.ratio, ratio_text(figure)),
-                 threshold ? judgement_field(figure, "more", "less", *threshold) : Field{""}});
+                 text(number.a),
+                 text(number.b),
+                 number_field(number.ratio, ratio_text(number)),
+                 threshold ? judgement_field(number, "more", "less", *threshold) : Field{""}});
     };
     const std::size_t before = table.rows().size();
     add("memory", cell.memory, true, comparison.thresholds.memory);
@@ -208,16 +208,16 @@ Section exact_section(const Comparison& comparison) {
   return section;
 }
 
-// Two figures in ms of each cell, side by side.
+// Two numbers in ms of each cell, side by side.
 Section milliseconds_section(const Comparison& comparison, Section section, const std::array<const char*, 2>& names,
-                             const std::array<Compared CellComparison::*, 2>& figures) {
+                             const std::array<Compared CellComparison::*, 2>& numbers) {
   TextTable table({"cell", fmt::format("{} A", names[0]), fmt::format("{} B", names[0]), "B / A",
                    fmt::format("{} A", names[1]), fmt::format("{} B", names[1]), "B / A"});
   for (const CellComparison& cell : comparison.cells) {
-    if (!(cell.*figures[0]).ratio && !(cell.*figures[1]).ratio) continue;
+    if (!(cell.*numbers[0]).ratio && !(cell.*numbers[1]).ratio) continue;
     std::vector<Field> row{label_field(cell.label)};
-    for (const auto figure : figures) {
-      const Compared& compared = cell.*figure;
+    for (const auto number : numbers) {
+      const Compared& compared = cell.*number;
       for (const auto& value : {compared.a, compared.b}) row.push_back(number_field(value, milliseconds_text(value)));
       row.push_back(number_field(compared.ratio, compared.ratio ? fmt::format("{:.2f}", *compared.ratio) : "?"));
     }
@@ -292,7 +292,7 @@ std::vector<std::string> Comparison::regressions() const {
                                   count_text(frontier.largest.a)));
   for (const Named& named : judged)
     for (const CellComparison& cell : cells)
-      if ((cell.*named.figure).judgement == Judgement::worse) lines.push_back(regression_text(cell, named));
+      if ((cell.*named.number).judgement == Judgement::worse) lines.push_back(regression_text(cell, named));
   return lines;
 }
 
@@ -300,11 +300,11 @@ std::vector<std::string> Comparison::not_judged() const {
   std::map<std::string, std::vector<std::string>> groups;
   for (const Named& named : judged)
     for (const CellComparison& cell : cells) {
-      const Compared& figure = cell.*named.figure;
-      if (figure.judgement != Judgement::not_judged) continue;
-      const auto colon = std::min(figure.why.find(": "), figure.why.size());
-      const std::string detail = colon < figure.why.size() ? fmt::format(" ({})", figure.why.substr(colon + 2)) : "";
-      groups[fmt::format("{}, {}", named.name, figure.why.substr(0, colon))].push_back(cell.label + detail);
+      const Compared& number = cell.*named.number;
+      if (number.judgement != Judgement::not_judged) continue;
+      const auto colon = std::min(number.why.find(": "), number.why.size());
+      const std::string detail = colon < number.why.size() ? fmt::format(" ({})", number.why.substr(colon + 2)) : "";
+      groups[fmt::format("{}, {}", named.name, number.why.substr(0, colon))].push_back(cell.label + detail);
     }
   for (const FrontierComparison& frontier : frontiers)
     if (frontier.largest.judgement == Judgement::not_judged)

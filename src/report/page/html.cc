@@ -17,7 +17,7 @@ const char* class_of(Colour colour) {
   return names[static_cast<int>(colour)];
 }
 
-// A column of words stands left, one of figures right.
+// A column of words stands left, one of numbers right.
 bool is_text_column(const TextTable& table, std::size_t column) {
   const auto& rows = table.rows();
   return std::none_of(rows.begin(), rows.end(), [&](const auto& row) { return row[column].value.has_value(); });

@@ -1,4 +1,4 @@
-// Where a file's figures come from (report/page/page_tables.h).
+// Where a file's numbers come from (report/page/page_tables.h).
 #include "report/page/page_tables.h"
 
 #include <fmt/format.h>

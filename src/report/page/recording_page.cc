@@ -9,7 +9,7 @@
 #include "report/page/page_series.h"
 #include "report/page/page_tables.h"
 #include "report/page/study_page.h"
-#include "report/recording/device_figures.h"
+#include "report/recording/device_numbers.h"
 #include "report/recording/server_latencies.h"
 #include "report/table_fields.h"
 
@@ -47,10 +47,10 @@ Field total_field(const std::optional<KnownTotal>& total) {
 }
 
 // A row a GPU.
-Section devices_section(const RecordedSession& session, std::span<const DeviceFigures> devices) {
+Section devices_section(const RecordedSession& session, std::span<const DeviceNumbers> devices) {
   TextTable table({"device", "utilisation", "SM activity", "tensor cores", "memory bandwidth", "power", "energy",
                    "peak memory", "of", "PCIe in", "PCIe out", "link in", "link out", "power-capped"});
-  for (const DeviceFigures& device : devices) {
+  for (const DeviceNumbers& device : devices) {
     Field energy = unit_field(device.energy_j ? std::optional(device.energy_j->value) : std::nullopt, "joules");
     if (device.energy_j && !device.energy_j->is_complete) energy.text = ">= " + energy.text;
     table.add({{device.label + (device.is_virtual ? " (VIRTUAL)" : "")},
@@ -95,33 +95,33 @@ std::string both_ways(const std::optional<KnownTotal>& in, const std::optional<K
 }
 
 // What came of it, in a few numbers.
-std::vector<PageFact> facts_of(const RecordedSession& session, std::span<const DeviceFigures> devices) {
+std::vector<PageFact> facts_of(const RecordedSession& session, std::span<const DeviceNumbers> devices) {
   const RecordingSummary& summary = session.summary;
   std::vector<PageFact> facts{{.label = "Duration", .value = format_duration(summary.elapsed)}};
   const auto percent = [](double share) { return fmt::format("{:.0f} %", 100 * share); };
-  const auto range = [&](std::optional<double> DeviceFigures::*figure, const auto& text) {
+  const auto range = [&](std::optional<double> DeviceNumbers::*number, const auto& text) {
     std::optional<double> least, most;
-    for (const DeviceFigures& device : devices)
-      if (device.*figure) {
-        least = std::min(least.value_or(*(device.*figure)), *(device.*figure));
-        most = std::max(most.value_or(*(device.*figure)), *(device.*figure));
+    for (const DeviceNumbers& device : devices)
+      if (device.*number) {
+        least = std::min(least.value_or(*(device.*number)), *(device.*number));
+        most = std::max(most.value_or(*(device.*number)), *(device.*number));
       }
     return devices.size() > 1 && least && text(*least) != text(*most)
                ? fmt::format("from {} to {}", text(*least), text(*most))
                : std::string();
   };
-  if (const auto use = mean_of(devices, &DeviceFigures::utilisation))
+  if (const auto use = mean_of(devices, &DeviceNumbers::utilisation))
     facts.push_back({.label = fmt::format("Utilisation of {} device{}", devices.size(), devices.size() == 1 ? "" : "s"),
                      .value = percent(*use),
-                     .detail = range(&DeviceFigures::utilisation, percent)});
-  if (const auto sm = mean_of(devices, &DeviceFigures::sm_active)) {
-    const auto tensor = mean_of(devices, &DeviceFigures::tensor_active);
+                     .detail = range(&DeviceNumbers::utilisation, percent)});
+  if (const auto sm = mean_of(devices, &DeviceNumbers::sm_active)) {
+    const auto tensor = mean_of(devices, &DeviceNumbers::tensor_active);
     facts.push_back({.label = "SM activity",
                      .value = percent(*sm),
                      .detail = tensor ? "tensor cores " + percent(*tensor) : std::string()});
   }
-  if (const auto power = sum_of(devices, &DeviceFigures::power_w)) {
-    const auto energy = sum_of(devices, &DeviceFigures::energy_j);
+  if (const auto power = sum_of(devices, &DeviceNumbers::power_w)) {
+    const auto energy = sum_of(devices, &DeviceNumbers::energy_j);
     const auto watts = [](double value) { return fmt::format("{:.0f} W", value); };
     facts.push_back({.label = "Power of all devices",
                      .value = watts(*power),
@@ -129,21 +129,21 @@ std::vector<PageFact> facts_of(const RecordedSession& session, std::span<const D
                                    ? fmt::format("{}{:.1f} kJ", energy->is_complete ? "" : ">= ", energy->value / 1e3)
                                    : std::string()});
   }
-  if (const auto memory = most_of(devices, &DeviceFigures::peak_memory_bytes)) {
-    const auto capacity = most_of(devices, &DeviceFigures::capacity_bytes);
+  if (const auto memory = most_of(devices, &DeviceNumbers::peak_memory_bytes)) {
+    const auto capacity = most_of(devices, &DeviceNumbers::capacity_bytes);
     facts.push_back({.label = "Peak memory of the fullest device",
                      .value = format_bytes(*memory),
                      .detail = capacity ? "of " + format_bytes(*capacity) : std::string()});
   }
-  const auto add_traffic = [&](const char* label, std::optional<KnownTotal> DeviceFigures::*in,
-                               std::optional<KnownTotal> DeviceFigures::*out) {
+  const auto add_traffic = [&](const char* label, std::optional<KnownTotal> DeviceNumbers::*in,
+                               std::optional<KnownTotal> DeviceNumbers::*out) {
     const auto received = sum_of(devices, in), sent = sum_of(devices, out);
     if (received || sent) facts.push_back({.label = label, .value = both_ways(received, sent)});
   };
-  add_traffic("PCIe", &DeviceFigures::pcie_in, &DeviceFigures::pcie_out);
+  add_traffic("PCIe", &DeviceNumbers::pcie_in, &DeviceNumbers::pcie_out);
   const bool are_virtual = !devices.empty() && devices[0].is_virtual;
-  add_traffic(are_virtual ? "Links" : "NVLink", &DeviceFigures::link_in, &DeviceFigures::link_out);
-  const HostFigures host = host_figures(summary.counters);
+  add_traffic(are_virtual ? "Links" : "NVLink", &DeviceNumbers::link_in, &DeviceNumbers::link_out);
+  const HostNumbers host = host_numbers(summary.counters);
   if (host.command_cpu_s)
     facts.push_back({.label = "The command's CPU time",
                      .value = format_duration(from_seconds(*host.command_cpu_s)),
@@ -222,9 +222,9 @@ Page recording_page(std::span<const RecordedSession> sessions, const StoreReader
   if (std::any_of(sessions.begin(), sessions.end(), has_virtual_devices)) page.badges.push_back("VIRTUAL DEVICES");
   PagePart devices{.id = "devices", .title = "Devices"};
   for (const RecordedSession& recorded : sessions) {
-    const std::vector<DeviceFigures> figures = device_figures(recorded.summary.counters);
-    if (is_one) page.facts = facts_of(recorded, figures);
-    if (!figures.empty()) devices.sections.push_back(devices_section(recorded, figures));
+    const std::vector<DeviceNumbers> numbers = device_numbers(recorded.summary.counters);
+    if (is_one) page.facts = facts_of(recorded, numbers);
+    if (!numbers.empty()) devices.sections.push_back(devices_section(recorded, numbers));
     const std::vector<ServerLatency> latencies = server_latencies(recorded.summary.counters);
     if (!latencies.empty()) devices.sections.push_back(latencies_section(recorded, latencies));
     if (!is_one && !devices.sections.empty()) devices.sections.back().title += ": " + recorded.title();

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "base/units.h"
-#include "report/cell_figures.h"
+#include "report/cell_numbers.h"
 #include "report/figure/figures.h"
 #include "report/page/cell_details.h"
 #include "report/page/cell_table.h"
