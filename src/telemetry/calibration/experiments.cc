@@ -194,7 +194,7 @@ void Experiments::take_ring(const RingCounter& ring, const RingReader& reader, s
   }
   std::vector<double> stamps;
   for (const TimedValue& sample : reader.samples()) stamps.push_back(to_seconds(sample.before));
-  result(ring.id, property::refresh) = tick_period(stamps, 1e-6);
+  result(ring.id, property::refresh) = clock_period(stamps, 1e-6);
   if (bursts.empty()) return;
   Series since = reader.samples();  // what was before the load is not known
   std::erase_if(since, [&](const TimedValue& sample) { return sample.before < bursts.front().begin; });

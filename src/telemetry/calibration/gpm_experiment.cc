@@ -103,7 +103,7 @@ void Experiments::gpm() {
       {.kind = LoadKind::burn, .busy = milliseconds(30), .idle = milliseconds(20), .cycles = 80, .uneven = true}, only,
       close_distance, {});
   Estimate& refresh = result.properties[property::refresh];
-  refresh = tick_period(renewals_of(close.series[0]), to_seconds(close_distance) / 2);
+  refresh = clock_period(renewals_of(close.series[0]), to_seconds(close_distance) / 2);
   if (!refresh.value) {  // samples that are always new; but are they right?
     constexpr int samples = 80;
     bench_.loads.prepare({.kind = LoadKind::burn, .busy = (samples + 20) * close_distance});
