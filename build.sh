@@ -16,7 +16,7 @@ shift || true
 packages=(g++ cmake ninja-build pkg-config git ca-certificates ccache mold
   libdnnl-dev ocl-icd-opencl-dev libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev libtomlplusplus-dev libsqlite3-dev
   libsqlitecpp-dev libzstd-dev libprotozero-dev libsentencepiece-dev libpcre2-dev libicu-dev libncurses-dev
-  libboost-dev libssl-dev libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev libjs-chart.js libjs-dygraphs
+  libboost-dev libeigen3-dev libssl-dev libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev libjs-dygraphs
   python3 libopenmpi-dev openmpi-bin)
 
 if ! command -v dpkg-query >/dev/null; then

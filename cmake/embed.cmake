@@ -19,7 +19,7 @@ endfunction()
 function(batchscope_find_script variable package)
   find_file(${variable} NAMES ${ARGN}
             PATHS /usr/share/javascript /usr/share/nodejs /usr/local/share/javascript
-            PATH_SUFFIXES chart.js chart.js/dist dygraphs dygraphs/dist NO_DEFAULT_PATH)
+            PATH_SUFFIXES dygraphs dygraphs/dist NO_DEFAULT_PATH)
   if(NOT ${variable})
     message(FATAL_ERROR "the HTML report needs ${ARGN}, which is not there: install the package ${package} "
                         "(./build.sh does), or set -D${variable}=FILE")

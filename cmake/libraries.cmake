@@ -12,6 +12,7 @@ find_package(dnnl REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(ICU REQUIRED COMPONENTS uc)
 find_package(Boost 1.74 REQUIRED CONFIG)  # headers only: Beast, Asio and Math
+find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 find_package(OpenSSL REQUIRED COMPONENTS SSL)
 find_package(GTest REQUIRED)
 find_package(rapidcheck REQUIRED)

@@ -16,6 +16,7 @@
 #include <zstd.h>
 
 #include <CLI/Version.hpp>
+#include <Eigen/Core>
 #include <array>
 #include <boost/version.hpp>
 #include <nlohmann/json.hpp>
@@ -57,6 +58,7 @@ std::string libraries_text() {
          line("PCRE2", pcre2_version()) + line("ICU", icu_version()) + line("ncurses", curses_version()) +
          line("Boost",
               fmt::format("{}.{}.{}", BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000, BOOST_VERSION % 100)) +
+         line("Eigen", fmt::format("{}.{}.{}", EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION)) +
          line("fmt", fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100)) +
          line("spdlog", fmt::format("{}.{}.{}", SPDLOG_VER_MAJOR, SPDLOG_VER_MINOR, SPDLOG_VER_PATCH)) +
          line("nlohmann-json", fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR,

@@ -1,4 +1,5 @@
-// `batchscope plan`: memory and traffic to the byte, the time, and the largest batch that fits; loads no model, needs no GPU.
+// `batchscope plan`: memory and traffic to the byte, the time, and the largest batch that fits; loads no model, needs
+// no GPU.
 #include "plan/plan.h"
 
 #include <fmt/format.h>
@@ -77,7 +78,8 @@ Subject sequence_subject(const CellSpec& spec, std::int64_t length, std::optiona
       task->workload.emplace().requests.resize(
           count, {.prompt = std::vector<std::int32_t>(static_cast<std::size_t>(length)), .new_tokens = *new_tokens});
     else
-      task->requests.requests.resize(count, {0, std::vector<std::int32_t>(static_cast<std::size_t>(length + 1)), length});
+      task->requests.requests.resize(count,
+                                     {0, std::vector<std::int32_t>(static_cast<std::size_t>(length + 1)), length});
     return task;
   };
   const auto what = new_tokens
@@ -140,7 +142,7 @@ std::string plan_text(const CellTimeModel::TimedPlan& planned, const CellSpec& s
   for (std::size_t i = 0; i < plan.devices.size(); ++i) {
     const DevicePlan& device = plan.devices[i];
     const auto use = [&](MemoryUse which) { return device.bytes[static_cast<std::size_t>(which)]; };
-    const auto bytes = [](std::int64_t count) -> TextTable::Cell { return {bytes_text(static_cast<double>(count))}; };
+    const auto bytes = [](std::int64_t count) -> TextTable::Field { return {bytes_text(static_cast<double>(count))}; };
     table.add({{fmt::format("{}:{}", spec.placement.device.kind, spec.placement.device.numbers[i])},
                bytes(use(MemoryUse::weights)),
                bytes(use(MemoryUse::kv)),
@@ -192,7 +194,8 @@ void plan(const PlanOptions& options) {
   if (!options.json.empty()) write_output(options.json, plan_json(planned, largest).dump(2) + "\n");
   const bool trace_as_table = options.trace == "-" && isatty(STDOUT_FILENO) == 1;
   const std::vector<Trace>& traces = planned.plan.traces;
-  if (!options.trace.empty() && !trace_as_table) write_output(options.trace, trace_lines(traces, times.model(spec, *task)));
+  if (!options.trace.empty() && !trace_as_table)
+    write_output(options.trace, trace_lines(traces, times.model(spec, *task)));
   if (options.json == "-" || (options.trace == "-" && !trace_as_table)) return;
   print_text(plan_text(planned, spec, subject, largest));
   if (trace_as_table && !traces.empty())
@@ -220,7 +223,7 @@ void add_plan(CLI::App& app, int& exit_code) {
       "Memory is given at its peak; traffic, arithmetic and time for the whole run.\n"
       "Times are known where the devices are at hand: kernels and collectives are\n"
       "measured on them for a moment.\n" +
-          known_shapes() +
+      known_shapes() +
       "Example:\n"
       "  batchscope plan --random-weights llama-65b --dtype bf16 --parallel tp8 \\\n"
       "    --sequence-length 100 --batch 64 --device-memory 80GB");

@@ -66,7 +66,8 @@ std::string time_lines(const JsonObject& result) {
                                  count(generates ? "requests" : "items"), generates ? "requests" : "items");
   if (result.has("batches")) text += fmt::format(" in {} {}", count("batches"), generates ? "steps" : "batches");
   if (const auto rate = maybe_number(result, "tokens_per_s")) text += fmt::format("; {:.0f} tokens/s", *rate);
-  if (const auto load = maybe_number(result, "load_seconds")) text += fmt::format("; loaded in {} s", seconds_text(load));
+  if (const auto load = maybe_number(result, "load_seconds"))
+    text += fmt::format("; loaded in {} s", seconds_text(load));
   text += "\n";
   if (result.has("batch_ms") && result.object("batch_ms").has("p50"))
     text += percentiles_line(result, "batch_ms", generates ? "step" : "batch");
@@ -144,8 +145,8 @@ std::string sentinel_text(const JsonObject& result) {
 
 std::string cell_text(const nlohmann::json& result, bool colour) {
   const JsonObject fields(result, "result");
-  return headline(fields, colour) + scores_line(fields) + sentinel_line(fields) + time_lines(fields) + tokens_line(fields) +
-         device_table(result.at("devices"), colour);
+  return headline(fields, colour) + scores_line(fields) + sentinel_line(fields) + time_lines(fields) +
+         tokens_line(fields) + device_table(result.at("devices"), colour);
 }
 
 }  // namespace batchscope

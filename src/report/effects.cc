@@ -80,7 +80,7 @@ std::optional<std::int64_t> tokens_of(const CellSummary& cell, const char* which
 }
 
 // "0.81 (0.78–0.85)", "none (0.97–1.04)" where 1 is within the interval.
-TextTable::Cell ratio_cell(const std::optional<RatioInterval>& time) {
+TextTable::Field ratio_field(const std::optional<RatioInterval>& time) {
   if (!time) return {"-", Colour::dim};
   if (!time->low) return {fmt::format("{:.2f} (?)", time->ratio), Colour::none, time->ratio};
   const std::string interval = fmt::format("({:.2f}–{:.2f})", *time->low, *time->high);
@@ -88,7 +88,7 @@ TextTable::Cell ratio_cell(const std::optional<RatioInterval>& time) {
   return {fmt::format("{:.2f} {}", time->ratio, interval), time->ratio < 1 ? Colour::green : Colour::red, time->ratio};
 }
 
-TextTable::Cell time_cell(const CellSummary& cell) {
+TextTable::Field time_field(const CellSummary& cell) {
   if (!cell.time) {
     return {status_words(cell.status), Colour::yellow};
   }
@@ -97,9 +97,9 @@ TextTable::Cell time_cell(const CellSummary& cell) {
   return {text + (cell.valid == false ? " !" : ""), Colour::none, cell.time->mean};
 }
 
-TextTable::Cell count_cell(const std::optional<std::int64_t>& count) {
-  return count ? TextTable::Cell{format_count(*count), Colour::none, static_cast<double>(*count)}
-               : TextTable::Cell{"?"};
+TextTable::Field count_field(const std::optional<std::int64_t>& count) {
+  return count ? TextTable::Field{format_count(*count), Colour::none, static_cast<double>(*count)}
+               : TextTable::Field{"?"};
 }
 
 std::optional<double> all_tokens(const CellSummary& cell) {
@@ -107,7 +107,7 @@ std::optional<double> all_tokens(const CellSummary& cell) {
   return computed && padding ? std::optional(static_cast<double>(*computed + *padding)) : std::nullopt;
 }
 
-TextTable::Cell tokens_ratio(const CellSummary& cell, const CellSummary& baseline) {
+TextTable::Field tokens_ratio(const CellSummary& cell, const CellSummary& baseline) {
   const auto ours = all_tokens(cell), theirs = all_tokens(baseline);
   if (!ours || !theirs || *theirs <= 0) return {"?"};
   return {fmt::format("{:.2f}", *ours / *theirs), Colour::none, *ours / *theirs};
@@ -134,7 +134,7 @@ class Table {
   std::string label_of(const CellSpec& spec) const {
     return axis_.word == "fusion" ? fusion_label(spec.run.fusion) : axis_.text(spec);
   }
-  std::vector<TextTable::Cell> row(const CellSummary& cell, std::size_t index, const std::string& name) const;
+  std::vector<TextTable::Field> row(const CellSummary& cell, std::size_t index, const std::string& name) const;
   std::vector<std::string> notes() const;
 
   const StudyReport& report_;
@@ -145,19 +145,19 @@ class Table {
   bool is_packing_ = false;
 };
 
-std::vector<TextTable::Cell> Table::row(const CellSummary& cell, std::size_t index, const std::string& name) const {
-  std::vector<TextTable::Cell> cells{{name}, time_cell(cell)};
+std::vector<TextTable::Field> Table::row(const CellSummary& cell, std::size_t index, const std::string& name) const {
+  std::vector<TextTable::Field> fields{{name}, time_field(cell)};
   for (const std::string& baseline : baselines_) {
     const auto found = effects_.find({index, baseline});
-    cells.push_back(found != effects_.end() ? ratio_cell(found->second->time) : TextTable::Cell{""});
+    fields.push_back(found != effects_.end() ? ratio_field(found->second->time) : TextTable::Field{""});
   }
-  if (!is_packing_) return cells;
-  cells.push_back(count_cell(tokens_of(cell, "computed")));
-  cells.push_back(count_cell(tokens_of(cell, "padding")));
+  if (!is_packing_) return fields;
+  fields.push_back(count_field(tokens_of(cell, "computed")));
+  fields.push_back(count_field(tokens_of(cell, "padding")));
   const auto found = effects_.find({index, axis_.compared.baselines[0]});
-  cells.push_back(found != effects_.end() ? tokens_ratio(cell, report_.cells[found->second->baseline])
-                                          : TextTable::Cell{""});
-  return cells;
+  fields.push_back(found != effects_.end() ? tokens_ratio(cell, report_.cells[found->second->baseline])
+                                           : TextTable::Field{""});
+  return fields;
 }
 
 std::vector<std::string> Table::notes() const {

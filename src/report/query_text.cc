@@ -27,11 +27,11 @@ std::string number_text(double value) {
 }
 
 struct TableValue {
-  TextTable::Cell operator()(std::monostate) const { return {"NULL", Colour::dim}; }
-  TextTable::Cell operator()(std::int64_t value) const { return {fmt::format("{}", value)}; }
-  TextTable::Cell operator()(double value) const { return {number_text(value)}; }
-  TextTable::Cell operator()(const std::string& value) const { return {shorten(visible(value), widest_value)}; }
-  TextTable::Cell operator()(const SqlBlob& value) const { return {note(value), Colour::dim}; }
+  TextTable::Field operator()(std::monostate) const { return {"NULL", Colour::dim}; }
+  TextTable::Field operator()(std::int64_t value) const { return {fmt::format("{}", value)}; }
+  TextTable::Field operator()(double value) const { return {number_text(value)}; }
+  TextTable::Field operator()(const std::string& value) const { return {shorten(visible(value), widest_value)}; }
+  TextTable::Field operator()(const SqlBlob& value) const { return {note(value), Colour::dim}; }
 };
 
 struct CsvValue {
@@ -97,9 +97,9 @@ bool write_table(StoreQuery& query, bool colour, Pieces& out) {
   std::vector<SqlValue> row;
   std::int64_t rows = 0;
   while (rows < most_table_rows && query.next(row)) {
-    std::vector<TextTable::Cell> cells;
-    for (const SqlValue& value : row) cells.push_back(std::visit(TableValue(), value));
-    table.add(std::move(cells));
+    std::vector<TextTable::Field> fields;
+    for (const SqlValue& value : row) fields.push_back(std::visit(TableValue(), value));
+    table.add(std::move(fields));
     ++rows;
   }
   out.add(table.print(colour));

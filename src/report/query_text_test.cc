@@ -35,8 +35,9 @@ TEST_F(QueryText, Table) {
 }
 
 TEST_F(QueryText, TableObeysNothing) {
-  EXPECT_EQ(rows("SELECT 'x' || char(27) || '[2J' || char(10) || char(0x202e) || x'ff' AS \"a\x07\"", QueryFormat::table),
-            pad_right("a\\x07", 28) + "\nx\\x1b[2J\\x0a\\xe2\\x80\\xae\\xff\n");
+  EXPECT_EQ(
+      rows("SELECT 'x' || char(27) || '[2J' || char(10) || char(0x202e) || x'ff' AS \"a\x07\"", QueryFormat::table),
+      pad_right("a\\x07", 28) + "\nx\\x1b[2J\\x0a\\xe2\\x80\\xae\\xff\n");
 }
 
 TEST_F(QueryText, TableEnds) {

@@ -1,5 +1,5 @@
 // A study's report as JSON: the numbers of its tables, unrounded (report/study_report.h).
-#include "report/cell_figures.h"
+#include "report/cell_numbers.h"
 #include "report/study_report.h"
 #include "study/grid.h"
 #include "study/json_optional.h"

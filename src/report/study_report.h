@@ -112,7 +112,7 @@ nlohmann::json to_json(const StudyReport& report);
 std::vector<Section> study_sections(const StudyReport& report);
 std::string to_text(const StudyReport& report, bool colour);
 
-// Traffic of a device over all its links; absent where any link's figure is unknown.
+// Traffic of a device over all its links; absent where any link's number is unknown.
 struct DeviceTraffic {
   std::optional<double> predicted_tx, counted_tx, link_tx, predicted_rx, counted_rx, link_rx;  // bytes
 };

@@ -11,20 +11,20 @@
 
 #include "base/json.h"
 #include "base/units.h"
-#include "report/cell_figures.h"
+#include "report/cell_numbers.h"
 #include "report/effects.h"
 #include "report/section.h"
 #include "report/study_report.h"
-#include "report/table_cells.h"
+#include "report/table_fields.h"
 #include "report/text.h"
 
 namespace batchscope {
 namespace {
 
-using Cell = TextTable::Cell;
+using Field = TextTable::Field;
 
-// What stands in every table where a cell has no figures.
-Cell status_cell(const CellSummary& cell) {
+// What stands in every table where a cell has no numbers.
+Field status_field(const CellSummary& cell) {
   if (cell.status == "out_of_memory") return {"out of memory", Colour::yellow};
   if (cell.status == "timed_out") return {"timed out", Colour::red};
   if (cell.status == "failed") return {"failed", Colour::red};
@@ -36,20 +36,20 @@ class Pivot {
  public:
   explicit Pivot(const StudyReport& report) : report_(report) {}
 
-  using Figure = std::function<Cell(const CellSummary&)>;
+  using FieldOf = std::function<Field(const CellSummary&)>;
 
-  TextTable table(const Figure& figure, const Figure& without_figures = status_cell) const {
+  TextTable table(const FieldOf& field_of, const FieldOf& without_numbers = status_field) const {
     std::vector<std::string> header{"batch"};
     header.insert(header.end(), report_.columns.begin(), report_.columns.end());
     TextTable table(header);
     for (const StudyReport::Row& at : report_.rows) {
-      std::vector<Cell> row{
+      std::vector<Field> row{
           {at.token_limit.empty() ? std::to_string(at.batch) : fmt::format("{} {}", at.batch, at.token_limit)}};
       for (std::size_t column = 0; column < report_.columns.size(); ++column) {
         const CellSummary* cell = report_.cell(column, at);
-        row.push_back(cell == nullptr      ? Cell{"-", Colour::dim}
-                      : has_figures(*cell) ? figure(*cell)
-                                           : without_figures(*cell));
+        row.push_back(cell == nullptr      ? Field{"-", Colour::dim}
+                      : has_numbers(*cell) ? field_of(*cell)
+                                           : without_numbers(*cell));
       }
       table.add(std::move(row));
     }
@@ -61,17 +61,17 @@ class Pivot {
 };
 
 // A strategy's label; what looks like a result and is none says so.
-Cell loud_label(const StudyReport& report, const CellSummary& cell) {
+Field loud_label(const StudyReport& report, const CellSummary& cell) {
   if (!is_loud(cell.status)) return {report.label(cell)};
   return {report.label(cell) + " " + status_words(cell.status), Colour::red};
 }
 
-Cell time_and_accuracy(const CellSummary& cell, const StudyReport& report) {
+Field time_and_accuracy(const CellSummary& cell, const StudyReport& report) {
   const double seconds = cell.time->mean;
   std::string text = seconds_text(seconds);
   if (const auto right = number(cell, "acc_norm")) text += " / " + percent_text(right);
   if (is_loud(cell.status)) return {text + " " + status_words(cell.status), Colour::red, seconds};
-  if (cell.status != "ok") return {text + " " + status_cell(cell).text, Colour::red, seconds};
+  if (cell.status != "ok") return {text + " " + status_field(cell).text, Colour::red, seconds};
   const auto& best = report.strategies[cell.strategy].best;
   const bool is_best = best && &report.cells[*best] == &cell;
   if (is_best) text += " *";
@@ -103,10 +103,10 @@ Section estimate_section(const StudyReport& report, const Pivot& pivot) {
     if (const auto ratio = measured_to_estimated(cell)) ratios.push_back(*ratio);
   Section section{"estimate", "Time by the performance model: seconds, and measured / estimated"};
   if (ratios.empty()) return section;
-  section.table = pivot.table([](const CellSummary& cell) -> Cell {
+  section.table = pivot.table([](const CellSummary& cell) -> Field {
     const auto ratio = measured_to_estimated(cell);
     if (!ratio) return {"?"};
-    const bool is_near = *ratio < near_factor && *ratio > 1 / near_factor;
+    const bool is_near = *ratio<near_factor&& * ratio> 1 / near_factor;
     return {fmt::format("{} ×{:.2f}", seconds_text(number(cell, "estimated_seconds")), *ratio),
             is_near ? Colour::none : Colour::yellow, ratio};
   });
@@ -121,7 +121,7 @@ Section estimate_section(const StudyReport& report, const Pivot& pivot) {
 // How far repeats lie apart; only for studies that have any.
 Section repeats_section(const StudyReport& report, const Pivot& pivot) {
   return {"repeats", fmt::format("Seconds with 95 % intervals from {} repeats", report.repeats),
-          pivot.table([](const CellSummary& cell) -> Cell {
+          pivot.table([](const CellSummary& cell) -> Field {
             const auto& [mean, low, high] = *cell.time;
             const std::string half_width = low ? seconds_text(*high - mean) : "?";
             return {fmt::format("{} ± {}", seconds_text(mean), half_width), Colour::none, mean};
@@ -130,7 +130,7 @@ Section repeats_section(const StudyReport& report, const Pivot& pivot) {
 
 Section rates_section(const Pivot& pivot) {
   return {"rates", "Traffic: bytes sent per second, mean of the devices",
-          pivot.table([](const CellSummary& cell) -> Cell {
+          pivot.table([](const CellSummary& cell) -> Field {
             const auto rate = sent_bytes_per_s(cell);
             if (!rate) return {"?"};
             return {format_bytes(*rate) + "/s", Colour::none, rate};
@@ -139,7 +139,7 @@ Section rates_section(const Pivot& pivot) {
 
 Section busy_section(const Pivot& pivot) {
   return {"busy", "Devices' time: % computing / communicating / idle, mean of the devices",
-          pivot.table([](const CellSummary& cell) -> Cell {
+          pivot.table([](const CellSummary& cell) -> Field {
             const auto mean = [&](std::optional<double> DeviceRecord::*part) {
               return mean_over_devices(cell, [&](const DeviceRecord& device) { return device.*part; });
             };
@@ -154,7 +154,7 @@ Section busy_section(const Pivot& pivot) {
 }
 
 // The device that uses most, and whether it is what the plan said, to the byte.
-Cell memory_cell(const CellSummary& cell) {
+Field memory_field(const CellSummary& cell) {
   const DeviceRecord* fullest = nullptr;
   bool exact = true;
   for (const DeviceRecord& device : cell.devices) {
@@ -170,9 +170,9 @@ Cell memory_cell(const CellSummary& cell) {
 }
 
 // What a cell that ran out of memory would have needed.
-Cell memory_wanted(const CellSummary& cell) {
+Field memory_wanted(const CellSummary& cell) {
   const auto planned = planned_bytes(cell);
-  if (cell.status != "out_of_memory" || planned.value_or(0) <= 0) return status_cell(cell);
+  if (cell.status != "out_of_memory" || planned.value_or(0) <= 0) return status_field(cell);
   return {fmt::format("needs {}", format_bytes(*planned)), Colour::yellow};
 }
 
@@ -184,7 +184,7 @@ Section memory_section(const StudyReport& report, const Pivot& pivot) {
   for (const std::string& limit : limits) line += (line.back() == ':' ? " " : ", ") + limit;
   return {"memory",
           "Peak memory of the fullest device (plan in brackets where it differs)",
-          pivot.table(memory_cell, memory_wanted),
+          pivot.table(memory_field, memory_wanted),
           {line}};
 }
 
@@ -196,14 +196,14 @@ Section frontier_section(const StudyReport& report) {
     const FrontierRecord& found = *strategy.frontier;
     if (!strategy.capacity_bytes && !found.largest_ran && !found.largest_plan) continue;
     const Colour colour = found.largest_ran == found.largest_plan ? Colour::none : Colour::yellow;
-    const auto batch = [&](const std::optional<std::int64_t>& value) -> Cell {
+    const auto batch = [&](const std::optional<std::int64_t>& value) -> Field {
       return {!value ? "?" : *value == 0 ? "none fits" : std::to_string(*value), colour, as_double(value)};
     };
     table.add({{strategy.label},
                batch(found.largest_ran),
                batch(found.largest_plan),
-               count_cell(static_cast<std::int64_t>(found.tries.size())),
-               bytes_cell(as_double(strategy.capacity_bytes), "none")});
+               count_field(static_cast<std::int64_t>(found.tries.size())),
+               bytes_field(as_double(strategy.capacity_bytes), "none")});
     if (!found.reason.empty()) notes.push_back(fmt::format("{}: {}", strategy.label, found.reason));
   }
   return {"frontier", "Largest batch before out of memory", std::move(table), std::move(notes)};
@@ -214,14 +214,14 @@ Section requests_section(const StudyReport& report) {
   TextTable table({"strategy", "batch", "requests", "out tok/s", "TTFT p50", "p99", "TPOT p50", "p99"});
   for (const CellSummary& cell : report.cells) {
     if (!has_requests(cell)) continue;
-    const auto ms = [&](const char* times, const char* share) -> Cell {
+    const auto ms = [&](const char* times, const char* share) -> Field {
       const auto value = percentile(cell, times, share);
       return {value ? milliseconds_text(value) : "-", Colour::none, value};
     };
     const auto rate = number(cell, "output_tokens_per_s");
     table.add({loud_label(report, cell),
-               count_cell(cell.spec.run.batch),
-               count_cell(static_cast<std::int64_t>(*number(cell, "requests"))),
+               count_field(cell.spec.run.batch),
+               count_field(static_cast<std::int64_t>(*number(cell, "requests"))),
                {rate ? fmt::format("{:.0f}", *rate) : "?", Colour::none, rate},
                ms("ttft_ms", "p50"),
                ms("ttft_ms", "p99"),
@@ -238,20 +238,20 @@ std::string accuracy_line_key(const CellSummary& cell) {
                      p ? p->lost : -1, p ? p->gained : -1);
 }
 
-std::vector<Cell> accuracy_row(const StudyReport& report, const CellSummary& cell, const Cell& batches) {
+std::vector<Field> accuracy_row(const StudyReport& report, const CellSummary& cell, const Field& batches) {
   const auto& paired = cell.paired;
   const bool is_reference = report.reference && &report.cells[*report.reference] == &cell;
   const auto percent = [&](const char* key) { return fmt::format("{:.1f}", number(cell, key).value_or(0) * 100); };
-  Cell changed{is_reference ? "reference" : "?"}, p{""};
+  Field changed{is_reference ? "reference" : "?"}, p{""};
   if (paired) {
-    changed = count_cell(paired->changed);
+    changed = count_field(paired->changed);
     if (paired->lost + paired->gained > 0) changed.text += fmt::format(" (-{} +{})", paired->lost, paired->gained);
     p = {paired->p < 0.0001 ? std::string("<0.0001") : fmt::format("{:.4f}", paired->p),
          paired->p < 0.05 ? Colour::red : Colour::none, paired->p};
   }
   return {loud_label(report, cell),
           batches,
-          share_cell(number(cell, "acc_norm")),
+          share_field(number(cell, "acc_norm")),
           {fmt::format("{}–{}", percent("acc_norm_low"), percent("acc_norm_high"))},
           changed,
           p};
@@ -263,7 +263,7 @@ Section accuracy_section(const StudyReport& report) {
   for (std::size_t strategy = 0; strategy < report.strategies.size(); ++strategy) {
     std::vector<const CellSummary*> cells;
     for (const CellSummary& cell : report.cells)
-      if (cell.strategy == strategy && has_figures(cell) && number(cell, "acc_norm")) cells.push_back(&cell);
+      if (cell.strategy == strategy && has_numbers(cell) && number(cell, "acc_norm")) cells.push_back(&cell);
     std::sort(cells.begin(), cells.end(),
               [](const CellSummary* a, const CellSummary* b) { return a->spec.run.batch < b->spec.run.batch; });
     for (std::size_t begin = 0; begin < cells.size();) {
@@ -290,8 +290,8 @@ Section traffic_section(const StudyReport& report) {
   TextTable table({"strategy", "devices", "link", "predicted", "counted", "link's own", "closure"});
   for (const StrategySummary& strategy : report.strategies) {
     if (!strategy.fastest) continue;
-    for (std::vector<Cell>& row : traffic_rows(report.cells[*strategy.fastest])) {
-      row.insert(row.begin(), Cell{strategy.label});
+    for (std::vector<Field>& row : traffic_rows(report.cells[*strategy.fastest])) {
+      row.insert(row.begin(), Field{strategy.label});
       table.add(std::move(row));
     }
   }
@@ -346,8 +346,7 @@ Section troubles_section(const StudyReport& report) {
   Section section{"troubles", "Cells that did not run as requested"};
   for (const CellSummary& cell : report.cells) {
     if (cell.status == "ok" || cell.status == "not run" || cell.status == "out_of_memory") continue;
-    section.notes.push_back(
-        fmt::format("{}: {}: {}", report.place(cell), status_words(cell.status), cell.reason));
+    section.notes.push_back(fmt::format("{}: {}: {}", report.place(cell), status_words(cell.status), cell.reason));
   }
   add_disturbed(report, section.notes);
   return section;
@@ -389,7 +388,7 @@ std::vector<Section> study_sections(const StudyReport& report) {
   if (report.repeats > 1) sections.push_back(repeats_section(report, pivot));
   sections.push_back(estimate_section(report, pivot));
   sections.push_back(requests_section(report));
-  const auto tells = [](const CellSummary& cell) { return has_figures(cell) && !cell.devices.empty(); };
+  const auto tells = [](const CellSummary& cell) { return has_numbers(cell) && !cell.devices.empty(); };
   if (std::any_of(report.cells.begin(), report.cells.end(), tells)) {
     sections.push_back(rates_section(pivot));
     sections.push_back(busy_section(pivot));

@@ -24,9 +24,7 @@ std::string painted(const std::string& text, Colour colour, bool colours) {
 
 }  // namespace
 
-std::size_t text_width(std::string_view text) {
-  return code_points(text);
-}
+std::size_t text_width(std::string_view text) { return code_points(text); }
 
 std::string pad_left(std::string_view text, std::size_t width) {
   return std::string(width - std::min(width, text_width(text)), ' ').append(text);
@@ -73,9 +71,9 @@ TextTable::TextTable(std::vector<std::string> header) : header_(std::move(header
   for (std::string& name : header_) name = visible(name);
 }
 
-void TextTable::add(std::vector<Cell> row) {
-  CHECK_EQUAL(row.size(), header_.size(), "a row has a cell for every column");
-  for (Cell& cell : row) cell.text = visible(cell.text);
+void TextTable::add(std::vector<Field> row) {
+  CHECK_EQUAL(row.size(), header_.size(), "a row has a field for every column");
+  for (Field& field : row) field.text = visible(field.text);
   rows_.push_back(std::move(row));
 }
 
@@ -97,7 +95,7 @@ std::string TextTable::print(bool colour) const {
   return out;
 }
 
-// The first column stands left, figures right.
+// The first column stands left, numbers right.
 std::string TextTable::print_part(std::size_t begin, std::size_t end, const std::vector<std::size_t>& widths,
                                   bool colour) const {
   std::string out = painted(pad_right(header_[0], widths[0]), Colour::bold, colour);

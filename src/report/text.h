@@ -26,17 +26,17 @@ enum class Colour { none, bold, dim, green, yellow, red };
 // A table whose first column is repeated in each part when it has to be split to fit 80 columns.
 class TextTable {
  public:
-  struct Cell {
+  struct Field {
     std::string text;
     Colour colour = Colour::none;
     std::optional<double> value{};  // what `text` shows, unrounded; to sort by
   };
   // Texts may come from anybody's file: what a terminal would obey in them is made visible.
   explicit TextTable(std::vector<std::string> header);
-  void add(std::vector<Cell> row);  // as many as the header has
+  void add(std::vector<Field> row);  // as many as the header has
   bool empty() const { return rows_.empty(); }
   const std::vector<std::string>& header() const { return header_; }
-  const std::vector<std::vector<Cell>>& rows() const { return rows_; }
+  const std::vector<std::vector<Field>>& rows() const { return rows_; }
   // Lines end with '\n'; each part of a split table has its header.
   std::string print(bool colour) const;
 
@@ -44,7 +44,7 @@ class TextTable {
   std::string print_part(std::size_t begin, std::size_t end, const std::vector<std::size_t>& widths, bool colour) const;
 
   std::vector<std::string> header_;
-  std::vector<std::vector<Cell>> rows_;
+  std::vector<std::vector<Field>> rows_;
 };
 
 // "?" when unknown.

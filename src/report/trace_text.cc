@@ -32,9 +32,14 @@ ordered_json entry_json(const Work& work) {
 }
 
 ordered_json entry_json(const CollectiveWork& work) {
-  return {{"collective", work.collective}, {"algorithm", work.algorithm},         {"phase", work.phase},
-          {"ranks", work.ranks},           {"payload_bytes", work.payload_bytes}, {"tx_bytes", work.tx_bytes},
-          {"rx_bytes", work.rx_bytes},     {"kernels", work.kernels}};
+  return {{"collective", work.collective},
+          {"algorithm", work.algorithm},
+          {"phase", work.phase},
+          {"ranks", work.ranks},
+          {"payload_bytes", work.payload_bytes},
+          {"tx_bytes", work.tx_bytes},
+          {"rx_bytes", work.rx_bytes},
+          {"kernels", work.kernels}};
 }
 
 // Of all calls of one op, or of one collective in one phase.
@@ -123,7 +128,7 @@ SpentTime spent_time(const ObservedStep& step) {
   return spent;
 }
 
-TextTable::Cell share(double part, double whole) {
+TextTable::Field share(double part, double whole) {
   return {part > 0 ? percent_text(part / whole) : "", Colour::none, part};
 }
 
@@ -157,14 +162,15 @@ std::string trace_table(const Trace& trace, const PerformanceModel* model, bool 
   if (model != nullptr) header.insert(header.end(), {"time", "share"});
   TextTable table(header);
   for (const auto& [name, total] : totals) {
-    std::vector<TextTable::Cell> row{{name},
-                                     {fmt::format("{}", total.calls)},
-                                     {total.flop > 0 ? fmt::format("{:.3g}", total.flop / 1e9) : ""},
-                                     share(total.flop, all.flop),
-                                     {total.bytes > 0 ? bytes_text(static_cast<double>(total.bytes)) : ""},
-                                     share(static_cast<double>(total.bytes), static_cast<double>(all.bytes)),
-                                     {total.link_bytes > 0 ? bytes_text(static_cast<double>(total.link_bytes)) : ""},
-                                     share(static_cast<double>(total.link_bytes), static_cast<double>(all.link_bytes))};
+    std::vector<TextTable::Field> row{
+        {name},
+        {fmt::format("{}", total.calls)},
+        {total.flop > 0 ? fmt::format("{:.3g}", total.flop / 1e9) : ""},
+        share(total.flop, all.flop),
+        {total.bytes > 0 ? bytes_text(static_cast<double>(total.bytes)) : ""},
+        share(static_cast<double>(total.bytes), static_cast<double>(all.bytes)),
+        {total.link_bytes > 0 ? bytes_text(static_cast<double>(total.link_bytes)) : ""},
+        share(static_cast<double>(total.link_bytes), static_cast<double>(all.link_bytes))};
     if (model != nullptr) {
       row.push_back({total.seconds ? fmt::format("{:.3g} ms", *total.seconds * 1e3) : "?"});
       row.push_back(share(total.seconds.value_or(0), seconds));
@@ -210,7 +216,7 @@ std::string trace_table(const ObservedStep& step, bool colour) {
   }
   const SpentTime spent = spent_time(step);
   TextTable table({"op", "calls", "time", "share", "TFLOP/s", "GB/s", "of limit"});
-  const auto rate = [](double amount, double seconds, double unit) -> TextTable::Cell {
+  const auto rate = [](double amount, double seconds, double unit) -> TextTable::Field {
     return {amount > 0 && seconds > 0 ? fmt::format("{:.3g}", amount / seconds / unit) : ""};
   };
   for (const auto& [name, row] : rows)

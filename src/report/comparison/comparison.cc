@@ -33,18 +33,18 @@ class Tests {
     worse_ = holm(worse_, weights_);
     better_ = holm(better_, weights_);
   }
-  // Of several tests of one figure the worst counts. `loss` is how much worse it is, beside `threshold`.
-  void judge(const std::vector<std::size_t>& tests, double loss, double threshold, Compared& figure) const {
+  // Of several tests of one number the worst counts. `loss` is how much worse it is, beside `threshold`.
+  void judge(const std::vector<std::size_t>& tests, double loss, double threshold, Compared& number) const {
     double worse = 1, better = 1;
     for (const std::size_t test : tests) {
       worse = std::min(worse, worse_[test]);
       better = std::min(better, better_[test]);
     }
-    figure.p = worse;
+    number.p = worse;
     if (worse < significant)
-      figure.judgement = loss > threshold ? Judgement::worse : Judgement::small;
+      number.judgement = loss > threshold ? Judgement::worse : Judgement::small;
     else if (better < significant)
-      figure.judgement = Judgement::better;
+      number.judgement = Judgement::better;
   }
 
  private:
@@ -195,13 +195,13 @@ void Comparer::match_frontiers() {
                                                        : std::nullopt;
     };
     FrontierComparison frontier{strategy.label, show(largest(strategy), largest(*found->second))};
-    Compared& figure = frontier.largest;
-    if (!figure.a) continue;  // nobody looked for it
-    if (!figure.b) {
-      figure.judgement = Judgement::not_judged;
-      figure.why = "unknown in B";
-    } else if (*figure.a != *figure.b) {
-      figure.judgement = *figure.b < *figure.a ? Judgement::worse : Judgement::better;
+    Compared& number = frontier.largest;
+    if (!number.a) continue;  // nobody looked for it
+    if (!number.b) {
+      number.judgement = Judgement::not_judged;
+      number.why = "unknown in B";
+    } else if (*number.a != *number.b) {
+      number.judgement = *number.b < *number.a ? Judgement::worse : Judgement::better;
     }
     result_.frontiers.push_back(std::move(frontier));
   }
@@ -293,10 +293,10 @@ std::optional<CellTimes> Comparer::compare_times_of(CellComparison& cell) const 
   return std::nullopt;
 }
 
-void put(const TimeRatio& ratio, Compared& figure) {
-  figure.ratio = ratio.ratio;
-  figure.low = ratio.low;
-  figure.high = ratio.high;
+void put(const TimeRatio& ratio, Compared& number) {
+  number.ratio = ratio.ratio;
+  number.low = ratio.low;
+  number.high = ratio.high;
 }
 
 void Comparer::judge() {

@@ -54,11 +54,11 @@ enum class Judgement {
 };
 std::string to_string(Judgement judgement);  // "none", "worse", "better", "small", "not judged"
 
-// One figure of both sides; absent is unknown.
+// One number of both sides; absent is unknown.
 struct Compared {
   std::optional<double> a, b;
   std::optional<double> ratio;      // b / a
-  std::optional<double> low, high;  // 95 %, of a single figure
+  std::optional<double> low, high;  // 95 %, of a single number
   std::optional<double> p;          // that it is worse by chance, adjusted for all tests of the comparison (Holm)
   Judgement judgement = Judgement::none;
   std::string why{};
@@ -68,7 +68,7 @@ struct CellComparison {
   std::string key;           // as in A
   std::string label;         // "TP4 fused, batch 8"
   std::size_t a = 0, b = 0;  // indices into the reports' cells
-  Compared status;           // without figures
+  Compared status;           // without numbers
   Compared time;             // seconds
   Compared accuracy;         // acc_norm
   std::optional<Paired> answers;

@@ -1,4 +1,4 @@
-// Figures that need no test (report/comparison/comparison_exact.h).
+// Numbers that need no test (report/comparison/comparison_exact.h).
 #include "report/comparison/comparison_exact.h"
 
 #include <fmt/format.h>
@@ -91,24 +91,24 @@ Compared compare_status(const CellSummary& a, const CellSummary& b) {
 
 // More is worse.
 Compared compare_exact(std::optional<double> a, std::optional<double> b, double threshold) {
-  Compared figure{.a = a, .b = b};
-  if (!a && !b) return figure;
+  Compared number{.a = a, .b = b};
+  if (!a && !b) return number;
   if (!a || !b) {
-    figure.judgement = Judgement::not_judged;
-    figure.why = fmt::format("unknown in {}", a ? "B" : "A");
-    return figure;
+    number.judgement = Judgement::not_judged;
+    number.why = fmt::format("unknown in {}", a ? "B" : "A");
+    return number;
   }
-  if (*a > 0) figure.ratio = *b / *a;
-  if (*b > *a) figure.judgement = *b > *a * (1 + threshold) ? Judgement::worse : Judgement::small;
-  if (*b < *a) figure.judgement = Judgement::better;
-  return figure;
+  if (*a > 0) number.ratio = *b / *a;
+  if (*b > *a) number.judgement = *b > *a * (1 + threshold) ? Judgement::worse : Judgement::small;
+  if (*b < *a) number.judgement = Judgement::better;
+  return number;
 }
 
 // For the reader alone.
 Compared show(std::optional<double> a, std::optional<double> b) {
-  Compared figure{.a = a, .b = b};
-  if (a && b && *a > 0) figure.ratio = *b / *a;
-  return figure;
+  Compared number{.a = a, .b = b};
+  if (a && b && *a > 0) number.ratio = *b / *a;
+  return number;
 }
 
 // Of the device that grew most; of the fullest ones where the devices are others.
@@ -153,10 +153,10 @@ std::optional<double> tokens(const CellSummary& cell, const char* which) {
 }
 
 // The geometric mean over the runs that have it.
-std::optional<double> typical(const CellSummary& cell, std::optional<double> CellRun::*figure) {
+std::optional<double> typical(const CellSummary& cell, std::optional<double> CellRun::*number) {
   double sum = 0, count = 0;
   for (const CellRun& run : cell.runs)
-    if (const auto& value = run.*figure; has_scores(run.status) && value && *value > 0) {
+    if (const auto& value = run.*number; has_scores(run.status) && value && *value > 0) {
       sum += std::log(*value);
       ++count;
     }

@@ -1,4 +1,4 @@
-// The parts of a comparison that need no test: which cells are the same in two files, and figures that have no noise.
+// The parts of a comparison that need no test: which cells are the same in two files, and numbers that have no noise.
 #pragma once
 
 #include <optional>
@@ -20,7 +20,7 @@ Compared compare_status(const CellSummary& a, const CellSummary& b);
 Compared compare_exact(std::optional<double> a, std::optional<double> b, double threshold);
 // Peak of the device that grew most; of the fullest ones where there are other devices.
 Compared compare_memory(const CellSummary& a, const CellSummary& b, double threshold);
-// Both figures and their ratio, for the reader alone.
+// Both numbers and their ratio, for the reader alone.
 Compared show(std::optional<double> a, std::optional<double> b);
 
 // Why the times of two cells that generate cannot be compared; "" where they can, and for questions.
@@ -29,6 +29,6 @@ std::string other_requests(const CellSummary& a, const CellSummary& b);
 std::optional<double> bytes_sent(const CellSummary& cell);                 // by all devices
 std::optional<double> tokens(const CellSummary& cell, const char* which);  // "computed", "padding"
 // The geometric mean over the runs that have it.
-std::optional<double> typical(const CellSummary& cell, std::optional<double> CellRun::*figure);
+std::optional<double> typical(const CellSummary& cell, std::optional<double> CellRun::*number);
 
 }  // namespace batchscope

@@ -5,24 +5,24 @@
 namespace batchscope {
 namespace {
 
-nlohmann::json figure_json(const Compared& figure) {
-  return {{"a", json_or_null(figure.a)},
-          {"b", json_or_null(figure.b)},
-          {"ratio", json_or_null(figure.ratio)},
-          {"judgement", to_string(figure.judgement)},
-          {"why", figure.why}};
+nlohmann::json number_json(const Compared& number) {
+  return {{"a", json_or_null(number.a)},
+          {"b", json_or_null(number.b)},
+          {"ratio", json_or_null(number.ratio)},
+          {"judgement", to_string(number.judgement)},
+          {"why", number.why}};
 }
 
-nlohmann::json noisy_json(const Compared& figure) {
-  nlohmann::json json = figure_json(figure);
-  json["low"] = json_or_null(figure.low);
-  json["high"] = json_or_null(figure.high);
-  json["p_adjusted"] = json_or_null(figure.p);
+nlohmann::json noisy_json(const Compared& number) {
+  nlohmann::json json = number_json(number);
+  json["low"] = json_or_null(number.low);
+  json["high"] = json_or_null(number.high);
+  json["p_adjusted"] = json_or_null(number.p);
   return json;
 }
 
 nlohmann::json accuracy_json(const CellComparison& cell) {
-  nlohmann::json json = figure_json(cell.accuracy);
+  nlohmann::json json = number_json(cell.accuracy);
   json["p_adjusted"] = json_or_null(cell.accuracy.p);
   const auto count = [&](std::int64_t Paired::*member) {
     return cell.answers ? nlohmann::json(*cell.answers.*member) : nlohmann::json(nullptr);
@@ -40,14 +40,14 @@ nlohmann::json cell_json(const CellComparison& cell) {
           {"status", {{"judgement", to_string(cell.status.judgement)}, {"why", cell.status.why}}},
           {"seconds", noisy_json(cell.time)},
           {"acc_norm", accuracy_json(cell)},
-          {"peak_bytes", figure_json(cell.memory)},
-          {"sent_bytes", figure_json(cell.traffic)},
-          {"tokens_computed", figure_json(cell.computed)},
-          {"tokens_padding", figure_json(cell.padding)},
-          {"batch_p50_ms", figure_json(cell.p50_ms)},
-          {"batch_p99_ms", figure_json(cell.p99_ms)},
-          {"ttft_ms", figure_json(cell.ttft_ms)},
-          {"tpot_ms", figure_json(cell.tpot_ms)}};
+          {"peak_bytes", number_json(cell.memory)},
+          {"sent_bytes", number_json(cell.traffic)},
+          {"tokens_computed", number_json(cell.computed)},
+          {"tokens_padding", number_json(cell.padding)},
+          {"batch_p50_ms", number_json(cell.p50_ms)},
+          {"batch_p99_ms", number_json(cell.p99_ms)},
+          {"ttft_ms", number_json(cell.ttft_ms)},
+          {"tpot_ms", number_json(cell.tpot_ms)}};
 }
 
 nlohmann::json differences_json(const std::vector<Difference>& differences) {
@@ -62,7 +62,7 @@ nlohmann::json to_json(const Comparison& comparison) {
   nlohmann::json cells = nlohmann::json::array(), frontiers = nlohmann::json::array();
   for (const CellComparison& cell : comparison.cells) cells.push_back(cell_json(cell));
   for (const FrontierComparison& frontier : comparison.frontiers) {
-    frontiers.push_back(figure_json(frontier.largest));
+    frontiers.push_back(number_json(frontier.largest));
     frontiers.back()["label"] = frontier.label;
   }
   const std::vector<std::string> regressions = comparison.regressions();

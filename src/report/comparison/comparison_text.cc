@@ -13,12 +13,12 @@
 namespace batchscope {
 namespace {
 
-using Cell = TextTable::Cell;
+using Field = TextTable::Field;
 
 constexpr std::size_t most_lines = 12;  // of regressions at the top, the tables have all
 constexpr std::size_t label_columns = 34;
 
-Cell label_cell(const std::string& label) { return {shorten(label, label_columns)}; }
+Field label_field(const std::string& label) { return {shorten(label, label_columns)}; }
 
 Colour colour_of_judgement(Judgement judgement) {
   switch (judgement) {
@@ -35,22 +35,22 @@ Colour colour_of_judgement(Judgement judgement) {
 }
 
 // "none", "SLOWER", "slower ≤5 %", "faster", "not judged".
-Cell judgement_cell(const Compared& figure, std::string worse, const char* better, double threshold) {
-  const Colour colour = colour_of_judgement(figure.judgement);
-  if (figure.judgement == Judgement::better) return {better, colour};
-  if (figure.judgement == Judgement::small) return {fmt::format("{} ≤{:g} %", worse, threshold * 100), colour};
-  if (figure.judgement != Judgement::worse) return {to_string(figure.judgement), colour};
+Field judgement_field(const Compared& number, std::string worse, const char* better, double threshold) {
+  const Colour colour = colour_of_judgement(number.judgement);
+  if (number.judgement == Judgement::better) return {better, colour};
+  if (number.judgement == Judgement::small) return {fmt::format("{} ≤{:g} %", worse, threshold * 100), colour};
+  if (number.judgement != Judgement::worse) return {to_string(number.judgement), colour};
   std::transform(worse.begin(), worse.end(), worse.begin(), [](unsigned char c) { return std::toupper(c); });
   return {worse, colour};
 }
 
-std::string ratio_text(const Compared& figure) {
-  if (!figure.ratio) return "?";
-  if (!figure.low || !figure.high) return fmt::format("{:.3f}", *figure.ratio);
-  return fmt::format("{:.2f} ({:.2f}–{:.2f})", *figure.ratio, *figure.low, *figure.high);
+std::string ratio_text(const Compared& number) {
+  if (!number.ratio) return "?";
+  if (!number.low || !number.high) return fmt::format("{:.3f}", *number.ratio);
+  return fmt::format("{:.2f} ({:.2f}–{:.2f})", *number.ratio, *number.low, *number.high);
 }
 
-Cell number_cell(const std::optional<double>& value, const std::string& text) { return {text, Colour::none, value}; }
+Field number_field(const std::optional<double>& value, const std::string& text) { return {text, Colour::none, value}; }
 
 std::string p_text(const std::optional<double>& p) {
   return !p ? "?" : *p < 0.0001 ? std::string("<0.0001") : fmt::format("{:.4f}", *p);
@@ -60,13 +60,13 @@ std::string count_text(const std::optional<double>& count) {
   return count ? format_count(static_cast<std::int64_t>(std::llround(*count))) : "?";
 }
 
-bool differs(const Compared& figure) { return figure.a != figure.b || figure.judgement == Judgement::not_judged; }
+bool differs(const Compared& number) { return number.a != number.b || number.judgement == Judgement::not_judged; }
 
 // Regressions and what was not judged.
 
 struct Named {
   const char* name;
-  Compared CellComparison::*figure;
+  Compared CellComparison::*number;
 };
 constexpr Named judged[] = {{"status", &CellComparison::status},
                             {"time", &CellComparison::time},
@@ -75,16 +75,16 @@ constexpr Named judged[] = {{"status", &CellComparison::status},
                             {"traffic", &CellComparison::traffic}};
 
 std::string regression_text(const CellComparison& cell, const Named& named) {
-  const Compared& figure = cell.*named.figure;
+  const Compared& number = cell.*named.number;
   const std::string name = named.name;
-  if (name == "status") return fmt::format("{}: {}", cell.label, figure.why);
+  if (name == "status") return fmt::format("{}: {}", cell.label, number.why);
   if (name == "time")
-    return fmt::format("{}: {} s, before {} s: {}", cell.label, seconds_text(figure.b), seconds_text(figure.a),
-                       ratio_text(figure));
+    return fmt::format("{}: {} s, before {} s: {}", cell.label, seconds_text(number.b), seconds_text(number.a),
+                       ratio_text(number));
   if (name == "accuracy")
-    return fmt::format("{}: accuracy {}, before {}: {} items lost, {} gained of {}", cell.label, percent_text(figure.b),
-                       percent_text(figure.a), cell.answers->lost, cell.answers->gained, cell.answers->items);
-  return fmt::format("{}: {} {}, before {}", cell.label, name, bytes_text(figure.b), bytes_text(figure.a));
+    return fmt::format("{}: accuracy {}, before {}: {} items lost, {} gained of {}", cell.label, percent_text(number.b),
+                       percent_text(number.a), cell.answers->lost, cell.answers->gained, cell.answers->items);
+  return fmt::format("{}: {} {}, before {}", cell.label, name, bytes_text(number.b), bytes_text(number.a));
 }
 
 // Sections.
@@ -124,9 +124,9 @@ Section time_section(const Comparison& comparison) {
   TextTable table({"cell", "A s", "B s", "B / A (95 %)", "time"});
   const auto add = [&](const std::string& label, const Compared& time) {
     if (!time.ratio) return;
-    table.add({label_cell(label), number_cell(time.a, time.a ? seconds_text(time.a) : ""),
-               number_cell(time.b, time.b ? seconds_text(time.b) : ""), number_cell(time.ratio, ratio_text(time)),
-               judgement_cell(time, "slower", "faster", comparison.thresholds.time)});
+    table.add({label_field(label), number_field(time.a, time.a ? seconds_text(time.a) : ""),
+               number_field(time.b, time.b ? seconds_text(time.b) : ""), number_field(time.ratio, ratio_text(time)),
+               judgement_field(time, "slower", "faster", comparison.thresholds.time)});
   };
   for (const CellComparison& cell : comparison.cells) add(cell.label, cell.time);
   add("all together", comparison.overall);
@@ -155,12 +155,12 @@ Section accuracy_section(const Comparison& comparison) {
     const Paired& answers = *cell.answers;
     alike += answers.changed == 0 ? 1 : 0;
     if (answers.changed == 0) continue;
-    table.add({label_cell(cell.label), number_cell(cell.accuracy.a, percent_text(cell.accuracy.a)),
-               number_cell(cell.accuracy.b, percent_text(cell.accuracy.b)),
-               number_cell(static_cast<double>(answers.changed),
-                           fmt::format("{} (-{} +{})", answers.changed, answers.lost, answers.gained)),
-               number_cell(cell.accuracy.p, p_text(cell.accuracy.p)),
-               judgement_cell(cell.accuracy, "worse", "better", comparison.thresholds.accuracy)});
+    table.add({label_field(cell.label), number_field(cell.accuracy.a, percent_text(cell.accuracy.a)),
+               number_field(cell.accuracy.b, percent_text(cell.accuracy.b)),
+               number_field(static_cast<double>(answers.changed),
+                            fmt::format("{} (-{} +{})", answers.changed, answers.lost, answers.gained)),
+               number_field(cell.accuracy.p, p_text(cell.accuracy.p)),
+               judgement_field(cell.accuracy, "worse", "better", comparison.thresholds.accuracy)});
   }
   Section section{
       .id = "accuracy",
@@ -174,22 +174,22 @@ Section accuracy_section(const Comparison& comparison) {
   return section;
 }
 
-// Figures without noise, where they differ.
+// Numbers without noise, where they differ.
 Section exact_section(const Comparison& comparison) {
   TextTable table({"cell", "what", "A", "B", "B / A", "result"});
   std::size_t equal = 0;
   for (const CellComparison& cell : comparison.cells) {
-    const auto add = [&](const char* what, const Compared& figure, bool bytes, std::optional<double> threshold) {
-      if (!differs(figure)) return;
+    const auto add = [&](const char* what, const Compared& number, bool bytes, std::optional<double> threshold) {
+      if (!differs(number)) return;
       const auto text = [&](const std::optional<double>& value) {
-        return number_cell(value, bytes ? bytes_text(value) : count_text(value));
+        return number_field(value, bytes ? bytes_text(value) : count_text(value));
       };
-      table.add({label_cell(cell.label),
+      table.add({label_field(cell.label),
                  {what},
-                 text(figure.a),
-                 text(figure.b),
-                 number_cell(figure.ratio, ratio_text(figure)),
-                 threshold ? judgement_cell(figure, "more", "less", *threshold) : Cell{""}});
+                 text(number.a),
+                 text(number.b),
+                 number_field(number.ratio, ratio_text(number)),
+                 threshold ? judgement_field(number, "more", "less", *threshold) : Field{""}});
     };
     const std::size_t before = table.rows().size();
     add("memory", cell.memory, true, comparison.thresholds.memory);
@@ -208,18 +208,18 @@ Section exact_section(const Comparison& comparison) {
   return section;
 }
 
-// Two figures in ms of each cell, side by side.
+// Two numbers in ms of each cell, side by side.
 Section milliseconds_section(const Comparison& comparison, Section section, const std::array<const char*, 2>& names,
-                             const std::array<Compared CellComparison::*, 2>& figures) {
+                             const std::array<Compared CellComparison::*, 2>& numbers) {
   TextTable table({"cell", fmt::format("{} A", names[0]), fmt::format("{} B", names[0]), "B / A",
                    fmt::format("{} A", names[1]), fmt::format("{} B", names[1]), "B / A"});
   for (const CellComparison& cell : comparison.cells) {
-    if (!(cell.*figures[0]).ratio && !(cell.*figures[1]).ratio) continue;
-    std::vector<Cell> row{label_cell(cell.label)};
-    for (const auto figure : figures) {
-      const Compared& compared = cell.*figure;
-      for (const auto& value : {compared.a, compared.b}) row.push_back(number_cell(value, milliseconds_text(value)));
-      row.push_back(number_cell(compared.ratio, compared.ratio ? fmt::format("{:.2f}", *compared.ratio) : "?"));
+    if (!(cell.*numbers[0]).ratio && !(cell.*numbers[1]).ratio) continue;
+    std::vector<Field> row{label_field(cell.label)};
+    for (const auto number : numbers) {
+      const Compared& compared = cell.*number;
+      for (const auto& value : {compared.a, compared.b}) row.push_back(number_field(value, milliseconds_text(value)));
+      row.push_back(number_field(compared.ratio, compared.ratio ? fmt::format("{:.2f}", *compared.ratio) : "?"));
     }
     table.add(std::move(row));
   }
@@ -246,9 +246,9 @@ Section frontier_section(const Comparison& comparison) {
   for (const FrontierComparison& frontier : comparison.frontiers) {
     equal += differs(frontier.largest) ? 0 : 1;
     if (!differs(frontier.largest)) continue;
-    table.add({label_cell(frontier.label), number_cell(frontier.largest.a, count_text(frontier.largest.a)),
-               number_cell(frontier.largest.b, count_text(frontier.largest.b)),
-               judgement_cell(frontier.largest, "smaller", "larger", 0)});
+    table.add({label_field(frontier.label), number_field(frontier.largest.a, count_text(frontier.largest.a)),
+               number_field(frontier.largest.b, count_text(frontier.largest.b)),
+               judgement_field(frontier.largest, "smaller", "larger", 0)});
   }
   Section section{.id = "frontier", .title = "Largest batch that ran", .table = {}, .notes = {}};
   if (!table.empty()) section.table = table;
@@ -261,7 +261,7 @@ Section frontier_section(const Comparison& comparison) {
 Section environment_section(const Comparison& comparison) {
   TextTable table({"fact", "A", "B"});
   const auto add = [&](const Difference& difference, const char* kind) {
-    const auto value = [](const std::string& text) { return Cell{text.empty() ? "-" : shorten(text, 26)}; };
+    const auto value = [](const std::string& text) { return Field{text.empty() ? "-" : shorten(text, 26)}; };
     table.add({{shorten(kind + difference.what, 24)}, value(difference.a), value(difference.b)});
   };
   for (const Difference& setting : comparison.settings) add(setting, "setting: ");
@@ -292,7 +292,7 @@ std::vector<std::string> Comparison::regressions() const {
                                   count_text(frontier.largest.a)));
   for (const Named& named : judged)
     for (const CellComparison& cell : cells)
-      if ((cell.*named.figure).judgement == Judgement::worse) lines.push_back(regression_text(cell, named));
+      if ((cell.*named.number).judgement == Judgement::worse) lines.push_back(regression_text(cell, named));
   return lines;
 }
 
@@ -300,11 +300,11 @@ std::vector<std::string> Comparison::not_judged() const {
   std::map<std::string, std::vector<std::string>> groups;
   for (const Named& named : judged)
     for (const CellComparison& cell : cells) {
-      const Compared& figure = cell.*named.figure;
-      if (figure.judgement != Judgement::not_judged) continue;
-      const auto colon = std::min(figure.why.find(": "), figure.why.size());
-      const std::string detail = colon < figure.why.size() ? fmt::format(" ({})", figure.why.substr(colon + 2)) : "";
-      groups[fmt::format("{}, {}", named.name, figure.why.substr(0, colon))].push_back(cell.label + detail);
+      const Compared& number = cell.*named.number;
+      if (number.judgement != Judgement::not_judged) continue;
+      const auto colon = std::min(number.why.find(": "), number.why.size());
+      const std::string detail = colon < number.why.size() ? fmt::format(" ({})", number.why.substr(colon + 2)) : "";
+      groups[fmt::format("{}, {}", named.name, number.why.substr(0, colon))].push_back(cell.label + detail);
     }
   for (const FrontierComparison& frontier : frontiers)
     if (frontier.largest.judgement == Judgement::not_judged)

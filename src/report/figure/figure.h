@@ -1,8 +1,7 @@
-// Figures as data: what is drawn, apart from how. The SVG files and the HTML page draw the same ones.
+// Figures as data: what is drawn, apart from how (report/svg/svg.h).
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -44,8 +43,9 @@ struct FigureLimit {
   std::string label;
 };
 
-// lines: series over x. curves: likewise, of so many points that none is marked, intervals as bands. stacked_bars: at each category of x the series' y on top of each other. intervals: on its side,
-// the categories of x from top to bottom, y with its interval from left to right.
+// lines: series over x. curves: likewise, of so many points that none is marked, intervals as bands. stacked_bars: at
+// each category of x the series' y on top of each other. intervals: on its side, the categories of x from top to
+// bottom, y with its interval from left to right.
 enum class FigureKind { lines, curves, stacked_bars, intervals };
 
 struct Figure {
@@ -58,11 +58,6 @@ struct Figure {
   std::vector<FigureLimit> limits{};
 };
 
-// {id, title, caption, kind: "lines" | "curves" | "stacked_bars" | "intervals", x: {label, unit, logarithmic, from_zero,
-// categories}, y: {…}, series: [{name, style, stroke: "solid" | "dashed" | "dotted" | "none", hollow, points: [{x, y,
-// low, high, label, note, hollow}]}], limits: [{y, label}]}; units as the enumerators are called; absent low and high
-// are null.
-nlohmann::json to_json(const Figure& figure);
 // One line a point: series,x,y,low,high,note; the header names units.
 std::string to_csv(const Figure& figure);
 

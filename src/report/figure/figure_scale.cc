@@ -87,6 +87,8 @@ std::string number_text(double value, int digits) {
   return (mantissa == "1" ? "" : mantissa == "-1" ? "-" : mantissa + "·") + "10" + superscript(exponent);
 }
 
+std::string value_text(double value, FigureUnit unit) { return tick_text(value, 0, unit); }
+
 void Extent::Range::add(double value) {
   low = std::min(low.value_or(value), value);
   high = std::max(high.value_or(value), value);

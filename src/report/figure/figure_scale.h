@@ -12,6 +12,8 @@ namespace batchscope {
 
 // "1.5", "20000", "2·10⁶"; `digits` that count.
 std::string number_text(double value, int digits = 4);
+// "1.5 MiB", "80.2 %"; without the unit where the axis' label has it.
+std::string value_text(double value, FigureUnit unit);
 
 // What of an axis has to be in view. Values that are not finite, or not positive on a logarithmic axis, have no say.
 class Extent {

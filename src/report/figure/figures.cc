@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "base/units.h"
-#include "report/cell_figures.h"
+#include "report/cell_numbers.h"
 #include "report/figure/figure_parts.h"
 #include "report/text.h"
 
@@ -42,7 +42,7 @@ void add_over_batch(Figure& figure, const StudyReport& report, const PointOf& po
 
 PointOf plain(std::optional<double> (*value)(const CellSummary&)) {
   return [value](const CellSummary& cell) -> std::optional<FigurePoint> {
-    const auto y = has_figures(cell) ? value(cell) : std::nullopt;
+    const auto y = has_numbers(cell) ? value(cell) : std::nullopt;
     return y ? std::optional(FigurePoint{.y = *y}) : std::nullopt;
   };
 }
@@ -58,7 +58,7 @@ Figure time_figure(const StudyReport& report) {
   add_over_batch(
       figure, report,
       [](const CellSummary& cell) -> std::optional<FigurePoint> {
-        if (!has_figures(cell)) return std::nullopt;
+        if (!has_numbers(cell)) return std::nullopt;
         return FigurePoint{.y = cell.time->mean, .low = cell.time->low, .high = cell.time->high};
       },
       Trust::timing);
@@ -90,7 +90,7 @@ Figure percentiles_figure(const StudyReport& report, const char* id, const char*
     add_over_batch(
         figure, report,
         [times, key = key](const CellSummary& cell) -> std::optional<FigurePoint> {
-          const auto y = has_figures(cell) ? percentile(cell, times, key) : std::nullopt;
+          const auto y = has_numbers(cell) ? percentile(cell, times, key) : std::nullopt;
           return y ? std::optional(FigurePoint{.y = *y, .note = key}) : std::nullopt;
         },
         Trust::timing, stroke);
@@ -130,7 +130,7 @@ Figure utilisation_figure(const StudyReport& report) {
   for (std::size_t strategy = 0; strategy < report.strategies.size(); ++strategy) {
     FigureSeries series = series_of(report, strategy, FigureStroke::solid);
     for (const CellSummary* cell : cells_by_batch(report, strategy)) {
-      const auto x = has_figures(*cell) ? sent_bytes_per_s(*cell) : std::nullopt;
+      const auto x = has_numbers(*cell) ? sent_bytes_per_s(*cell) : std::nullopt;
       const auto y = mean_over_devices(
           *cell, [](const DeviceRecord& device) -> std::optional<double> { return device.busy_compute; });
       if (!x || !y) continue;
@@ -199,7 +199,7 @@ Figure accuracy_figure(const StudyReport& report) {
   add_over_batch(
       figure, report,
       [](const CellSummary& cell) -> std::optional<FigurePoint> {
-        const auto y = has_figures(cell) ? number(cell, "acc_norm") : std::nullopt;
+        const auto y = has_numbers(cell) ? number(cell, "acc_norm") : std::nullopt;
         if (!y) return std::nullopt;
         return FigurePoint{.y = *y, .low = number(cell, "acc_norm_low"), .high = number(cell, "acc_norm_high")};
       },
@@ -219,7 +219,7 @@ void choose_scale(Figure& figure) {
 std::string missing_caption(const StudyReport& report) {
   std::map<std::string, std::int64_t> count;
   for (const CellSummary& cell : report.cells)
-    if (!has_figures(cell)) ++count[cell.status];
+    if (!has_numbers(cell)) ++count[cell.status];
   std::string text;
   for (const auto& [status, cells] : count)
     text += fmt::format("{}{} {}", text.empty() ? "" : ", ", cells, status_words(status));

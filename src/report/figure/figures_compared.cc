@@ -7,7 +7,7 @@
 #include <map>
 #include <string>
 
-#include "report/cell_figures.h"
+#include "report/cell_numbers.h"
 #include "report/figure/figure_parts.h"
 
 namespace batchscope {
@@ -97,7 +97,7 @@ Figure busy_figure(const StudyReport& report) {
   };
   const PointOf compute = share(&DeviceRecord::busy_compute);
   const auto bars = bars_of(
-      report, [&](const CellSummary& cell) { return has_figures(cell) && compute(cell); },
+      report, [&](const CellSummary& cell) { return has_numbers(cell) && compute(cell); },
       [](const CellSummary& a, const CellSummary& b) {
         return std::pair(a.valid == false, a.time->mean) < std::pair(b.valid == false, b.time->mean);
       });
@@ -106,7 +106,7 @@ Figure busy_figure(const StudyReport& report) {
              {"communicating", share(&DeviceRecord::busy_communicate)},
              {"idle", share(&DeviceRecord::busy_idle)}});
   const auto all = std::count_if(report.cells.begin(), report.cells.end(),
-                                 [&](const CellSummary& cell) { return has_figures(cell) && compute(cell); });
+                                 [&](const CellSummary& cell) { return has_numbers(cell) && compute(cell); });
   if (bars.size() < static_cast<std::size_t>(all)) figure.caption += " Each strategy at its fastest batch.";
   return figure;
 }
@@ -171,7 +171,7 @@ Figure closure_figure(const StudyReport& report) {
     for (std::size_t strategy = 0; strategy < report.strategies.size(); ++strategy) {
       FigureSeries series = series_of(report, strategy, tx ? FigureStroke::solid : FigureStroke::dashed);
       for (const CellSummary* cell : cells_by_batch(report, strategy)) {
-        auto point = has_figures(*cell) ? worst_closure(*cell, tx) : std::nullopt;
+        auto point = has_numbers(*cell) ? worst_closure(*cell, tx) : std::nullopt;
         if (!point) continue;
         point->x = static_cast<double>(cell->spec.run.batch);
         const bool was_hollow = point->hollow;

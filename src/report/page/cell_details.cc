@@ -12,13 +12,13 @@
 #include "report/cell_text.h"
 #include "report/page/cell_table.h"
 #include "report/page/html.h"
-#include "report/table_cells.h"
+#include "report/table_fields.h"
 #include "study/json_optional.h"
 
 namespace batchscope {
 namespace {
 
-using Cell = TextTable::Cell;
+using Field = TextTable::Field;
 
 const char* status_class(const CellSummary& cell) {
   if (cell.status == "ok") return "";
@@ -165,12 +165,12 @@ TextTable device_table(const CellSummary& cell) {
   TextTable table({"device", "peak", "planned", "capacity", "computing", "communicating", "idle", "energy"});
   for (const DeviceRecord& device : cell.devices)
     table.add({{device.name + (device.is_virtual ? " (virtual)" : "")},
-               bytes_cell(as_double(device.peak_bytes)),
-               bytes_cell(as_double(device.planned_bytes)),
-               bytes_cell(as_double(device.capacity_bytes), "no limit"),
-               share_cell(device.busy_compute),
-               share_cell(device.busy_communicate),
-               share_cell(device.busy_idle),
+               bytes_field(as_double(device.peak_bytes)),
+               bytes_field(as_double(device.planned_bytes)),
+               bytes_field(as_double(device.capacity_bytes), "no limit"),
+               share_field(device.busy_compute),
+               share_field(device.busy_communicate),
+               share_field(device.busy_idle),
                {device.energy_j ? fmt::format("{:.3g} J", *device.energy_j) : "?", Colour::none, device.energy_j}});
   return table;
 }
@@ -189,18 +189,19 @@ TextTable ledger_table(const CellSummary& cell) {
     const auto both = [](const std::optional<std::int64_t>& tx, const std::optional<std::int64_t>& rx) {
       return tx && rx ? std::optional(static_cast<double>(*tx) + static_cast<double>(*rx)) : std::nullopt;
     };
-    const std::vector<Cell> closing = closing_cells(both(entry.predicted_tx_bytes, entry.predicted_rx_bytes),
-                                                    both(entry.counted_tx_bytes, entry.counted_rx_bytes), std::nullopt);
+    const std::vector<Field> closing =
+        closing_fields(both(entry.predicted_tx_bytes, entry.predicted_rx_bytes),
+                       both(entry.counted_tx_bytes, entry.counted_rx_bytes), std::nullopt);
     table.add({{entry.collective},
                {entry.algorithm},
                {entry.phase},
-               count_cell(entry.rank),
-               count_cell(entry.calls),
-               bytes_cell(static_cast<double>(entry.payload_bytes)),
-               bytes_cell(as_double(entry.predicted_tx_bytes)),
-               bytes_cell(as_double(entry.counted_tx_bytes)),
-               bytes_cell(as_double(entry.predicted_rx_bytes)),
-               bytes_cell(as_double(entry.counted_rx_bytes)),
+               count_field(entry.rank),
+               count_field(entry.calls),
+               bytes_field(static_cast<double>(entry.payload_bytes)),
+               bytes_field(as_double(entry.predicted_tx_bytes)),
+               bytes_field(as_double(entry.counted_tx_bytes)),
+               bytes_field(as_double(entry.predicted_rx_bytes)),
+               bytes_field(as_double(entry.counted_rx_bytes)),
                closing.back()});
   }
   return table;
@@ -211,7 +212,7 @@ std::string changed_html(const CellSummary& cell, std::size_t most) {
   for (std::size_t i = 0; i < std::min(cell.changed.size(), most); ++i) {
     const ChangedItem& item = cell.changed[i];
     const char* what = item.reference == item.gold ? "lost" : item.here == item.gold ? "gained" : "wrong both times";
-    table.add({{item.id_json}, count_cell(item.gold), count_cell(item.reference), count_cell(item.here), {what}});
+    table.add({{item.id_json}, count_field(item.gold), count_field(item.reference), count_field(item.here), {what}});
   }
   const std::string note = cell.changed.size() > most
                                ? fmt::format("{} of {}; `report --json` has all of them", most, cell.changed.size())
@@ -237,8 +238,8 @@ std::string phases_html(std::span<const Phase> phases) {
   for (const auto& [key, total] : totals)
     table.add({{key.first},
                {key.second},
-               count_cell(total.count),
-               seconds_cell(total.seconds),
+               count_field(total.count),
+               seconds_field(total.seconds),
                {format_duration(from_seconds(total.longest)), Colour::none, total.longest}});
   return titled("Phases", table);
 }

@@ -1,4 +1,4 @@
-// All that is known of one cell, for the page: figures, devices, links, ledger, changed answers, phases, environment.
+// All that is known of one cell, for the page: numbers, devices, links, ledger, changed answers, phases, environment.
 #pragma once
 
 #include <cstddef>

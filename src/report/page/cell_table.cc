@@ -19,7 +19,7 @@
 namespace batchscope {
 namespace {
 
-using Cell = TextTable::Cell;
+using Field = TextTable::Field;
 using nlohmann::json;
 
 enum class Kind { text, status, validity, count, bytes, rate, seconds, milliseconds, share, closure, number, p };
@@ -129,7 +129,8 @@ std::vector<Column> setting_columns() {
     std::string path = "spec" + axis->json;
     std::replace(path.begin(), path.end(), '/', '.');
     if (axis->parts.empty())
-      columns.push_back({axis->title, "settings", path, kind_of(*axis), axis->name.naming == Naming::never, axis->hint});
+      columns.push_back(
+          {axis->title, "settings", path, kind_of(*axis), axis->name.naming == Naming::never, axis->hint});
     for (const std::string part : axis->parts)
       columns.push_back({axis->title + " " + part, "settings", path + "." + part,
                          part == "kind" ? Kind::text : Kind::number, false, axis->hint});
@@ -188,21 +189,23 @@ std::optional<double> number_at(const json& cell, std::string_view path) {
   return reduce(how, values);
 }
 
-Cell status_text(const std::string& status) {
+Field status_text(const std::string& status) {
   if (status == "ok") return {"ok"};
-  return {status_words(status), status == "not run" ? Colour::dim : status == "out_of_memory" ? Colour::yellow : Colour::red};
+  return {status_words(status), status == "not run"         ? Colour::dim
+                                : status == "out_of_memory" ? Colour::yellow
+                                                            : Colour::red};
 }
 
-Cell text_cell(const json& cell, const Column& column) {
+Field text_field(const json& cell, const Column& column) {
   std::vector<json> found;
   collect(cell, column.path, found);
   const json& value = found.front();
   if (column.kind == Kind::validity) {
     if (value.is_null()) return {"unknown", Colour::dim};
-    return value.get<bool>() ? Cell{"valid"} : Cell{"not valid", Colour::yellow};
+    return value.get<bool>() ? Field{"valid"} : Field{"not valid", Colour::yellow};
   }
   if (!value.is_string()) return {""};
-  return column.kind == Kind::status ? status_text(value.get<std::string>()) : Cell{value.get<std::string>()};
+  return column.kind == Kind::status ? status_text(value.get<std::string>()) : Field{value.get<std::string>()};
 }
 
 std::string whole_number_text(double value) {
@@ -234,8 +237,8 @@ std::string number_text(double value, Kind kind) {
 
 bool is_text(const Column& column) { return column.kind <= Kind::validity; }
 
-Cell value_cell(const json& cell, const Column& column) {
-  if (is_text(column)) return text_cell(cell, column);
+Field value_field(const json& cell, const Column& column) {
+  if (is_text(column)) return text_field(cell, column);
   const auto value = number_at(cell, column.path);
   if (!value || !std::isfinite(*value)) return {""};
   const bool is_open = column.kind == Kind::closure && std::abs(*value - 1) > 0.01;
@@ -256,7 +259,7 @@ bool varies(const json& cells, const Column& column) {
 // Accuracy of cells that generate, say, is no column worth a place.
 bool is_known(const json& cells, const Column& column) {
   return std::any_of(cells.begin(), cells.end(),
-                     [&](const json& cell) { return !value_cell(cell, column).text.empty(); });
+                     [&](const json& cell) { return !value_field(cell, column).text.empty(); });
 }
 
 std::string header_html(const Column& column, bool is_shown) {
@@ -300,7 +303,7 @@ std::string cell_table_html(const StudyReport& report, const json& all) {
     out += fmt::format("<tr><th scope=\"row\" class=\"text\" data-key=\"{}\"><a href=\"#{}\">{}, batch {}</a></th>",
                        html_text(cells[i].at("key").get<std::string>()), cell_anchor(i), html_text(report.label(cell)),
                        cell.spec.run.batch);
-    for (const Column& column : columns) out += html_cell(value_cell(cells[i], column), is_text(column));
+    for (const Column& column : columns) out += html_field(value_field(cells[i], column), is_text(column));
     out += "</tr>\n";
   }
   return out + "</tbody></table></div>\n" + hiding_style(shown);

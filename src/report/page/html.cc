@@ -17,7 +17,7 @@ const char* class_of(Colour colour) {
   return names[static_cast<int>(colour)];
 }
 
-// A column of words stands left, one of figures right.
+// A column of words stands left, one of numbers right.
 bool is_text_column(const TextTable& table, std::size_t column) {
   const auto& rows = table.rows();
   return std::none_of(rows.begin(), rows.end(), [&](const auto& row) { return row[column].value.has_value(); });
@@ -72,17 +72,17 @@ std::string exact_number(const std::optional<double>& value) {
   return value && std::isfinite(*value) ? fmt::format("{}", *value) : "";
 }
 
-std::string html_cell(const TextTable::Cell& cell, bool is_text, bool is_header) {
+std::string html_field(const TextTable::Field& field, bool is_text, bool is_header) {
   constexpr std::size_t long_width = 36;  // wider ones are broken into lines
   std::string classes = is_text ? "text" : "";
-  if (cell.colour != Colour::none) classes += fmt::format("{}{}", classes.empty() ? "" : " ", class_of(cell.colour));
-  if (text_width(cell.text) > long_width) classes += classes.empty() ? "long" : " long";
+  if (field.colour != Colour::none) classes += fmt::format("{}{}", classes.empty() ? "" : " ", class_of(field.colour));
+  if (text_width(field.text) > long_width) classes += classes.empty() ? "long" : " long";
   std::string attributes = is_header ? " scope=\"row\"" : "";
   if (!classes.empty()) attributes += fmt::format(" class=\"{}\"", classes);
-  if (const std::string value = exact_number(cell.value); !value.empty())
+  if (const std::string value = exact_number(field.value); !value.empty())
     attributes += fmt::format(" data-value=\"{}\"", value);
   const char* tag = is_header ? "th" : "td";
-  return fmt::format("<{}{}>{}</{}>", tag, attributes, html_text(cell.text), tag);
+  return fmt::format("<{}{}>{}</{}>", tag, attributes, html_text(field.text), tag);
 }
 
 std::string html_table(const TextTable& table, std::string_view label, bool with_values) {
@@ -99,9 +99,9 @@ std::string html_table(const TextTable& table, std::string_view label, bool with
   for (const auto& row : table.rows()) {
     out += "<tr>";
     for (std::size_t column = 0; column < row.size(); ++column) {
-      TextTable::Cell cell = row[column];
-      if (!with_values) cell.value.reset();
-      out += html_cell(cell, is_text[column], column == 0);
+      TextTable::Field field = row[column];
+      if (!with_values) field.value.reset();
+      out += html_field(field, is_text[column], column == 0);
     }
     out += "</tr>\n";
   }

@@ -17,7 +17,7 @@ std::string html_text(std::string_view text);
 std::string html_prose(std::string_view text);
 
 // `<td …>` of a table, in one line. `th` of a row when `is_header`.
-std::string html_cell(const TextTable::Cell& cell, bool is_text, bool is_header = false);
+std::string html_field(const TextTable::Field& field, bool is_text, bool is_header = false);
 
 // A whole table in a box that scrolls by itself; `label` names the box to those who do not see it. Without values it
 // cannot be sorted by them, and is smaller.

@@ -64,8 +64,8 @@ std::vector<LatencyCurve> latency_curves(const StoreReader& reader, std::span<co
     if (part->part == LatencySeries::Part::bucket) add(sums.buckets[part->upper_bound], grown);
   }
   std::vector<LatencyCurve> curves;
-  const auto add_curve = [&](const auto& of, const char* figure, const auto& value) {
-    LatencyCurve curve{.server = of.first, .kind = of.second, .figure = figure};
+  const auto add_curve = [&](const auto& of, const char* statistic, const auto& value) {
+    LatencyCurve curve{.server = of.first, .kind = of.second, .statistic = statistic};
     for (std::size_t i = 0; i < windows; ++i) curve.windows.push_back(value(i));
     const auto has_value = [](const auto& one) { return one.has_value(); };
     if (std::any_of(curve.windows.begin(), curve.windows.end(), has_value)) curves.push_back(std::move(curve));

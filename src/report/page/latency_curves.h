@@ -12,7 +12,7 @@ namespace batchscope {
 
 struct LatencyCurve {
   std::string server{}, kind{};                  // as in report/recording/server_latencies.h
-  std::string figure{};                          // "mean", "p50", "p90", "p99"
+  std::string statistic{};                       // "mean", "p50", "p90", "p99"
   std::vector<std::optional<double>> windows{};  // seconds; absent where no request ended
 };
 

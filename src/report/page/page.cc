@@ -34,8 +34,7 @@ std::string base64_of_hex(std::string_view hex) {
 // Only our own scripts run, whatever a file's strings hold; nothing is fetched from anywhere.
 std::string security_policy() {
   std::string scripts;
-  for (const std::string_view hash :
-       {embedded::chart_sha256, embedded::dygraph_sha256, embedded::script_sha256, embedded::early_sha256})
+  for (const std::string_view hash : {embedded::dygraph_sha256, embedded::script_sha256, embedded::early_sha256})
     scripts += fmt::format(" 'sha256-{}'", base64_of_hex(hash));
   return fmt::format(
       "default-src 'none'; script-src{}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; "
@@ -83,16 +82,12 @@ std::string headline(const Page& page) {
   return out + paragraphs(page.warnings, "warning") + "</section>\n";
 }
 
-// The drawing is there without scripts and in print; on the screen a script draws the same data.
+// The same drawing on a screen, in print and without scripts; scripts add tooltips, hide series and download it.
 std::string figure_html(const Figure& figure) {
-  const std::string id = html_text(figure.id);
   return fmt::format(
-             "<figure class=\"figure {}\" id=\"figure-{}\" data-figure=\"{}\">\n<figcaption><h3>{}</h3>{}"
-             "</figcaption>\n<div class=\"drawing\">{}</div>\n",
-             figure.kind == FigureKind::lines ? "lines" : "wide", id, id, html_text(figure.title),
-             figure.caption.empty() ? "" : fmt::format("<p>{}</p>", html_text(figure.caption)), to_svg(figure)) +
-         script_json("data-figure-" + figure.id, {{"figure", to_json(figure)}, {"csv", to_csv(figure)}}) +
-         "</figure>\n";
+             "<figure class=\"figure\" id=\"figure-{0}\" data-figure=\"{0}\">\n<div class=\"drawing\">{1}</div>\n",
+             html_text(figure.id), to_svg(figure, screen_width)) +
+         script_json("csv-" + figure.id, to_csv(figure)) + "</figure>\n";
 }
 
 std::string section_html(const Section& section) {
@@ -134,7 +129,7 @@ std::string to_html(const Page& page) {
       "<footer><p>Written by batchscope. Everything in this page is in this file.</p>\n"
       "<details><summary>Licences of included software</summary><pre>{}</pre></details></footer>\n",
       html_text(embedded::licences));
-  for (const std::string_view script : {embedded::chart, embedded::dygraph, embedded::script})
+  for (const std::string_view script : {embedded::dygraph, embedded::script})
     out += fmt::format("<script>{}</script>\n", script);
   return out + "</body>\n</html>\n";
 }

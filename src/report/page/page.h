@@ -35,7 +35,7 @@ struct Page {
 };
 
 // Works from a file, offline: style, scripts and data are inside, and no request leaves it. Without JavaScript, and
-// printed, it has the same tables, and its figures as SVG.
+// printed, it has the same tables, and figures.
 std::string to_html(const Page& page);
 
 }  // namespace batchscope

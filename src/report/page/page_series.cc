@@ -273,14 +273,14 @@ nlohmann::json chart_json(const std::optional<SeriesChart>& chart) {
 
 std::size_t SeriesNames::index_of(const LatencyCurve& curve) {
   const auto [found, is_new] =
-      index_of_latency_.emplace(curve.server + '\n' + curve.kind + '\n' + curve.figure, json_.size());
+      index_of_latency_.emplace(curve.server + '\n' + curve.kind + '\n' + curve.statistic, json_.size());
   if (is_new)
-    json_.push_back({{"name", curve.figure},
+    json_.push_back({{"name", curve.statistic},
                      {"device", curve.server},
                      {"unit", "seconds"},
                      {"kind", "window"},
                      {"virtual", false},
-                     {"help", curve.kind + " of requests that ended in the window, " + curve.figure},
+                     {"help", curve.kind + " of requests that ended in the window, " + curve.statistic},
                      {"chart", chart_json(latency_chart(curve.kind))}});
   return found->second;
 }

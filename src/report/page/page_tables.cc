@@ -1,4 +1,4 @@
-// Where a file's figures come from (report/page/page_tables.h).
+// Where a file's numbers come from (report/page/page_tables.h).
 #include "report/page/page_tables.h"
 
 #include <fmt/format.h>
@@ -10,23 +10,23 @@
 
 #include "base/units.h"
 #include "report/recording/recording_report.h"
-#include "report/table_cells.h"
+#include "report/table_fields.h"
 #include "report/text.h"
 
 namespace batchscope {
 namespace {
 
-using Cell = TextTable::Cell;
+using Field = TextTable::Field;
 
 Section sessions_section(const std::vector<SessionRecord>& sessions) {
   TextTable table({"session", "verb", "started", "seconds"});
   for (const SessionRecord& session : sessions) {
     const auto seconds =
         session.ended_unix_s ? std::optional(*session.ended_unix_s - session.started_unix_s) : std::nullopt;
-    table.add({count_cell(session.id),
+    table.add({count_field(session.id),
                {session.verb},
                {utc_text(session.started_unix_s), Colour::none, session.started_unix_s},
-               seconds ? seconds_cell(seconds) : Cell{"not ended", Colour::dim}});
+               seconds ? seconds_field(seconds) : Field{"not ended", Colour::dim}});
   }
   return {"sessions", "Sessions", std::move(table)};
 }
@@ -49,7 +49,7 @@ Section environment_section(const std::vector<SessionRecord>& sessions) {
   for (const auto& [name, session] : columns) header.push_back(name);
   TextTable table(header);
   for (const std::string& fact : facts) {
-    std::vector<Cell> row{{fact}};
+    std::vector<Field> row{{fact}};
     std::set<std::string> values;
     for (const auto& [name, session] : columns) {
       const auto found = session->environment.find(fact);
@@ -57,7 +57,7 @@ Section environment_section(const std::vector<SessionRecord>& sessions) {
       values.insert(row.back().text);
     }
     if (values.size() > 1)
-      for (Cell& cell : row) cell.colour = Colour::yellow;
+      for (Field& field : row) field.colour = Colour::yellow;
     table.add(std::move(row));
   }
   return {"environment", "Program and machine", std::move(table)};
@@ -66,22 +66,22 @@ Section environment_section(const std::vector<SessionRecord>& sessions) {
 Section samplers_section(const std::vector<SamplerRecord>& samplers) {
   TextTable table({"source", "session", "period", "readings", "missed", "lost", "late p50", "late p99", "late max",
                    "call p99", "of one core"});
-  const auto time_cell = [](const std::optional<Nanoseconds>& time) -> Cell {
+  const auto time_field = [](const std::optional<Nanoseconds>& time) -> Field {
     if (!time) return {"?"};
     return {format_duration(*time), Colour::none, to_seconds(*time)};
   };
   for (const SamplerRecord& sampler : samplers)
     table.add({{sampler.source},
-               count_cell(sampler.session),
-               time_cell(sampler.period),
-               count_cell(sampler.ticks),
-               count_cell(sampler.missed),
-               count_cell(sampler.dropped),
-               time_cell(sampler.period_error_p50),
-               time_cell(sampler.period_error_p99),
-               time_cell(sampler.period_error_max),
-               time_cell(sampler.call_p99),
-               share_cell(sampler.cpu_share, 2)});
+               count_field(sampler.session),
+               time_field(sampler.period),
+               count_field(sampler.ticks),
+               count_field(sampler.missed),
+               count_field(sampler.dropped),
+               time_field(sampler.period_error_p50),
+               time_field(sampler.period_error_p99),
+               time_field(sampler.period_error_max),
+               time_field(sampler.call_p99),
+               share_field(sampler.cpu_share, 2)});
   return {"sampling", "How counters were read", std::move(table)};
 }
 

@@ -1,4 +1,4 @@
-// Where a file's figures come from: sessions, environment, samplers. Every page of a .bscope file ends with them.
+// Where a file's numbers come from: sessions, environment, samplers. Every page of a .bscope file ends with them.
 #pragma once
 
 #include <map>

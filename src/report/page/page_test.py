@@ -59,7 +59,7 @@ for (const element of root.querySelectorAll('*')) {
     wrong.push(`${name(element)} is cut: ${element.scrollWidth} px in ${element.clientWidth}`);
 }
 const groups = ['section.part', '.facts > div', '.figures > *', '.tables > *', '.banner > *', '.controls > *', '.heading > *',
-                'figcaption > *', '.legend > *', '.cell-body > *', '.pairs > div > *', '.series > *'];
+                '.figure > *', '.legend > *', '.cell-body > *', '.pairs > div > *', '.series > *'];
 for (const group of groups) {
   const boxes = [...root.querySelectorAll(group)].filter(seen).map((element) => [element, element.getBoundingClientRect()]);
   for (let i = 0; i < boxes.length; ++i)
@@ -82,21 +82,6 @@ return [...table.tBodies[0].rows].map((row) => {
   return {values: cells, texts: [...row.cells].map((cell) => cell.textContent), hidden: row.hidden};
 });
 """
-
-ALL_FIGURES = """
-document.querySelectorAll('figure').forEach((figure) => figure.scrollIntoView());
-return new Promise((done) => {
-  const look = () => {
-    const boxes = [...document.querySelectorAll('figure')];
-    const next = boxes.find((box) => !box.classList.contains('live'));
-    if (next === undefined) return done(boxes.length);
-    next.scrollIntoView();
-    setTimeout(look, 30);
-  };
-  look();
-});
-"""
-
 
 def collect(value, path):
     """All values of a cell of `report --json` to which a column's path leads."""
@@ -179,7 +164,7 @@ class PageTest(unittest.TestCase):
             for dark in (False, True):
                 with self.subTest(width=width, dark=dark):
                     self.open(width, height, dark)
-                    self.assertGreater(self.browser.run(ALL_FIGURES), 8)
+                    self.assertGreater(self.browser.run("return document.querySelectorAll('figure .tools').length"), 8)
                     self.assertEqual(self.browser.run(LAYOUT), [])
                     self.open_cell(1)
                     self.assertGreater(self.browser.run("return document.querySelectorAll('dialog .dygraph').length"), 2)
@@ -233,7 +218,6 @@ class PageTest(unittest.TestCase):
         for path in sorted(figures.glob("*.csv")):
             with self.subTest(figure=path.stem):
                 self.open()  # a page may not save many files in a row
-                self.browser.run(ALL_FIGURES)
                 self.assertEqual(self.download(path.stem + ".csv", click, path.stem, "CSV").decode(), path.read_text())
                 svg = xml.etree.ElementTree.fromstring(self.download(path.stem + ".svg", click, path.stem, "SVG"))
                 self.assertEqual(svg.tag, "{http://www.w3.org/2000/svg}svg")
@@ -247,6 +231,33 @@ class PageTest(unittest.TestCase):
         seconds = lines[0].index("seconds")
         self.assertEqual([line[seconds] for line in lines[1:]],
                          ["" if cell["time"] is None else repr(cell["time"]["mean"]) for cell in self.json["cells"]])
+
+    def test_figures_tell_their_points_and_hide_series(self):
+        self.open()
+        seconds = next(cell["time"]["mean"] for cell in self.json["cells"] if cell["time"])
+        tell = """const drawing = document.querySelector('#figure-time .drawing');
+                  drawing.scrollIntoView({block: 'center', behavior: 'instant'});
+                  const box = drawing.querySelector('g[data-series="MP2"] path > title').parentNode.getBoundingClientRect();
+                  return new Promise((done) => setTimeout(  // scrolling hides what is shown
+                      () => done([box.x + box.width / 2 + 3, box.y + box.height / 2 + 3]), 300))"""
+        shown = "const tip = document.querySelector('.tip'); return tip.hidden ? '' : tip.innerText"
+        x, y = self.browser.run(tell)
+        self.browser.cdp("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        lines = self.browser.run(shown).splitlines()
+        self.assertEqual(lines[:2], ["MP2", "batch (sequences): 4"])
+        self.assertTrue(math.isclose(float(lines[2].removeprefix("seconds: ")), seconds, rel_tol=1e-4), lines)
+        self.browser.cdp("Input.dispatchMouseEvent", type="mouseMoved", x=2, y=2)
+        self.assertEqual(self.browser.run(shown), "")
+        entry = "() => document.querySelector('#figure-time .entry[data-series=\"MP2\"] text')"
+        visible = """return [...document.querySelectorAll('#figure-time [data-series="MP2"] path')].filter(
+                       (path) => path.getBoundingClientRect().height > 0).length"""
+        before = self.browser.run(visible)
+        self.browser.click(entry)
+        self.assertEqual(self.browser.run(visible), 1)  # the legend's
+        self.browser.run(f"({entry})().parentNode.focus()")
+        self.browser.cdp("Input.dispatchKeyEvent", type="keyDown", key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r")
+        self.assertEqual(self.browser.run(visible), before)
+        self.expect_quiet()
 
     def test_details_by_keyboard(self):
         self.open()
@@ -281,7 +292,6 @@ class PageTest(unittest.TestCase):
         self.batchscope("report", store, "--html", page)
         for width in (1400, 400):
             self.open(width, 900, False, page)
-            self.browser.run(ALL_FIGURES)
             self.open_cell(1)
             self.assertIsNone(self.browser.run("return window.hacked ?? null"))
             self.assertEqual(self.browser.run("return document.querySelectorAll('img').length"), 0)

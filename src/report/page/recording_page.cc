@@ -9,20 +9,20 @@
 #include "report/page/page_series.h"
 #include "report/page/page_tables.h"
 #include "report/page/study_page.h"
-#include "report/recording/device_figures.h"
+#include "report/recording/device_numbers.h"
 #include "report/recording/server_latencies.h"
-#include "report/table_cells.h"
+#include "report/table_fields.h"
 
 namespace batchscope {
 namespace {
 
-using Cell = TextTable::Cell;
+using Field = TextTable::Field;
 
-Cell unit_cell(const std::optional<double>& value, const std::string& unit, bool a_second = false) {
+Field unit_field(const std::optional<double>& value, const std::string& unit, bool a_second = false) {
   if (!value) return {""};
   if (unit == "bytes") return {format_bytes(*value) + (a_second ? "/s" : ""), Colour::none, value};
   if (unit == "bytes per second") return {format_bytes(*value) + "/s", Colour::none, value};
-  if (unit == "ratio" || (unit == "seconds" && a_second)) return share_cell(value);
+  if (unit == "ratio" || (unit == "seconds" && a_second)) return share_field(value);
   if (unit == "watts" || (unit == "joules" && a_second)) return {fmt::format("{:.1f} W", *value), Colour::none, value};
   if (unit == "joules") return {fmt::format("{:.1f} J", *value), Colour::none, value};
   if (unit == "hertz") return {fmt::format("{:.3f} GHz", *value * 1e-9), Colour::none, value};
@@ -40,50 +40,50 @@ std::string gaps_text(const CounterSummary& counter) {
   return text;
 }
 
-Cell total_cell(const std::optional<KnownTotal>& total) {
+Field total_field(const std::optional<KnownTotal>& total) {
   if (!total) return {""};
   return {(total->is_complete ? "" : ">= ") + format_bytes(total->value),
           total->is_complete ? Colour::none : Colour::yellow, total->value};
 }
 
 // A row a GPU.
-Section devices_section(const RecordedSession& session, std::span<const DeviceFigures> devices) {
+Section devices_section(const RecordedSession& session, std::span<const DeviceNumbers> devices) {
   TextTable table({"device", "utilisation", "SM activity", "tensor cores", "memory bandwidth", "power", "energy",
                    "peak memory", "of", "PCIe in", "PCIe out", "link in", "link out", "power-capped"});
-  for (const DeviceFigures& device : devices) {
-    Cell energy = unit_cell(device.energy_j ? std::optional(device.energy_j->value) : std::nullopt, "joules");
+  for (const DeviceNumbers& device : devices) {
+    Field energy = unit_field(device.energy_j ? std::optional(device.energy_j->value) : std::nullopt, "joules");
     if (device.energy_j && !device.energy_j->is_complete) energy.text = ">= " + energy.text;
     table.add({{device.label + (device.is_virtual ? " (VIRTUAL)" : "")},
-               unit_cell(device.utilisation, "ratio"),
-               unit_cell(device.sm_active, "ratio"),
-               unit_cell(device.tensor_active, "ratio"),
-               unit_cell(device.dram_active, "ratio"),
-               unit_cell(device.power_w, "watts"),
+               unit_field(device.utilisation, "ratio"),
+               unit_field(device.sm_active, "ratio"),
+               unit_field(device.tensor_active, "ratio"),
+               unit_field(device.dram_active, "ratio"),
+               unit_field(device.power_w, "watts"),
                energy,
-               unit_cell(device.peak_memory_bytes, "bytes"),
-               unit_cell(device.capacity_bytes, "bytes"),
-               total_cell(device.pcie_in),
-               total_cell(device.pcie_out),
-               total_cell(device.link_in),
-               total_cell(device.link_out),
-               unit_cell(device.power_capped, "ratio")});
+               unit_field(device.peak_memory_bytes, "bytes"),
+               unit_field(device.capacity_bytes, "bytes"),
+               total_field(device.pcie_in),
+               total_field(device.pcie_out),
+               total_field(device.link_in),
+               total_field(device.link_out),
+               unit_field(device.power_capped, "ratio")});
   }
   return {fmt::format("devices-{}", session.session.id), "Each device, over the whole recording", std::move(table)};
 }
 
 Section latencies_section(const RecordedSession& session, std::span<const ServerLatency> latencies) {
   TextTable table({"latency", "server", "requests", "mean", "p50", "p99"});
-  const auto time_cell = [](const std::optional<double>& seconds) -> Cell {
+  const auto time_field = [](const std::optional<double>& seconds) -> Field {
     if (!seconds) return {""};
     return {format_duration(from_seconds(*seconds)), Colour::none, seconds};
   };
   for (const ServerLatency& one : latencies)
     table.add({{one.kind},
                {one.server},
-               count_cell(one.count),
-               time_cell(one.mean_s),
-               time_cell(one.p50_s),
-               time_cell(one.p99_s)});
+               count_field(one.count),
+               time_field(one.mean_s),
+               time_field(one.p50_s),
+               time_field(one.p99_s)});
   return {fmt::format("latencies-{}", session.session.id), "What the server says of its requests", std::move(table)};
 }
 
@@ -95,33 +95,33 @@ std::string both_ways(const std::optional<KnownTotal>& in, const std::optional<K
 }
 
 // What came of it, in a few numbers.
-std::vector<PageFact> facts_of(const RecordedSession& session, std::span<const DeviceFigures> devices) {
+std::vector<PageFact> facts_of(const RecordedSession& session, std::span<const DeviceNumbers> devices) {
   const RecordingSummary& summary = session.summary;
   std::vector<PageFact> facts{{.label = "Duration", .value = format_duration(summary.elapsed)}};
   const auto percent = [](double share) { return fmt::format("{:.0f} %", 100 * share); };
-  const auto range = [&](std::optional<double> DeviceFigures::*figure, const auto& text) {
+  const auto range = [&](std::optional<double> DeviceNumbers::*number, const auto& text) {
     std::optional<double> least, most;
-    for (const DeviceFigures& device : devices)
-      if (device.*figure) {
-        least = std::min(least.value_or(*(device.*figure)), *(device.*figure));
-        most = std::max(most.value_or(*(device.*figure)), *(device.*figure));
+    for (const DeviceNumbers& device : devices)
+      if (device.*number) {
+        least = std::min(least.value_or(*(device.*number)), *(device.*number));
+        most = std::max(most.value_or(*(device.*number)), *(device.*number));
       }
     return devices.size() > 1 && least && text(*least) != text(*most)
                ? fmt::format("from {} to {}", text(*least), text(*most))
                : std::string();
   };
-  if (const auto use = mean_of(devices, &DeviceFigures::utilisation))
+  if (const auto use = mean_of(devices, &DeviceNumbers::utilisation))
     facts.push_back({.label = fmt::format("Utilisation of {} device{}", devices.size(), devices.size() == 1 ? "" : "s"),
                      .value = percent(*use),
-                     .detail = range(&DeviceFigures::utilisation, percent)});
-  if (const auto sm = mean_of(devices, &DeviceFigures::sm_active)) {
-    const auto tensor = mean_of(devices, &DeviceFigures::tensor_active);
+                     .detail = range(&DeviceNumbers::utilisation, percent)});
+  if (const auto sm = mean_of(devices, &DeviceNumbers::sm_active)) {
+    const auto tensor = mean_of(devices, &DeviceNumbers::tensor_active);
     facts.push_back({.label = "SM activity",
                      .value = percent(*sm),
                      .detail = tensor ? "tensor cores " + percent(*tensor) : std::string()});
   }
-  if (const auto power = sum_of(devices, &DeviceFigures::power_w)) {
-    const auto energy = sum_of(devices, &DeviceFigures::energy_j);
+  if (const auto power = sum_of(devices, &DeviceNumbers::power_w)) {
+    const auto energy = sum_of(devices, &DeviceNumbers::energy_j);
     const auto watts = [](double value) { return fmt::format("{:.0f} W", value); };
     facts.push_back({.label = "Power of all devices",
                      .value = watts(*power),
@@ -129,21 +129,21 @@ std::vector<PageFact> facts_of(const RecordedSession& session, std::span<const D
                                    ? fmt::format("{}{:.1f} kJ", energy->is_complete ? "" : ">= ", energy->value / 1e3)
                                    : std::string()});
   }
-  if (const auto memory = most_of(devices, &DeviceFigures::peak_memory_bytes)) {
-    const auto capacity = most_of(devices, &DeviceFigures::capacity_bytes);
+  if (const auto memory = most_of(devices, &DeviceNumbers::peak_memory_bytes)) {
+    const auto capacity = most_of(devices, &DeviceNumbers::capacity_bytes);
     facts.push_back({.label = "Peak memory of the fullest device",
                      .value = format_bytes(*memory),
                      .detail = capacity ? "of " + format_bytes(*capacity) : std::string()});
   }
-  const auto add_traffic = [&](const char* label, std::optional<KnownTotal> DeviceFigures::*in,
-                               std::optional<KnownTotal> DeviceFigures::*out) {
+  const auto add_traffic = [&](const char* label, std::optional<KnownTotal> DeviceNumbers::*in,
+                               std::optional<KnownTotal> DeviceNumbers::*out) {
     const auto received = sum_of(devices, in), sent = sum_of(devices, out);
     if (received || sent) facts.push_back({.label = label, .value = both_ways(received, sent)});
   };
-  add_traffic("PCIe", &DeviceFigures::pcie_in, &DeviceFigures::pcie_out);
+  add_traffic("PCIe", &DeviceNumbers::pcie_in, &DeviceNumbers::pcie_out);
   const bool are_virtual = !devices.empty() && devices[0].is_virtual;
-  add_traffic(are_virtual ? "Links" : "NVLink", &DeviceFigures::link_in, &DeviceFigures::link_out);
-  const HostFigures host = host_figures(summary.counters);
+  add_traffic(are_virtual ? "Links" : "NVLink", &DeviceNumbers::link_in, &DeviceNumbers::link_out);
+  const HostNumbers host = host_numbers(summary.counters);
   if (host.command_cpu_s)
     facts.push_back({.label = "The command's CPU time",
                      .value = format_duration(from_seconds(*host.command_cpu_s)),
@@ -169,16 +169,16 @@ Section counters_section(const RecordedSession& session, bool is_only_one) {
   for (const CounterSummary& counter : session.summary.counters) {
     const std::string& unit = counter.counter.unit;
     const bool is_level = counter.counter.kind != CounterKind::cumulative && counter.count > 0;
-    Cell total = counter.count == 0 ? Cell{"absent", Colour::yellow} : unit_cell(counter.total(), unit);
+    Field total = counter.count == 0 ? Field{"absent", Colour::yellow} : unit_field(counter.total(), unit);
     if (counter.total() && !counter.total_is_complete()) total.text = ">= " + total.text;
     table.add({{counter.counter.name},
                {counter.counter.device + (counter.counter.is_virtual ? " (VIRTUAL)" : "")},
                total,
-               counter.mean() ? unit_cell(counter.mean(), unit) : unit_cell(counter.rate_per_s(), unit, true),
-               is_level ? unit_cell(counter.min, unit) : Cell{""},
-               is_level ? unit_cell(counter.max, unit) : Cell{""},
-               count_cell(counter.count),
-               count_cell(counter.absent),
+               counter.mean() ? unit_field(counter.mean(), unit) : unit_field(counter.rate_per_s(), unit, true),
+               is_level ? unit_field(counter.min, unit) : Field{""},
+               is_level ? unit_field(counter.max, unit) : Field{""},
+               count_field(counter.count),
+               count_field(counter.absent),
                {gaps_text(counter), Colour::yellow}});
   }
   if (is_only_one) return {"counters", "Every counter over the whole recording", std::move(table)};
@@ -222,9 +222,9 @@ Page recording_page(std::span<const RecordedSession> sessions, const StoreReader
   if (std::any_of(sessions.begin(), sessions.end(), has_virtual_devices)) page.badges.push_back("VIRTUAL DEVICES");
   PagePart devices{.id = "devices", .title = "Devices"};
   for (const RecordedSession& recorded : sessions) {
-    const std::vector<DeviceFigures> figures = device_figures(recorded.summary.counters);
-    if (is_one) page.facts = facts_of(recorded, figures);
-    if (!figures.empty()) devices.sections.push_back(devices_section(recorded, figures));
+    const std::vector<DeviceNumbers> numbers = device_numbers(recorded.summary.counters);
+    if (is_one) page.facts = facts_of(recorded, numbers);
+    if (!numbers.empty()) devices.sections.push_back(devices_section(recorded, numbers));
     const std::vector<ServerLatency> latencies = server_latencies(recorded.summary.counters);
     if (!latencies.empty()) devices.sections.push_back(latencies_section(recorded, latencies));
     if (!is_one && !devices.sections.empty()) devices.sections.back().title += ": " + recorded.title();

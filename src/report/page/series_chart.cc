@@ -52,7 +52,7 @@ constexpr std::array rows{
     Row{"network_transmit_bytes_total", "Network: sent", "bytes_per_s"},
 };
 
-// An inference server's own figures, by what stands in their names. They come behind its latencies.
+// An inference server's own numbers, by what stands in their names. They come behind its latencies.
 struct ServerRow {
   std::string_view in_name;
   const char* title;

@@ -58,11 +58,11 @@ TEST(LatencyCurves, AreOfTheRequestsThatEndedInEachWindow) {
   store.append_samples({&block, 1}, {});
   const auto curves = latency_curves(store.reader(), all, Nanoseconds(0), std::chrono::seconds(8), 2);
   ASSERT_EQ(curves.size(), 4U);
-  EXPECT_EQ(curves[0].figure, "mean");
+  EXPECT_EQ(curves[0].statistic, "mean");
   EXPECT_EQ(curves[0].kind, "time to first token");
   EXPECT_NEAR(curves[0].windows.at(0).value(), 0.05, 1e-9);
   EXPECT_FALSE(curves[0].windows.at(1)) << "none ended there";
-  EXPECT_EQ(curves[1].figure, "p50");
+  EXPECT_EQ(curves[1].statistic, "p50");
   EXPECT_NEAR(curves[1].windows.at(0).value(), 0.05, 1e-9);
 }
 

@@ -10,14 +10,14 @@
 #include <utility>
 
 #include "base/units.h"
-#include "report/cell_figures.h"
+#include "report/cell_numbers.h"
 #include "report/figure/figures.h"
 #include "report/page/cell_details.h"
 #include "report/page/cell_table.h"
 #include "report/page/html.h"
 #include "report/page/page_series.h"
 #include "report/page/page_tables.h"
-#include "report/table_cells.h"
+#include "report/table_fields.h"
 
 namespace batchscope {
 namespace {
@@ -184,8 +184,8 @@ std::string changed_items_html(const StudyReport& report) {
   for (std::size_t i = 0; i < std::min(order.size(), most); ++i) {
     const Change& change = *order[i];
     table.add({{change.item->id_json},
-               count_cell(change.item->gold),
-               count_cell(change.item->reference),
+               count_field(change.item->gold),
+               count_field(change.item->reference),
                {fmt::format("{} of {} cells", change.cells, compared), Colour::none, static_cast<double>(change.cells)},
                {change.cells > 3 ? fmt::format("{}; …", change.by) : change.by}});
   }

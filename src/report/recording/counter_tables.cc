@@ -197,10 +197,10 @@ std::string phase_lines(const std::vector<PhaseTotal>& phases) {
 std::string error_lines(const RecordingSummary& summary) {
   std::map<std::string, std::set<std::string>> of_device;
   for (const CounterSummary& s : summary.counters) {
-    const auto figure = s.total() ? s.total() : s.mean();
-    if (s.error && figure && *figure != 0)
+    const auto number = s.total() ? s.total() : s.mean();
+    if (s.error && number && *number != 0)
       of_device[s.counter.device].insert(
-          fmt::format("{} ± {:.2g} %", s.counter.name, 100 * *s.error / std::abs(*figure)));
+          fmt::format("{} ± {:.2g} %", s.counter.name, 100 * *s.error / std::abs(*number)));
   }
   std::string out = lines_of(of_device, "");
   for (const std::string& line : summary.calibrations) out += wrap_text(line, "  ", "    ");

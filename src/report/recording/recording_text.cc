@@ -13,7 +13,7 @@
 #include "base/json.h"
 #include "base/units.h"
 #include "report/recording/counter_tables.h"
-#include "report/recording/device_figures.h"
+#include "report/recording/device_numbers.h"
 #include "report/recording/paper_view.h"
 #include "report/recording/server_latencies.h"
 #include "report/wrap_text.h"
@@ -40,7 +40,7 @@ std::string joules_text(const KnownTotal& joules) {
   return (joules.is_complete ? "" : ">=") + text;
 }
 
-std::string device_row(const DeviceFigures& device) {
+std::string device_row(const DeviceNumbers& device) {
   return fmt::format("{:<6}{:>6}{:>6}{:>8}{:>10}{:>11}{:>11}{:>11}{:>11}\n", visible(device.label),
                      share_text(device.utilisation), share_text(device.sm_active),
                      device.power_w ? watts_text(*device.power_w) : "-", bytes_or_dash(device.peak_memory_bytes),
@@ -49,25 +49,25 @@ std::string device_row(const DeviceFigures& device) {
 }
 
 // A line a device, and one of all.
-std::string device_rows(std::span<const DeviceFigures> devices, bool are_virtual) {
+std::string device_rows(std::span<const DeviceNumbers> devices, bool are_virtual) {
   if (devices.empty()) return "";
   std::string out = fmt::format("{:<6}{:>6}{:>6}{:>8}{:>10}{:>11}{:>11}{:>11}{:>11}\n", are_virtual ? "device" : "GPU",
                                 "util", "SM", "power", "peak mem", "PCIe in", "PCIe out",
                                 are_virtual ? "link in" : "NVLink in", are_virtual ? "link out" : "NVLink out");
-  for (const DeviceFigures& device : devices) out += device_row(device);
+  for (const DeviceNumbers& device : devices) out += device_row(device);
   if (devices.size() < 2) return out;
-  DeviceFigures all{.label = "all"};
-  for (const auto figure : {&DeviceFigures::utilisation, &DeviceFigures::sm_active})
-    all.*figure = mean_of(devices, figure);
-  for (const auto figure : {&DeviceFigures::power_w, &DeviceFigures::peak_memory_bytes})
-    all.*figure = sum_of(devices, figure);
-  for (const auto figure :
-       {&DeviceFigures::pcie_in, &DeviceFigures::pcie_out, &DeviceFigures::link_in, &DeviceFigures::link_out})
-    all.*figure = sum_of(devices, figure);
+  DeviceNumbers all{.label = "all"};
+  for (const auto number : {&DeviceNumbers::utilisation, &DeviceNumbers::sm_active})
+    all.*number = mean_of(devices, number);
+  for (const auto number : {&DeviceNumbers::power_w, &DeviceNumbers::peak_memory_bytes})
+    all.*number = sum_of(devices, number);
+  for (const auto number :
+       {&DeviceNumbers::pcie_in, &DeviceNumbers::pcie_out, &DeviceNumbers::link_in, &DeviceNumbers::link_out})
+    all.*number = sum_of(devices, number);
   return out + device_row(all);
 }
 
-std::string host_lines(const HostFigures& host) {
+std::string host_lines(const HostNumbers& host) {
   constexpr double worth_saying = 100 << 20;  // bytes
   std::vector<std::string> parts;
   const auto add = [&](const std::optional<double>& bytes, const char* format) {
@@ -240,34 +240,34 @@ std::string doubt_lines(const RecordingSummary& summary) {
 }
 
 // What held clocks down for the longest, where anything did.
-std::string held_text(std::span<const DeviceFigures> devices) {
+std::string held_text(std::span<const DeviceNumbers> devices) {
   std::optional<double> most;
   std::string what;
-  for (const auto& [figure, name] : {std::pair(&DeviceFigures::power_capped, "the power limit"),
-                                     std::pair(&DeviceFigures::thermally_capped, "the temperature"),
-                                     std::pair(&DeviceFigures::slowed_down, "the board (slowdown)")})
-    if (const auto share = mean_of(devices, figure); share && *share >= 0.005 && *share > most.value_or(0)) {
+  for (const auto& [number, name] : {std::pair(&DeviceNumbers::power_capped, "the power limit"),
+                                     std::pair(&DeviceNumbers::thermally_capped, "the temperature"),
+                                     std::pair(&DeviceNumbers::slowed_down, "the board (slowdown)")})
+    if (const auto share = mean_of(devices, number); share && *share >= 0.005 && *share > most.value_or(0)) {
       most = share;
       what = name;
     }
   return most ? fmt::format("clocks held down by {} {:.0f} % of the time", what, 100 * *most) : "";
 }
 
-std::string answer(const RecordingSummary& summary, std::span<const DeviceFigures> gpus,
-                   std::span<const DeviceFigures> virtual_devices, const HostFigures& host) {
+std::string answer(const RecordingSummary& summary, std::span<const DeviceNumbers> gpus,
+                   std::span<const DeviceNumbers> virtual_devices, const HostNumbers& host) {
   std::vector<std::string> parts;
   const auto devices = gpus.empty() ? virtual_devices : gpus;
   if (!devices.empty()) {
     std::string busy =
         fmt::format("{} {}{}", devices.size(), gpus.empty() ? "virtual device" : "GPU", devices.size() == 1 ? "" : "s");
-    if (const auto use = mean_of(devices, &DeviceFigures::utilisation))
+    if (const auto use = mean_of(devices, &DeviceNumbers::utilisation))
       busy += fmt::format(" {} busy", share_text(use));
-    if (const auto sm = mean_of(devices, &DeviceFigures::sm_active)) busy += fmt::format(" (SMs {})", share_text(sm));
+    if (const auto sm = mean_of(devices, &DeviceNumbers::sm_active)) busy += fmt::format(" (SMs {})", share_text(sm));
     parts.push_back(busy);
-    if (const auto power = sum_of(devices, &DeviceFigures::power_w)) parts.push_back(watts_text(*power));
-    if (const auto energy = sum_of(devices, &DeviceFigures::energy_j)) parts.push_back(joules_text(*energy));
-    if (const auto memory = most_of(devices, &DeviceFigures::peak_memory_bytes)) {
-      const auto capacity = most_of(devices, &DeviceFigures::capacity_bytes);
+    if (const auto power = sum_of(devices, &DeviceNumbers::power_w)) parts.push_back(watts_text(*power));
+    if (const auto energy = sum_of(devices, &DeviceNumbers::energy_j)) parts.push_back(joules_text(*energy));
+    if (const auto memory = most_of(devices, &DeviceNumbers::peak_memory_bytes)) {
+      const auto capacity = most_of(devices, &DeviceNumbers::capacity_bytes);
       parts.push_back("peak memory " + format_bytes(*memory) + (capacity ? " of " + format_bytes(*capacity) : ""));
     }
     if (const std::string held = held_text(devices); !held.empty()) parts.push_back(held);
@@ -288,12 +288,12 @@ std::string answer(const RecordingSummary& summary, std::span<const DeviceFigure
 
 std::string to_text(const RecordingSummary& summary, bool colours, SummaryDetail detail) {
   const auto bold = [&](const std::string& text) { return colours ? "\033[1m" + text + "\033[0m" : text; };
-  std::vector<DeviceFigures> gpus = device_figures(summary.counters), virtual_devices;
+  std::vector<DeviceNumbers> gpus = device_numbers(summary.counters), virtual_devices;
   const auto first_virtual =
-      std::stable_partition(gpus.begin(), gpus.end(), [](const DeviceFigures& device) { return !device.is_virtual; });
+      std::stable_partition(gpus.begin(), gpus.end(), [](const DeviceNumbers& device) { return !device.is_virtual; });
   std::move(first_virtual, gpus.end(), std::back_inserter(virtual_devices));
   gpus.erase(first_virtual, gpus.end());
-  const HostFigures host = host_figures(summary.counters);
+  const HostNumbers host = host_numbers(summary.counters);
   std::string out = detail == SummaryDetail::verbose ? counter_tables(summary, colours) + "\n" : "";
   out += device_rows(gpus, false);
   if (!virtual_devices.empty()) out += "[virtual] simulated on the CPU\n" + device_rows(virtual_devices, true);

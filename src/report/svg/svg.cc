@@ -30,18 +30,18 @@ Figure cleaned(Figure figure) {
 
 }  // namespace
 
-std::string to_svg(const Figure& figure) {
+std::string to_svg(const Figure& figure, double width) {
   const Figure clean = cleaned(figure);
-  SvgCanvas canvas;
+  SvgCanvas canvas(width);
   double y = 14;
-  for (const std::string& line : wrap_text(clean.title, title_size, SvgCanvas::width - 2 * SvgCanvas::margin)) {
+  for (const std::string& line : wrap_text(clean.title, title_size, canvas.room())) {
     canvas.text(SvgCanvas::margin, y + title_size, line, {.size = title_size, .bold = true});
     y += title_size + 5;
   }
   y = clean.kind == FigureKind::lines || clean.kind == FigureKind::curves ? draw_lines(canvas, clean, y + 12)
                                                                           : draw_rows(canvas, clean, y + 12);
   y = draw_legend(canvas, clean, y + 10);
-  for (const std::string& line : wrap_text(clean.caption, caption_size, SvgCanvas::width - 2 * SvgCanvas::margin)) {
+  for (const std::string& line : wrap_text(clean.caption, caption_size, canvas.room())) {
     canvas.text(SvgCanvas::margin, y + caption_size + 4, line, {.size = caption_size, .colour = "#444444"});
     y += caption_size + 4;
   }

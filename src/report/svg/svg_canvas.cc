@@ -43,6 +43,11 @@ void SvgCanvas::rectangle(double x, double y, double across, double down, const 
                   note);
 }
 
+void SvgCanvas::begin_series(const std::string& name, bool is_entry) {
+  body_ += fmt::format("<g data-series=\"{0}\"{1}>\n", escape_xml(name),
+                       is_entry ? fmt::format(" class=\"entry\"><title>{}</title", escape_xml(name)) : "");
+}
+
 std::string SvgCanvas::document(const std::string& id, const std::string& title, const std::string& description,
                                 double height) const {
   return fmt::format(
@@ -52,7 +57,7 @@ std::string SvgCanvas::document(const std::string& id, const std::string& title,
       "sans-serif\" fill=\"none\">\n"
       "<title id=\"{2}-svg-title\">{3}</title>\n<desc id=\"{2}-svg-desc\">{4}</desc>\n"
       "<rect width=\"{0}\" height=\"{1}\" fill=\"#ffffff\"/>\n{5}</svg>\n",
-      px(width), px(height), id, escape_xml(title), escape_xml(description), body_);
+      px(width_), px(height), id, escape_xml(title), escape_xml(description), body_);
 }
 
 }  // namespace batchscope

@@ -91,7 +91,7 @@ double draw_bottom_axis(SvgCanvas& canvas, const PlotArea& area, const PlacedSca
     const std::string label = scale.scale.has_categories() ? fit_text(tick.label, tick_size, room) : tick.label;
     const double at = scale.at(tick.value), half = text_px(label, tick_size) / 2;
     canvas.line(at, area.top, at, area.bottom + 4, grid_stroke);
-    const double middle = std::clamp(at, half, SvgCanvas::width - half);
+    const double middle = std::clamp(at, half, canvas.width() - half);
     if (middle - half < free) continue;
     canvas.text(middle, area.bottom + 6 + tick_size, label, {.anchor = "middle"});
     free = middle + half + label_gap / 2;
@@ -151,9 +151,9 @@ void draw_vertical_limits(SvgCanvas& canvas, const PlotArea& area, const PlacedS
   double free = 0;
   for (const PlacedLimit& limit : place(x, limits)) {
     canvas.line(limit.at, area.top - 3, limit.at, area.bottom, limit_stroke);
-    const std::string label = fit_text(limit.label, tick_size, SvgCanvas::width / 2);
+    const std::string label = fit_text(limit.label, tick_size, canvas.width() / 2);
     const double half = text_px(label, tick_size) / 2;
-    const double middle = std::clamp(limit.at, half + 2, SvgCanvas::width - half - 2);
+    const double middle = std::clamp(limit.at, half + 2, canvas.width() - half - 2);
     if (middle - half < free) continue;
     canvas.text(middle, area.top - 6, label, {.anchor = "middle", .halo = true});
     free = middle + half + label_gap;

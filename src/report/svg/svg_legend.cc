@@ -53,7 +53,7 @@ void draw_sample(SvgCanvas& canvas, const FigureSeries& series, FigureKind kind,
 double draw_legend(SvgCanvas& canvas, const Figure& figure, double top) {
   const std::vector<const FigureSeries*> entries = entries_of(figure);
   if (entries.empty()) return top;
-  constexpr double room = SvgCanvas::width - 2 * SvgCanvas::margin;
+  const double room = canvas.room();
   double widest = 0;
   for (const FigureSeries* entry : entries) widest = std::max(widest, text_px(entry->name, legend_size));
   const double name_width = std::min(widest, room - sample_width);
@@ -63,9 +63,11 @@ double draw_legend(SvgCanvas& canvas, const Figure& figure, double top) {
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const double x = SvgCanvas::margin + column_width * static_cast<double>(i % columns);
     const double y = top + row_height * (static_cast<double>(i / columns) + 0.5);
+    canvas.begin_series(entries[i]->name, true);
     draw_sample(canvas, *entries[i], figure.kind, x, y);
     canvas.text(x + sample_width, y + legend_size * 0.36, fit_text(entries[i]->name, legend_size, name_width),
                 {.size = legend_size});
+    canvas.end_series();
   }
   return top + row_height * static_cast<double>((entries.size() + columns - 1) / columns);
 }

@@ -17,7 +17,6 @@
 namespace batchscope {
 namespace {
 
-constexpr double plot_height = 300;
 constexpr double widest_tick_label = 120;
 constexpr std::size_t most_labelled = 12;
 
@@ -51,7 +50,8 @@ void draw_left_axis(SvgCanvas& canvas, const PlotArea& area, const PlacedScale& 
                 {.anchor = "end"});
   }
   canvas.line(area.left, area.top, area.left, area.bottom, axis_stroke);
-  canvas.text(SvgCanvas::margin + label_size, (area.top + area.bottom) / 2, fit_text(name, label_size, plot_height),
+  canvas.text(SvgCanvas::margin + label_size, (area.top + area.bottom) / 2,
+              fit_text(name, label_size, area.bottom - area.top),
               {.size = label_size, .anchor = "middle", .upwards = true});
 }
 
@@ -68,13 +68,13 @@ class Lines {
 
   void draw() const {
     if (!is_marked_) {
-      for (std::size_t i = 0; i < figure_.series.size(); ++i) draw_band(i);
-      for (std::size_t i = 0; i < figure_.series.size(); ++i) draw_line(i);
+      each_series(&Lines::draw_band);
+      each_series(&Lines::draw_line);
       return;
     }
-    for (std::size_t i = 0; i < figure_.series.size(); ++i) draw_line(i);
-    for (std::size_t i = 0; i < figure_.series.size(); ++i) draw_intervals(i);
-    for (std::size_t i = 0; i < figure_.series.size(); ++i) draw_markers(i);
+    each_series(&Lines::draw_line);
+    each_series(&Lines::draw_intervals);
+    each_series(&Lines::draw_markers);
   }
 
   // Every few px of every line.
@@ -82,6 +82,14 @@ class Lines {
   void draw_labels(std::vector<TextBox> taken) const;
 
  private:
+  void each_series(void (Lines::*draw)(std::size_t) const) const {
+    for (std::size_t i = 0; i < figure_.series.size(); ++i) {
+      canvas_.begin_series(figure_.series[i].name);
+      (this->*draw)(i);
+      canvas_.end_series();
+    }
+  }
+
   // Intervals, or more than a third of the points on those of other names.
   bool cover_each_other() const {
     std::map<std::pair<long, long>, std::string> name_at;
@@ -160,20 +168,13 @@ class Lines {
     canvas_.path(path, fmt::format("stroke=\"{}\" stroke-width=\"1.2\"", colour_of(figure_.series[i].style)));
   }
 
-  // Those without a note share a path.
   void draw_markers(std::size_t i) const {
     const FigureSeries& series = figure_.series[i];
-    std::string plain;
-    for (const FigurePoint& point : series.points) {
-      if (!is_drawn(point)) continue;
-      const std::string marker = marker_path(series.style, x_of(i, point), y_.at(point.y));
-      const bool hollow = series.hollow || point.hollow || !y_.in_view(point.y);
-      if (!hollow && point.note.empty())
-        plain += marker;
-      else
-        canvas_.path(marker, marker_fill(series.style, hollow), point.note);
-    }
-    canvas_.path(plain, marker_fill(series.style, false));
+    for (const FigurePoint& point : series.points)
+      if (is_drawn(point))
+        canvas_.path(marker_path(series.style, x_of(i, point), y_.at(point.y)),
+                     marker_fill(series.style, series.hollow || point.hollow || !y_.in_view(point.y)),
+                     point_text(figure_, series, point));
   }
 
   SvgCanvas& canvas_;
@@ -208,7 +209,8 @@ void Lines::draw_labels(std::vector<TextBox> taken) const {
   if (names_.size() > most_labelled) return;
   struct Label {
     Place at;
-    const std::string* text;
+    const FigurePoint* point;
+    const FigureSeries* series;
   };
   std::vector<Label> ends, others;
   for (std::size_t i = 0; i < figure_.series.size(); ++i)
@@ -217,22 +219,26 @@ void Lines::draw_labels(std::vector<TextBox> taken) const {
       const Place at{x_of(i, point), y_.at(point.y)};
       taken.push_back(marker_box(at));
       const bool is_end = &point == &figure_.series[i].points.front() || &point == &figure_.series[i].points.back();
-      if (!point.label.empty()) (is_end ? ends : others).push_back({at, &point.label});
+      if (!point.label.empty()) (is_end ? ends : others).push_back({at, &point, &figure_.series[i]});
     }
   ends.insert(ends.end(), others.begin(), others.end());
   const PlotArea area{.left = x_.from, .right = x_.to, .top = y_.to, .bottom = y_.from};
-  for (const Label& label : ends) draw_point_label(canvas_, area, label.at, *label.text, taken);
+  for (const Label& label : ends) {
+    canvas_.begin_series(label.series->name);
+    draw_point_label(canvas_, area, label.at, label.point->label, taken);
+    canvas_.end_series();
+  }
 }
 
 }  // namespace
 
 double draw_lines(SvgCanvas& canvas, const Figure& figure, double top) {
-  const double bottom = top + plot_height;
+  const double bottom = top + 120 + canvas.width() / 4;
   const PlacedScale y{Scale(figure.y, extent_of_y(figure), 7), bottom, top};
   double labels = 0;
   for (const Scale::Tick& tick : y.scale.ticks()) labels = std::max(labels, text_px(tick.label, tick_size));
   const PlotArea area{.left = SvgCanvas::margin + label_size + 14 + std::min(labels, widest_tick_label),
-                      .right = SvgCanvas::width - 28,
+                      .right = canvas.width() - 28,
                       .top = top,
                       .bottom = bottom};
   const PlacedScale x = horizontal_scale(figure.x, extent_of_x(figure), area.left, area.right);

@@ -1,4 +1,4 @@
-// Colours, markers and dashes (report/svg/svg_marks.h).
+// Colours, markers, dashes and points in words (report/svg/svg_marks.h).
 #include "report/svg/svg_marks.h"
 
 #include <fmt/format.h>
@@ -6,6 +6,8 @@
 #include <array>
 #include <cmath>
 #include <numbers>
+
+#include "report/figure/figure_scale.h"
 
 namespace batchscope {
 namespace {
@@ -71,6 +73,18 @@ const char* dash_of(FigureStroke stroke) {
   if (stroke == FigureStroke::dashed) return " stroke-dasharray=\"6 3.5\"";
   if (stroke == FigureStroke::dotted) return " stroke-dasharray=\"1.5 3\"";
   return "";
+}
+
+std::string point_text(const Figure& figure, const FigureSeries& series, const FigurePoint& point) {
+  const auto value = [](const FigureAxis& axis, double at) { return value_text(at, axis.unit); };
+  std::string text = series.name.empty() ? "" : series.name + "\n";
+  text += point.x >= 0 && point.x < static_cast<double>(figure.x.categories.size())
+              ? figure.x.categories[static_cast<std::size_t>(point.x)]
+              : fmt::format("{}: {}", figure.x.label, value(figure.x, point.x));
+  text += fmt::format("\n{}: {}", figure.y.label, value(figure.y, point.y));
+  if (point.low && point.high && std::isfinite(*point.low) && std::isfinite(*point.high))
+    text += fmt::format("\n95 %: {} to {}", value(figure.y, *point.low), value(figure.y, *point.high));
+  return text + (point.note.empty() ? "" : "\n" + point.note);
 }
 
 std::string px(double value) {

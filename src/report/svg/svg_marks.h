@@ -1,5 +1,5 @@
-// Colours, markers and dashes of an SVG figure: each of the three tells series apart without the others. Inside
-// src/report only.
+// Colours, markers and dashes of an SVG figure, each of which tells series apart without the others; points in words.
+// Inside src/report only.
 #pragma once
 
 #include <cstddef>
@@ -21,6 +21,9 @@ std::string marker_path(std::size_t style, double x, double y);
 std::string marker_fill(std::size_t style, bool hollow);
 // Of a line, as attributes to follow `stroke="…"`; "" for solid.
 const char* dash_of(FigureStroke stroke);
+
+// A point in lines of text: its series, its place and value with units, its interval, its note.
+std::string point_text(const Figure& figure, const FigureSeries& series, const FigurePoint& point);
 
 // "12.3": coordinates with one digit.
 std::string px(double value);

@@ -16,8 +16,8 @@
 namespace batchscope {
 namespace {
 
-constexpr double widest_label = 320;
-constexpr double lane_height = 11;  // of a series within a row
+constexpr double widest_label = 0.45;  // of the picture
+constexpr double lane_height = 11;     // of a series within a row
 
 // Names of the rows, and the row of an x: x itself where there are categories, else its place among all x.
 class Rows {
@@ -54,12 +54,12 @@ struct RowsArea {
   double top_of(std::size_t row) const { return plot.top + row_height * static_cast<double>(row); }
 };
 
-RowsArea area_of(const Figure& figure, const Rows& rows, double top, double row_height) {
+RowsArea area_of(const SvgCanvas& canvas, const Figure& figure, const Rows& rows, double top, double row_height) {
   double labels = 0;
   for (const std::string& name : rows.names()) labels = std::max(labels, text_px(name, tick_size));
   if (!figure.limits.empty()) top += tick_size + 6;
-  return {{.left = SvgCanvas::margin + std::min(labels, widest_label) + 8,
-           .right = SvgCanvas::width - 28,
+  return {{.left = SvgCanvas::margin + std::min(labels, widest_label * canvas.width()) + 8,
+           .right = canvas.width() - 28,
            .top = top,
            .bottom = top + row_height * static_cast<double>(std::max<std::size_t>(rows.names().size(), 1))},
           row_height};
@@ -68,14 +68,14 @@ RowsArea area_of(const Figure& figure, const Rows& rows, double top, double row_
 void draw_row_names(SvgCanvas& canvas, const RowsArea& area, const Rows& rows) {
   for (std::size_t row = 0; row < rows.names().size(); ++row)
     canvas.text(area.plot.left - 7, area.top_of(row) + area.row_height / 2 + tick_size * 0.36,
-                fit_text(rows.names()[row], tick_size, widest_label), {.anchor = "end"});
+                fit_text(rows.names()[row], tick_size, widest_label * canvas.width()), {.anchor = "end"});
   canvas.line(area.plot.left, area.plot.top, area.plot.left, area.plot.bottom, axis_stroke);
 }
 
 // Bars of a row end where those of the series before it do. Negative parts have no length.
 double draw_bars(SvgCanvas& canvas, const Figure& figure, double top) {
   const Rows rows(figure);
-  const RowsArea area = area_of(figure, rows, top, 17);
+  const RowsArea area = area_of(canvas, figure, rows, top, 17);
   std::vector<double> ends(rows.names().size(), 0);
   Extent extent(false);
   for (const FigureSeries& series : figure.series)
@@ -88,23 +88,26 @@ double draw_bars(SvgCanvas& canvas, const Figure& figure, double top) {
   const PlacedScale scale = horizontal_scale(axis, extent, area.plot.left, area.plot.right);
   const double end = draw_bottom_axis(canvas, area.plot, scale, figure.y.label);
   std::fill(ends.begin(), ends.end(), 0);
-  for (const FigureSeries& series : figure.series)
+  for (const FigureSeries& series : figure.series) {
+    canvas.begin_series(series.name);
     for (const FigurePoint& point : series.points) {
       const auto row = rows.row(point);
       if (!row || point.y <= 0) continue;
       const double from = scale.at(ends[*row]), to = scale.at(ends[*row] += point.y);
       canvas.rectangle(from, area.top_of(*row) + 2.5, to - from, area.row_height - 5,
                        fmt::format("fill=\"{}\" stroke=\"#ffffff\" stroke-width=\"0.6\"", bar_colour_of(series.style)),
-                       point.note);
+                       point_text(figure, series, point));
     }
+    canvas.end_series();
+  }
   draw_row_names(canvas, area, rows);
   draw_vertical_limits(canvas, area.plot, scale, figure.limits);
   return end;
 }
 
 // A point with its interval on the line of its row and series.
-void draw_interval(SvgCanvas& canvas, const PlacedScale& scale, const FigureSeries& series, const FigurePoint& point,
-                   double y) {
+void draw_interval(SvgCanvas& canvas, const Figure& figure, const PlacedScale& scale, const FigureSeries& series,
+                   const FigurePoint& point, double y) {
   if (point.low && point.high && !std::isnan(*point.low) && !std::isnan(*point.high)) {
     std::string path = fmt::format("M{} {}H{}", px(scale.at(*point.low)), px(y), px(scale.at(*point.high)));
     for (const double end : {*point.low, *point.high})
@@ -112,13 +115,14 @@ void draw_interval(SvgCanvas& canvas, const PlacedScale& scale, const FigureSeri
     canvas.path(path, fmt::format("stroke=\"{}\" stroke-width=\"1.4\"", colour_of(series.style)));
   }
   const bool hollow = series.hollow || point.hollow || !scale.in_view(point.y);
-  canvas.path(marker_path(series.style, scale.at(point.y), y), marker_fill(series.style, hollow), point.note);
+  canvas.path(marker_path(series.style, scale.at(point.y), y), marker_fill(series.style, hollow),
+              point_text(figure, series, point));
 }
 
 double draw_intervals(SvgCanvas& canvas, const Figure& figure, double top) {
   const Rows rows(figure);
   const auto lanes = static_cast<double>(std::max<std::size_t>(figure.series.size(), 1));
-  const RowsArea area = area_of(figure, rows, top, std::max(22.0, lane_height * lanes + 6));
+  const RowsArea area = area_of(canvas, figure, rows, top, std::max(22.0, lane_height * lanes + 6));
   Extent extent(figure.y.logarithmic);
   for (const FigureSeries& series : figure.series)
     for (const FigurePoint& point : series.points) {
@@ -133,15 +137,18 @@ double draw_intervals(SvgCanvas& canvas, const Figure& figure, double top) {
   const double end = draw_bottom_axis(canvas, area.plot, scale, figure.y.label);
   draw_vertical_limits(canvas, area.plot, scale, figure.limits);
   std::vector<std::pair<Place, const FigurePoint*>> drawn;
-  for (std::size_t i = 0; i < figure.series.size(); ++i)
+  for (std::size_t i = 0; i < figure.series.size(); ++i) {
+    canvas.begin_series(figure.series[i].name);
     for (const FigurePoint& point : figure.series[i].points) {
       const auto row = rows.row(point);
       if (!row) continue;
       const double lane = static_cast<double>(i) - (lanes - 1) / 2;
       const double y = area.top_of(*row) + area.row_height / 2 + lane_height * lane;
-      draw_interval(canvas, scale, figure.series[i], point, y);
+      draw_interval(canvas, figure, scale, figure.series[i], point, y);
       drawn.push_back({{scale.at(point.y), y}, &point});
     }
+    canvas.end_series();
+  }
   std::vector<TextBox> taken;
   for (const auto& [at, point] : drawn) taken.push_back(marker_box(at));
   for (const auto& [at, point] : drawn) draw_point_label(canvas, area.plot, at, point->label, taken);

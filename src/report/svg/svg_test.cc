@@ -197,7 +197,8 @@ TEST(Svg, SaysWhatItShowsToThoseWhoDoNotSeeIt) {
   EXPECT_EQ(trouble(svg), "");
   EXPECT_THAT(svg, HasSubstr("role=\"img\" aria-labelledby=\"time-svg-title time-svg-desc\""));
   EXPECT_THAT(svg, HasSubstr("<title id=\"time-svg-title\">Time over batch</title>"));
-  EXPECT_THAT(svg, HasSubstr("<title>not valid</title>"));
+  EXPECT_THAT(svg, HasSubstr("<title>MP4\nbatch: 1\nseconds: 2</title>"));
+  EXPECT_THAT(svg, HasSubstr("<title>MP4\nbatch: 2\nseconds: 3\n95 %: 2 to 4\nnot valid</title>"));
   EXPECT_THAT(svg, Not(HasSubstr("href")));
 }
 
@@ -229,7 +230,29 @@ TEST(Svg, EqualNamesShareALegendEntry) {
   figure.series.push_back(
       {.name = "MP4", .stroke = FigureStroke::dashed, .hollow = true, .points = {{.x = 2, .y = 2}}});
   const std::string svg = to_svg(figure);
-  EXPECT_EQ(svg.find(">MP4<"), svg.rfind(">MP4<"));
+  EXPECT_EQ(svg.find("MP4</text>"), svg.rfind("MP4</text>"));
+}
+
+// What a page hides with a legend's entry: all that belongs to the series, and nothing else.
+TEST(Svg, WhatBelongsToASeriesIsMarked) {
+  for (const FigureKind kind : {FigureKind::lines, FigureKind::stacked_bars, FigureKind::intervals}) {
+    Figure figure = lines({{.x = 0, .y = 1, .label = "here"}, {.x = 1, .y = 2}});
+    figure.kind = kind;
+    figure.x = {.label = "cell", .categories = {"a", "b"}};
+    figure.series.push_back({.name = "TP<4", .points = {{.x = 0, .y = 2}}});
+    const std::string svg = to_svg(figure);
+    EXPECT_EQ(trouble(svg), "");
+    std::size_t titles = 0;
+    for (std::size_t at = 0; (at = svg.find("<g data-series=\"", at)) != svg.npos; ++at) {
+      const std::string group = svg.substr(at, svg.find("</g>", at) - at);
+      for (std::size_t title = 0; (title = group.find("<title>", title)) != group.npos; ++title) {
+        const std::size_t begin = title + 7, end = group.find_first_of("\n<", begin);
+        EXPECT_TRUE(group.starts_with("<g data-series=\"" + group.substr(begin, end - begin) + "\"")) << group;
+        ++titles;
+      }
+    }
+    EXPECT_EQ(titles, 3u + 2u) << svg;  // points, entries of the legend
+  }
 }
 
 TEST(Svg, WhatIsNotFiniteIsLeftOut) {
@@ -276,9 +299,9 @@ Figure any_figure() {
 }
 
 RC_GTEST_PROP(Svg, AnyFigureIsWellFormedAndInsideItsPicture, ()) {
-  const std::string svg = to_svg(any_figure());
-  const std::string wrong = trouble(svg);
-  if (!wrong.empty()) RC_FAIL(wrong);
+  const Figure figure = any_figure();
+  for (const double width : {paper_width, screen_width})
+    if (const std::string wrong = trouble(to_svg(figure, width)); !wrong.empty()) RC_FAIL(wrong);
 }
 
 TEST(SvgText, IsCutInTheMiddleAndWrapped) {

@@ -95,10 +95,10 @@ TEST(RefreshPeriod, ChangesOutOfStepHaveNone) {
   for (unsigned seed = 0; seed < 20; ++seed) {
     std::mt19937 random(seed);
     std::uniform_real_distribution<double> distance(0.02, 0.2);
-    std::vector<double> ticks{0};
-    while (ticks.back() < 5) ticks.push_back(ticks.back() + distance(random));
+    std::vector<double> changes{0};
+    while (changes.back() < 5) changes.push_back(changes.back() + distance(random));
     const auto value = [&](double t) {
-      return static_cast<double>(std::upper_bound(ticks.begin(), ticks.end(), t) - ticks.begin());
+      return static_cast<double>(std::upper_bound(changes.begin(), changes.end(), t) - changes.begin());
     };
     EXPECT_FALSE(refresh_period(read(value, {})).value) << seed;
   }
@@ -110,7 +110,7 @@ TEST(TickPeriod, OfTheDriversOwnTimeStamps) {
   std::vector<double> stamps;
   for (int i = 0; i < 119; ++i)
     if (i % 17 != 5) stamps.push_back(0.02 * i + jitter(random));  // some are missing
-  expect_near(tick_period(stamps, 1e-6), 0.02, 0.0002);
+  expect_near(clock_period(stamps, 1e-6), 0.02, 0.0002);
 }
 
 TEST(Renewals, OfPairsThatSayNothingNewBetween) {
@@ -128,7 +128,7 @@ TEST(Renewals, OfPairsThatSayNothingNewBetween) {
       pairs.push_back({.before = at, .after = at, .value = is_renewed || stale == -1 ? std::optional(last) : stale});
     }
     const auto instants = renewals_of(pairs);
-    expect_near(tick_period(instants, 0.0025), 0.1, 0.001);
+    expect_near(clock_period(instants, 0.0025), 0.1, 0.001);
   }
 }
 

@@ -1,95 +1,48 @@
-// Linear least squares by the normal equations (telemetry/calibration/least_squares.h).
+// Linear least squares by Eigen's QR decomposition (telemetry/calibration/least_squares.h).
 #include "telemetry/calibration/least_squares.h"
 
-#include <algorithm>
+#include <Eigen/QR>
 #include <cmath>
-#include <utility>
 
 #include "base/check.h"
 
 namespace batchscope::calibration {
-namespace {
-
-using Matrix = std::vector<std::vector<double>>;
-
-// By Gauss and Jordan with pivots; nothing where the matrix is singular to double's precision.
-std::optional<Matrix> inverse(Matrix a) {
-  const std::size_t n = a.size();
-  Matrix out(n, std::vector<double>(n, 0.0));
-  for (std::size_t i = 0; i < n; ++i) out[i][i] = 1;
-  for (std::size_t column = 0; column < n; ++column) {
-    std::size_t pivot = column;
-    for (std::size_t row = column + 1; row < n; ++row)
-      if (std::abs(a[row][column]) > std::abs(a[pivot][column])) pivot = row;
-    if (std::abs(a[pivot][column]) < 1e-13) return std::nullopt;
-    std::swap(a[pivot], a[column]);
-    std::swap(out[pivot], out[column]);
-    const double scale = 1 / a[column][column];
-    for (std::size_t k = 0; k < n; ++k) a[column][k] *= scale, out[column][k] *= scale;
-    for (std::size_t row = 0; row < n; ++row) {
-      const double factor = a[row][column];
-      if (row == column || factor == 0) continue;
-      for (std::size_t k = 0; k < n; ++k) {
-        a[row][k] -= factor * a[column][k];
-        out[row][k] -= factor * out[column][k];
-      }
-    }
-  }
-  return out;
-}
-
-}  // namespace
 
 std::optional<LinearFit> least_squares(std::span<const std::vector<double>> rows, std::span<const double> y,
                                        std::span<const double> weights) {
   CHECK_EQUAL(rows.size(), y.size(), "each row has its value");
   if (rows.empty() || rows.size() < rows[0].size()) return std::nullopt;
-  const std::size_t n = rows.size(), unknowns = rows[0].size();
-  const auto weight = [&](std::size_t i) { return weights.empty() ? 1.0 : weights[i]; };
+  const auto n = static_cast<Eigen::Index>(rows.size()), unknowns = static_cast<Eigen::Index>(rows[0].size());
 
+  // Everything of an observation times the root of its weight.
+  Eigen::MatrixXd a(n, unknowns);
+  Eigen::VectorXd values(n), roots = Eigen::VectorXd::Ones(n);
+  for (Eigen::Index i = 0; i < n; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    if (!weights.empty()) roots[i] = std::sqrt(weights[at]);
+    a.row(i) = roots[i] * Eigen::Map<const Eigen::RowVectorXd>(rows[at].data(), unknowns);
+    values[i] = roots[i] * y[at];
+  }
   // Columns are scaled to length 1: unknowns may differ by ten orders of magnitude (bytes, transfers, seconds).
-  std::vector<double> scale(unknowns, 0.0);
-  for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t k = 0; k < unknowns; ++k) scale[k] += weight(i) * rows[i][k] * rows[i][k];
-  for (double& length : scale) {
-    if (length <= 0) return std::nullopt;
-    length = std::sqrt(length);
-  }
-  Matrix normal(unknowns, std::vector<double>(unknowns, 0.0));
-  std::vector<double> right(unknowns, 0.0);
-  double weight_sum = 0, mean = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    weight_sum += weight(i);
-    mean += weight(i) * y[i];
-    for (std::size_t k = 0; k < unknowns; ++k) {
-      const double value = rows[i][k] / scale[k];
-      right[k] += weight(i) * value * y[i];
-      for (std::size_t j = 0; j < unknowns; ++j) normal[k][j] += weight(i) * value * rows[i][j] / scale[j];
-    }
-  }
-  mean /= weight_sum;
-  const auto inverted = inverse(normal);
-  if (!inverted) return std::nullopt;
+  const Eigen::VectorXd lengths = a.colwise().norm().transpose();
+  if ((lengths.array() <= 0).any()) return std::nullopt;
+  a *= lengths.cwiseInverse().asDiagonal();
+  Eigen::ColPivHouseholderQR<Eigen::MatrixXd> qr(a);
+  if (qr.setThreshold(3e-7).rank() < unknowns) return std::nullopt;  // half of a double's digits
 
-  LinearFit fit;
-  for (std::size_t k = 0; k < unknowns; ++k) {
-    double sum = 0;
-    for (std::size_t j = 0; j < unknowns; ++j) sum += (*inverted)[k][j] * right[j];
-    fit.coefficient.push_back(sum / scale[k]);
-  }
-  double squares = 0, total = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    double predicted = 0;
-    for (std::size_t k = 0; k < unknowns; ++k) predicted += fit.coefficient[k] * rows[i][k];
-    squares += weight(i) * (y[i] - predicted) * (y[i] - predicted);
-    total += weight(i) * (y[i] - mean) * (y[i] - mean);
-  }
+  const Eigen::VectorXd scaled = qr.solve(values), coefficient = scaled.cwiseQuotient(lengths);
+  const double mean = roots.dot(values) / roots.squaredNorm();
+  const double squares = (values - a * scaled).squaredNorm(), total = (values - mean * roots).squaredNorm();
   const double variance = n > unknowns ? squares / static_cast<double>(n - unknowns) : 0;
-  fit.residual = std::sqrt(variance);
-  fit.explained = total > 0 ? 1 - squares / total : 0;
-  for (std::size_t k = 0; k < unknowns; ++k)
-    fit.standard_error.push_back(std::sqrt(std::max(0.0, variance * (*inverted)[k][k])) / scale[k]);
-  return fit;
+  // The inverse of R has the rows' lengths that the inverse of the normal equations has on its diagonal, squared.
+  const Eigen::MatrixXd inverse =
+      qr.colsPermutation() * qr.matrixR().topRows(unknowns).triangularView<Eigen::Upper>().solve(
+                                 Eigen::MatrixXd::Identity(unknowns, unknowns));
+  const Eigen::VectorXd error = std::sqrt(variance) * inverse.rowwise().norm().cwiseQuotient(lengths);
+  return LinearFit{.coefficient = {coefficient.begin(), coefficient.end()},
+                   .standard_error = {error.begin(), error.end()},
+                   .residual = std::sqrt(variance),
+                   .explained = total > 0 ? 1 - squares / total : 0};
 }
 
 }  // namespace batchscope::calibration

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "telemetry/calibration/phases.h"
+#include "telemetry/calibration/experiments.h"
 
 namespace batchscope::calibration {
 namespace {
@@ -44,23 +44,23 @@ Calibration calibrate(const Bench& bench, const std::set<std::string>& ids) {
                           .nvml = bench.nvml.nvml_version().value_or("unknown"),
                           .uuid = bench.gpu.uuid,
                           .date = date_of(bench.wall())};
-  Phases phases(bench, ids);
-  // A load that fails spoils its own phase only.
-  const std::pair<const char*, void (Phases::*)()> all[] = {{"kernels", &Phases::kernels},
-                                                            {"energy", &Phases::energy},
-                                                            {"memory", &Phases::memory},
-                                                            {"PCIe", &Phases::pcie_bytes},
-                                                            {"PCIe windows", &Phases::pcie_windows},
-                                                            {"NVLink", &Phases::nvlink_bytes},
-                                                            {"GPM", &Phases::gpm}};
-  for (const auto& [name, phase] : all) {
+  Experiments experiments(bench, ids);
+  // A load that fails spoils its own experiment only.
+  const std::pair<const char*, void (Experiments::*)()> all[] = {{"kernels", &Experiments::kernels},
+                                                                 {"energy", &Experiments::energy},
+                                                                 {"memory", &Experiments::memory},
+                                                                 {"PCIe", &Experiments::pcie_bytes},
+                                                                 {"PCIe windows", &Experiments::pcie_windows},
+                                                                 {"NVLink", &Experiments::nvlink_bytes},
+                                                                 {"GPM", &Experiments::gpm}};
+  for (const auto& [name, experiment] : all) {
     try {
-      (phases.*phase)();
+      (experiments.*experiment)();
     } catch (const Failure& failure) {
       calibration.remarks.push_back(fmt::format("{} could not be measured completely: {}", name, failure.what()));
     }
   }
-  calibration.counters = phases.take();
+  calibration.counters = experiments.take();
   return calibration;
 }
 

@@ -12,8 +12,8 @@
 namespace batchscope::calibration {
 namespace {
 
-constexpr std::size_t fewest_ticks = 8;
-constexpr int longest_multiple = 8;  // between ticks; further apart, and the count of those between is a guess
+constexpr std::size_t fewest_changes = 8;
+constexpr int longest_multiple = 8;  // between instants; further apart, and the count of those between is a guess
 constexpr double tolerance = 0.2;    // of the period: jitter of a refresh
 constexpr double most = 0.6, nearly_all = 0.85;  // of the distances
 constexpr double coarsest = 0.3;                 // of the period: a coarser resolution would fit any period
@@ -76,18 +76,18 @@ std::vector<Change> changes_of(const Series& series) {
   return changes;
 }
 
-Estimate tick_period(std::span<const double> ticks, double resolution) {
-  if (ticks.size() < fewest_ticks)
-    return Estimate::absent(fmt::format("only {} changes were seen, too few to tell a period", ticks.size()));
+Estimate clock_period(std::span<const double> instants, double resolution) {
+  if (instants.size() < fewest_changes)
+    return Estimate::absent(fmt::format("only {} changes were seen, too few to tell a period", instants.size()));
   std::vector<double> distances;
-  for (std::size_t i = 1; i < ticks.size(); ++i) distances.push_back(ticks[i] - ticks[i - 1]);
+  for (std::size_t i = 1; i < instants.size(); ++i) distances.push_back(instants[i] - instants[i - 1]);
   // The shortest distances are one period, or two, or three of it.
   const double shortest = quantile(distances, 0.1);
   for (int divisor = 1; divisor <= longest_multiple; ++divisor) {
     const double candidate = shortest / divisor;
     if (resolution > coarsest * candidate) break;
     const Fit fit = fit_period(distances, candidate, resolution);
-    if (fit.share < nearly_all || fit.counted < most || fit.fitting + 1 < static_cast<std::int64_t>(fewest_ticks))
+    if (fit.share < nearly_all || fit.counted < most || fit.fitting + 1 < static_cast<std::int64_t>(fewest_changes))
       continue;
     // As if each distance erred for itself: more than the truth where only reading, not refreshing, has jitter.
     return {.value = fit.period,
@@ -122,12 +122,12 @@ Estimate refresh_period(const Series& series) {
                     "or more often",
                     1e3 * median(steps)));
   const auto changes = changes_of(series);
-  std::vector<double> ticks, widths;
+  std::vector<double> instants, widths;
   for (const Change& change : changes) {
-    ticks.push_back(to_seconds(change.middle));
+    instants.push_back(to_seconds(change.middle));
     widths.push_back(to_seconds(change.half_width));
   }
-  Estimate estimate = tick_period(ticks, median(widths));
+  Estimate estimate = clock_period(instants, median(widths));
   if (estimate.value) estimate.how = fmt::format("read every {:.3g} ms; {}", 1e3 * median(steps), estimate.how);
   return estimate;
 }
@@ -154,7 +154,7 @@ Estimate shortest_sound_gap(std::span<const GapValue> pairs) {
   constexpr double near = 0.05;
   std::map<double, std::vector<double>> by_gap;
   for (const GapValue& pair : pairs) by_gap[pair.gap].push_back(pair.value);
-  std::erase_if(by_gap, [](const auto& gap) { return gap.second.size() < fewest_ticks; });
+  std::erase_if(by_gap, [](const auto& gap) { return gap.second.size() < fewest_changes; });
   if (by_gap.size() < 3) return Estimate::absent("too few pairs of samples had a value");
   const double truth = median(by_gap.rbegin()->second);
   const auto is_sound = [&](const std::vector<double>& values) {

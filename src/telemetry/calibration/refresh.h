@@ -15,9 +15,9 @@ struct Change {
 // The changes of a counter's value. A change between readings that lie much further apart than usual is left out.
 std::vector<Change> changes_of(const Series& series);
 
-// Period of a clock of which some ticks are seen: the longest of which nearly all distances between ticks are whole
-// multiples. Seconds. `resolution`: how far a tick may be from where it is said to be, in seconds.
-Estimate tick_period(std::span<const double> ticks, double resolution);
+// Period of a clock seen at some instants: the longest of which nearly all distances between instants are whole
+// multiples. Seconds. `resolution`: how far an instant may be from where it is said to be, in seconds.
+Estimate clock_period(std::span<const double> instants, double resolution);
 
 // Refresh period of a counter that was read fast, in seconds: a refresh that leaves the value as it was is not seen.
 // Absent for a counter that changes at nearly every reading (`how` says how fast those came), or hardly ever.

@@ -70,24 +70,12 @@ page.quantity = {
   bytes: page.bytes,
   bytes_per_s: (value) => page.bytes(value) + '/s',
   seconds: page.seconds,
-  milliseconds: (value) => page.plain(value) + ' ms',
   share: (value) => page.digits(value * 100, 2) + ' %',
-  ratio: (value) => '×' + page.plain(value),
   per_s: (value) => page.plain(value) + '/s',
   watts: (value) => (Math.abs(value) >= 10000 ? page.digits(value / 1000, 2) + ' kW' : page.digits(value, 1) + ' W'),
   hertz: (value) => page.digits(value * 1e-9, 3) + ' GHz',
   celsius: (value) => page.digits(value, 1) + ' °C',
   cores: (value) => page.digits(value, 2) + (value === 1 ? ' core' : ' cores'),
-};
-
-// Style 0, 1, … of a series is the same colour and marker as in the figures for paper; lighter on a dark ground.
-page.colours = {
-  light: ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#1b1d21'],
-  dark: ['#4aa5dc', '#f08a4b', '#2cc295', '#e29cc6', '#f0b840', '#8ecbf2', '#e8eaed'],
-};
-page.bar_colours = {
-  light: ['#0072b2', '#e69f00', '#d0d4da', '#cc79a7', '#009e73', '#56b4e9', '#1b1d21'],
-  dark: ['#4aa5dc', '#f0b840', '#59606b', '#e29cc6', '#2cc295', '#8ecbf2', '#e8eaed'],
 };
 
 // Lines of devices: eight that can be told apart, then the same again, broken.
@@ -102,6 +90,7 @@ page.theme = (function () {
   const dark_system = window.matchMedia('(prefers-color-scheme: dark)');
   const listeners = new Set();
   const name = () => root.dataset.theme || (dark_system.matches ? 'dark' : 'light');
+  const value = (property) => getComputedStyle(root).getPropertyValue(property).trim();
   const changed = () => [...listeners].forEach((listener) => listener());
 
   function toggle() {
@@ -119,9 +108,8 @@ page.theme = (function () {
     name: name,
     on_change: (listener) => listeners.add(listener),
     forget: (listener) => listeners.delete(listener),
-    value: (property) => getComputedStyle(root).getPropertyValue(property).trim(),
-    colour: (style) => page.colours[name()][style % page.colours[name()].length],
+    value: value,
+    colour: (style) => value(`--style-${style % 7}`),
     device_colour: (index) => page.device_colours[name()][index % page.device_colour_count],
-    bar_colour: (style) => page.bar_colours[name()][style % page.bar_colours[name()].length],
   };
 })();

@@ -1,4 +1,4 @@
-// The protocol's phases, each for the counters that react to one kind of load.
+// The protocol's experiments, each for the counters that react to one kind of load.
 #pragma once
 
 #include <initializer_list>
@@ -19,9 +19,9 @@ namespace batchscope::calibration {
 inline constexpr std::int64_t KiB = 1024, MiB = 1024 * KiB;
 
 // A calibration underway.
-class Phases {
+class Experiments {
  public:
-  Phases(const Bench& bench, const std::set<std::string>& ids);
+  Experiments(const Bench& bench, const std::set<std::string>& ids);
 
   void kernels();       // utilisation, power, their rings, clocks: under a kernel that comes and goes
   void energy();        // apart, since it is slow to read

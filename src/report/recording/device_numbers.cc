@@ -1,5 +1,5 @@
-// Figures of devices (report/recording/device_figures.h).
-#include "report/recording/device_figures.h"
+// Numbers of devices (report/recording/device_numbers.h).
+#include "report/recording/device_numbers.h"
 
 #include <algorithm>
 #include <map>
@@ -20,7 +20,7 @@ std::optional<double> greatest(const CounterSummary& counter) {
   return counter.count > 0 ? std::optional(counter.max) : std::nullopt;
 }
 
-void take(const CounterSummary& counter, DeviceFigures& device) {
+void take(const CounterSummary& counter, DeviceNumbers& device) {
   const std::string& name = counter.counter.name;
   const auto is = [&](std::string_view other) { return name == other; };
   if (is("gpu_utilization_ratio")) device.utilisation = counter.mean();
@@ -62,9 +62,9 @@ std::optional<KnownTotal> sum_of(std::span<const std::optional<KnownTotal>> tota
   return sum;
 }
 
-std::vector<DeviceFigures> device_figures(std::span<const CounterSummary> counters) {
+std::vector<DeviceNumbers> device_numbers(std::span<const CounterSummary> counters) {
   std::vector<std::string> order;
-  std::map<std::string, DeviceFigures> by_device;
+  std::map<std::string, DeviceNumbers> by_device;
   std::map<std::string, int> of_name;
   for (const CounterSummary& counter : counters) {
     if (!is_of_a_device(counter)) continue;
@@ -77,11 +77,11 @@ std::vector<DeviceFigures> device_figures(std::span<const CounterSummary> counte
     }
     take(counter, found->second);
   }
-  std::vector<DeviceFigures> all;
+  std::vector<DeviceNumbers> all;
   for (const std::string& device : order) {
-    DeviceFigures& figures = by_device.at(device);
-    figures.label = of_name.at(short_name(device)) == 1 ? short_name(device) : device;
-    all.push_back(std::move(figures));
+    DeviceNumbers& numbers = by_device.at(device);
+    numbers.label = of_name.at(short_name(device)) == 1 ? short_name(device) : device;
+    all.push_back(std::move(numbers));
   }
   return all;
 }
@@ -104,35 +104,35 @@ std::vector<GpuProcess> gpu_processes(std::span<const CounterSummary> counters) 
   return all;
 }
 
-std::optional<double> sum_of(std::span<const DeviceFigures> devices, std::optional<double> DeviceFigures::*figure) {
+std::optional<double> sum_of(std::span<const DeviceNumbers> devices, std::optional<double> DeviceNumbers::*number) {
   std::optional<double> sum;
-  for (const DeviceFigures& device : devices) add(sum, device.*figure);
+  for (const DeviceNumbers& device : devices) add(sum, device.*number);
   return sum;
 }
 
-std::optional<double> mean_of(std::span<const DeviceFigures> devices, std::optional<double> DeviceFigures::*figure) {
+std::optional<double> mean_of(std::span<const DeviceNumbers> devices, std::optional<double> DeviceNumbers::*number) {
   const auto count = std::count_if(devices.begin(), devices.end(),
-                                   [&](const DeviceFigures& device) { return (device.*figure).has_value(); });
-  const auto sum = sum_of(devices, figure);
+                                   [&](const DeviceNumbers& device) { return (device.*number).has_value(); });
+  const auto sum = sum_of(devices, number);
   return sum ? std::optional(*sum / static_cast<double>(count)) : std::nullopt;
 }
 
-std::optional<double> most_of(std::span<const DeviceFigures> devices, std::optional<double> DeviceFigures::*figure) {
+std::optional<double> most_of(std::span<const DeviceNumbers> devices, std::optional<double> DeviceNumbers::*number) {
   std::optional<double> most;
-  for (const DeviceFigures& device : devices)
-    if (device.*figure) most = std::max(most.value_or(*(device.*figure)), *(device.*figure));
+  for (const DeviceNumbers& device : devices)
+    if (device.*number) most = std::max(most.value_or(*(device.*number)), *(device.*number));
   return most;
 }
 
-std::optional<KnownTotal> sum_of(std::span<const DeviceFigures> devices,
-                                 std::optional<KnownTotal> DeviceFigures::*figure) {
+std::optional<KnownTotal> sum_of(std::span<const DeviceNumbers> devices,
+                                 std::optional<KnownTotal> DeviceNumbers::*number) {
   std::vector<std::optional<KnownTotal>> totals;
-  for (const DeviceFigures& device : devices) totals.push_back(device.*figure);
+  for (const DeviceNumbers& device : devices) totals.push_back(device.*number);
   return sum_of(totals);
 }
 
-HostFigures host_figures(std::span<const CounterSummary> counters) {
-  HostFigures host;
+HostNumbers host_numbers(std::span<const CounterSummary> counters) {
+  HostNumbers host;
   for (const CounterSummary& counter : counters) {
     const std::string& name = counter.counter.name;
     if (name == "host_cpu_seconds_total") host.busy_cores = counter.rate_per_s();

@@ -1,5 +1,6 @@
-// What the protocol's phases share, and those of single counters on the GPU itself (telemetry/calibration/phases.h).
-#include "telemetry/calibration/phases.h"
+// What the protocol's experiments share, and those of single counters on the GPU itself
+// (telemetry/calibration/experiments.h).
+#include "telemetry/calibration/experiments.h"
 
 #include <fmt/format.h>
 
@@ -56,7 +57,7 @@ Estimate energy_gain(const Series& energy, const Series& power) {
 
 }  // namespace
 
-Phases::Phases(const Bench& bench, const std::set<std::string>& ids)
+Experiments::Experiments(const Bench& bench, const std::set<std::string>& ids)
     : bench_(bench), counters_(single_counters(bench.nvml, bench.gpu.device)), ids_(ids) {
   bench_.say("cost of reading");
   for (const NvmlCounter& counter : counters_) {
@@ -73,7 +74,7 @@ Phases::Phases(const Bench& bench, const std::set<std::string>& ids)
   }
 }
 
-Phases::Counters Phases::wanted(std::initializer_list<const char*> ids) const {
+Experiments::Counters Experiments::wanted(std::initializer_list<const char*> ids) const {
   Counters found;
   for (const NvmlCounter& counter : counters_)
     if (cost_.contains(counter.id) && std::find(ids.begin(), ids.end(), counter.id) != ids.end())
@@ -81,36 +82,36 @@ Phases::Counters Phases::wanted(std::initializer_list<const char*> ids) const {
   return found;
 }
 
-void Phases::give_up(const Counters& counters, Properties properties, const std::string& why) {
+void Experiments::give_up(const Counters& counters, Properties properties, const std::string& why) {
   for (const NvmlCounter* counter : counters)
     for (const char* property : properties) result(counter->id, property) = Estimate::absent(why);
 }
 
-std::string Phases::no_load_text(LoadKind kind, const std::string& reason) {
+std::string Experiments::no_load_text(LoadKind kind, const std::string& reason) {
   return fmt::format("no {} to compare it with: {}", name_of(kind), reason);
 }
 
-bool Phases::can_run(LoadKind kind, const Counters& counters, Properties properties) {
+bool Experiments::can_run(LoadKind kind, const Counters& counters, Properties properties) {
   if (counters.empty()) return false;
   const auto reason = bench_.loads.cannot(kind);
   if (reason) give_up(counters, properties, no_load_text(kind, *reason));
   return !reason;
 }
 
-Nanoseconds Phases::period_of(const Counters& counters) const {
+Nanoseconds Experiments::period_of(const Counters& counters) const {
   double seconds = 0;
   for (const NvmlCounter* counter : counters) seconds += cost_.at(counter->id);
   return std::max<Nanoseconds>(milliseconds(1), from_seconds(1.1 * seconds));
 }
 
 // When within its call a counter is read is not known.
-void Phases::take_lag(const std::string& id, Estimate lag) {
+void Experiments::take_lag(const std::string& id, Estimate lag) {
   if (const auto cost = results_.at(id).value(property::read_cost); cost && lag.value)
     lag.uncertainty = std::hypot(lag.uncertainty, *cost / std::sqrt(12.0));
   result(id, property::lag) = std::move(lag);
 }
 
-void Phases::take_window(const std::string& id, const WindowFit& fit, double full, const char* why_no_gain) {
+void Experiments::take_window(const std::string& id, const WindowFit& fit, double full, const char* why_no_gain) {
   result(id, property::window) = fit.window;
   take_lag(id, fit.lag);
   result(id, property::idle) = fit.idle;
@@ -125,13 +126,13 @@ void Phases::take_window(const std::string& id, const WindowFit& fit, double ful
 constexpr const char* no_true_power = "the power that the load really draws is not known";
 
 // Those of the driver's rings that are wanted and can be read.
-struct Phases::Rings {
+struct Experiments::Rings {
   std::vector<RingCounter> counters;
   std::deque<RingReader> readers;   // one a counter; they stay where they are
   std::vector<NvmlCounter> drains;  // likewise: drain it now and then, when they are read with other counters
 };
 
-Phases::Rings Phases::open_rings() {
+Experiments::Rings Experiments::open_rings() {
   Rings rings;
   for (const RingCounter& ring : ring_counters()) {
     if (!ids_.contains(ring.id)) continue;
@@ -154,7 +155,7 @@ Phases::Rings Phases::open_rings() {
   return rings;
 }
 
-void Phases::kernels() {
+void Experiments::kernels() {
   const Counters counters = wanted({"utilization", "power", "sm_clock", "memory_clock"});
   Rings rings = open_rings();
   if (counters.empty() && rings.counters.empty()) return;
@@ -179,21 +180,21 @@ void Phases::kernels() {
   }
 }
 
-void Phases::take_gauge(const std::string& id, const Series& series, std::span<const Burst> bursts) {
+void Experiments::take_gauge(const std::string& id, const Series& series, std::span<const Burst> bursts) {
   const Estimate refresh = result(id, property::refresh) = refresh_period(series);
   if (id != "utilization" && id != "power") return;  // a clock is no mean of the load
   const WindowFit fit = fit_window(refresh.value ? points_at_changes(series) : points_at_readings(series), bursts);
   take_window(id, fit, id == "utilization" ? 1 : 0, no_true_power);
 }
 
-void Phases::take_ring(const RingCounter& ring, const RingReader& reader, std::span<const Burst> bursts) {
+void Experiments::take_ring(const RingCounter& ring, const RingReader& reader, std::span<const Burst> bursts) {
   if (reader.samples().empty()) {
     result(ring.id, property::refresh) = Estimate::absent("the driver's ring is empty");
     return;
   }
   std::vector<double> stamps;
   for (const TimedValue& sample : reader.samples()) stamps.push_back(to_seconds(sample.before));
-  result(ring.id, property::refresh) = tick_period(stamps, 1e-6);
+  result(ring.id, property::refresh) = clock_period(stamps, 1e-6);
   if (bursts.empty()) return;
   Series since = reader.samples();  // what was before the load is not known
   std::erase_if(since, [&](const TimedValue& sample) { return sample.before < bursts.front().begin; });
@@ -201,7 +202,7 @@ void Phases::take_ring(const RingCounter& ring, const RingReader& reader, std::s
   take_window(ring.id, fit, ring.type == nvml::samples_gpu_utilization ? 1 : 0, no_true_power);
 }
 
-void Phases::energy() {
+void Experiments::energy() {
   const Counters energy = wanted({"energy"});
   if (energy.empty()) return;
   bench_.say("energy");
@@ -224,7 +225,7 @@ void Phases::energy() {
            fit_window(points_of_rates(observed.series[0], refresh.value.has_value()), observed.run.bursts).lag);
 }
 
-void Phases::memory() {
+void Experiments::memory() {
   const Counters memory = wanted({"memory"});
   if (!can_run(LoadKind::allocation, memory, {property::refresh, property::lag, property::gain})) return;
   bench_.say("memory, under allocations");

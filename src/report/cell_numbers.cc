@@ -1,5 +1,5 @@
-// Single numbers of a cell (report/cell_figures.h).
-#include "report/cell_figures.h"
+// Single numbers of a cell (report/cell_numbers.h).
+#include "report/cell_numbers.h"
 
 #include <algorithm>
 
@@ -45,7 +45,7 @@ std::optional<double> percentile(const CellSummary& cell, const char* times, con
   return result.has(times) ? maybe_number(result.object(times), share) : std::nullopt;
 }
 
-bool has_requests(const CellSummary& cell) { return has_figures(cell) && number(cell, "requests").has_value(); }
+bool has_requests(const CellSummary& cell) { return has_numbers(cell) && number(cell, "requests").has_value(); }
 
 std::optional<double> mean_over_devices(const CellSummary& cell,
                                         const std::function<std::optional<double>(const DeviceRecord&)>& get) {

@@ -1,12 +1,12 @@
-// The protocol's phases of link counters (telemetry/calibration/phases.h).
+// The protocol's experiments of link counters (telemetry/calibration/experiments.h).
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "telemetry/calibration/experiments.h"
 #include "telemetry/calibration/gain.h"
 #include "telemetry/calibration/modulus.h"
-#include "telemetry/calibration/phases.h"
 #include "telemetry/calibration/refresh.h"
 
 namespace batchscope::calibration {
@@ -25,25 +25,25 @@ double payload(const LoadRun& run) { return static_cast<double>(std::max(run.tx_
 
 }  // namespace
 
-double Phases::rate_of(LoadKind kind) {
+double Experiments::rate_of(LoadKind kind) {
   bench_.loads.prepare({.kind = kind, .bytes = 64 * MiB, .transfers = 8});
   bench_.loads.start();
   const LoadRun run = bench_.loads.finish();
   return payload(run) / run.busy_seconds();
 }
 
-void Phases::pcie_bytes() {
+void Experiments::pcie_bytes() {
   link(wanted({"pcie_rx"}), LoadKind::copy_to_device, true);
   link(wanted({"pcie_tx"}), LoadKind::copy_to_host, true);
 }
 
-void Phases::nvlink_bytes() {
+void Experiments::nvlink_bytes() {
   link(wanted({"nvlink_tx", "nvlink_raw_tx"}), LoadKind::copy_to_peer, false);
   link(wanted({"nvlink_rx", "nvlink_raw_rx"}), LoadKind::copy_from_peer, false);
   all_reduces(wanted({"nvlink_tx", "nvlink_rx"}));
 }
 
-void Phases::link(const Counters& counters, LoadKind kind, bool wraps_are_likely) {
+void Experiments::link(const Counters& counters, LoadKind kind, bool wraps_are_likely) {
   if (!can_run(kind, counters,
                {property::refresh, property::modulus, property::lag, property::gain, property::per_byte}))
     return;
@@ -54,7 +54,7 @@ void Phases::link(const Counters& counters, LoadKind kind, bool wraps_are_likely
   find_gain(counters, kind);
 }
 
-void Phases::find_modulus(const Counters& counters, LoadKind kind, double rate, bool wraps_are_likely) {
+void Experiments::find_modulus(const Counters& counters, LoadKind kind, double rate, bool wraps_are_likely) {
   // As fast as half a core can: a wrap must not hide between two readings.
   const Nanoseconds period = std::max<Nanoseconds>(milliseconds(1), 2 * period_of(counters));
   for (const double seconds : {steady_seconds, long_seconds}) {
@@ -72,7 +72,7 @@ void Phases::find_modulus(const Counters& counters, LoadKind kind, double rate, 
   }
 }
 
-void Phases::find_lag(const Counters& counters, LoadKind kind, double rate) {
+void Experiments::find_lag(const Counters& counters, LoadKind kind, double rate) {
   const auto observed = observe(bench_,
                                 {.kind = kind,
                                  .bytes = 16 * MiB,
@@ -94,7 +94,7 @@ void Phases::find_lag(const Counters& counters, LoadKind kind, double rate) {
   }
 }
 
-std::vector<Measured> Phases::measure(const Counters& counters, const Load& load) {
+std::vector<Measured> Experiments::measure(const Counters& counters, const Load& load) {
   const auto observed =
       observe(bench_, load, counters, std::max<Nanoseconds>(milliseconds(2), period_of(counters)), tail);
   std::vector<Measured> measured;
@@ -110,7 +110,7 @@ std::vector<Measured> Phases::measure(const Counters& counters, const Load& load
   return measured;
 }
 
-void Phases::find_gain(const Counters& counters, LoadKind kind) {
+void Experiments::find_gain(const Counters& counters, LoadKind kind) {
   // Pauses of different lengths tell what runs by itself from what the transfers cost.
   struct Size {
     std::int64_t bytes, transfers;
@@ -142,7 +142,7 @@ void Phases::find_gain(const Counters& counters, LoadKind kind) {
   }
 }
 
-void Phases::all_reduces(const Counters& counters) {
+void Experiments::all_reduces(const Counters& counters) {
   if (!can_run(LoadKind::all_reduce, counters, {property::all_reduce})) return;
   bench_.say("bytes of all-reduces");
   constexpr int runs = 5;
@@ -168,7 +168,7 @@ void Phases::all_reduces(const Counters& counters) {
   }
 }
 
-void Phases::pcie_windows() {
+void Experiments::pcie_windows() {
   for (const auto& [id, kind] :
        {std::pair{"pcie_rx_window", LoadKind::copy_to_device}, std::pair{"pcie_tx_window", LoadKind::copy_to_host}}) {
     const Counters counter = wanted({id});

@@ -1,4 +1,4 @@
-// What a recording says of each GPU (or virtual device), in the few figures that everybody asks for first: a row of the
+// What a recording says of each GPU (or virtual device), in the few numbers that everybody asks for first: a row of the
 // terminal's summary and of the page's table.
 #pragma once
 
@@ -19,7 +19,7 @@ struct KnownTotal {
 // Of several; incomplete where one is. Absent: none is there.
 std::optional<KnownTotal> sum_of(std::span<const std::optional<KnownTotal>> totals);
 
-struct DeviceFigures {
+struct DeviceNumbers {
   std::string label{};  // "gpu:0"; with its process where two processes have devices of that name
   bool is_virtual = false;
   // Shares of the time: any kernel, as the driver counts; a warp on a multiprocessor; tensor cores; memory bandwidth.
@@ -32,7 +32,7 @@ struct DeviceFigures {
   // Shares of the time in which clocks were held down.
   std::optional<double> power_capped{}, thermally_capped{}, slowed_down{};
 };
-std::vector<DeviceFigures> device_figures(std::span<const CounterSummary> counters);
+std::vector<DeviceNumbers> device_numbers(std::span<const CounterSummary> counters);
 
 // Memory of one process, on all GPUs together.
 struct GpuProcess {
@@ -44,19 +44,19 @@ struct GpuProcess {
 std::vector<GpuProcess> gpu_processes(std::span<const CounterSummary> counters);
 
 // The mean over some devices; absent where none has it.
-std::optional<double> mean_of(std::span<const DeviceFigures> devices, std::optional<double> DeviceFigures::*figure);
-std::optional<double> sum_of(std::span<const DeviceFigures> devices, std::optional<double> DeviceFigures::*figure);
-std::optional<double> most_of(std::span<const DeviceFigures> devices, std::optional<double> DeviceFigures::*figure);
-std::optional<KnownTotal> sum_of(std::span<const DeviceFigures> devices,
-                                 std::optional<KnownTotal> DeviceFigures::*figure);
+std::optional<double> mean_of(std::span<const DeviceNumbers> devices, std::optional<double> DeviceNumbers::*number);
+std::optional<double> sum_of(std::span<const DeviceNumbers> devices, std::optional<double> DeviceNumbers::*number);
+std::optional<double> most_of(std::span<const DeviceNumbers> devices, std::optional<double> DeviceNumbers::*number);
+std::optional<KnownTotal> sum_of(std::span<const DeviceNumbers> devices,
+                                 std::optional<KnownTotal> DeviceNumbers::*number);
 
 // The host and the command, over the whole recording.
-struct HostFigures {
+struct HostNumbers {
   std::optional<double> busy_cores{}, peak_memory_bytes{}, memory_bytes{};
   std::optional<double> disk_read_bytes{}, disk_written_bytes{}, network_in_bytes{}, network_out_bytes{};
   // Of the command, or of --pid, with descendants; absent without one.
   std::optional<double> command_cpu_s{}, command_cores{}, command_peak_memory_bytes{};
 };
-HostFigures host_figures(std::span<const CounterSummary> counters);
+HostNumbers host_numbers(std::span<const CounterSummary> counters);
 
 }  // namespace batchscope

@@ -1,10 +1,10 @@
-// The protocol's phase of GPM's samples (telemetry/calibration/phases.h).
+// The protocol's experiment of GPM's samples (telemetry/calibration/experiments.h).
 #include <cmath>
 #include <memory>
 #include <utility>
 #include <vector>
 
-#include "telemetry/calibration/phases.h"
+#include "telemetry/calibration/experiments.h"
 #include "telemetry/calibration/refresh.h"
 #include "telemetry/nvml/gpm.h"
 
@@ -75,7 +75,7 @@ std::vector<GapValue> pairs_by_gap(const Bench& bench, int count) {
 
 }  // namespace
 
-void Phases::gpm() {
+void Experiments::gpm() {
   if (!ids_.contains(gpm_id)) return;
   bench_.say("GPM");
   CalibratedCounter& result = results_[gpm_id] = {"gpu_sm_active_ratio", "nvmlGpmMetricsGet", "ratio"};
@@ -103,7 +103,7 @@ void Phases::gpm() {
       {.kind = LoadKind::burn, .busy = milliseconds(30), .idle = milliseconds(20), .cycles = 80, .uneven = true}, only,
       close_distance, {});
   Estimate& refresh = result.properties[property::refresh];
-  refresh = tick_period(renewals_of(close.series[0]), to_seconds(close_distance) / 2);
+  refresh = clock_period(renewals_of(close.series[0]), to_seconds(close_distance) / 2);
   if (!refresh.value) {  // samples that are always new; but are they right?
     constexpr int samples = 80;
     bench_.loads.prepare({.kind = LoadKind::burn, .busy = (samples + 20) * close_distance});

@@ -17,7 +17,7 @@ std::optional<double> percentile(const CellSummary& cell, const char* times, con
 // A workload that ran: requests were generated.
 bool has_requests(const CellSummary& cell);
 
-inline bool has_figures(const CellSummary& cell) { return cell.time.has_value(); }
+inline bool has_numbers(const CellSummary& cell) { return cell.time.has_value(); }
 
 // Mean seconds / what the model of performance had said before; absent where it had said nothing.
 std::optional<double> measured_to_estimated(const CellSummary& cell);
