@@ -293,9 +293,10 @@ void draw_line(const Area& area, const Board& board) {
              Style::used);
   right(13 + columns.bar, fmt::format("{}/{}", short_bytes(board.memory_used.now), short_bytes(board.memory_capacity)));
   if (board.is_virtual) {
-    area.put(end + 1, 0, board.name, Style::dim);
-    end += 9 + (columns.has_temperature ? 4 : 0) + (columns.has_clock ? 7 + columns.state : 0) +
-           (columns.has_sm ? 4 : 0) + (columns.has_pipes ? 8 : 0);
+    const std::size_t width = 9 + (columns.has_temperature ? 4 : 0) + (columns.has_clock ? 7 + columns.state : 0) +
+                              (columns.has_sm ? 4 : 0) + (columns.has_pipes ? 8 : 0);
+    area.put(end + 1, 0, text_columns(board.name) < width ? board.name : "virtual", Style::dim);
+    end += width;
   } else {
     const std::string limit = board.power_limit ? fmt::format("/{:.0f}", *board.power_limit) : "";
     right(9, board.power.now ? fmt::format("{:.0f}{}W", *board.power.now, limit) : "-",

@@ -316,9 +316,11 @@ void draw_keys(const Area& area, bool is_replay) {
   draw(names.back());
 }
 
-// Where all boards just fit into `rows` lines, the line of keys would take that of one; F1 has them, too.
+// Where all GPUs just fit into `rows` lines, the line of keys would take that of one; F1 has them, too.
 bool is_there_room_for_keys(const Screen& screen, const View& view, std::size_t rows) {
-  return view.only_board || view.help || height_of(screen.boards, {.detail = Detail::lines}) != rows;
+  std::vector<Board> gpus = screen.boards;
+  std::erase_if(gpus, [](const Board& board) { return board.is_virtual; });
+  return view.only_board || view.help || height_of(gpus, {.detail = Detail::lines}) != rows;
 }
 
 }  // namespace

@@ -110,6 +110,7 @@ TEST(Layout, ATitleThatDoesNotFitIsShorter) {
 TEST(Layout, ASmallTerminalHasKeysUnlessAGpuNeedsTheirLine) {
   EXPECT_THAT(shown(TestMachine(15).screen(), 60, 20), HasSubstr("F10"));
   EXPECT_THAT(shown(TestMachine(16).screen(), 60, 20), Not(HasSubstr("F10")));
+  EXPECT_THAT(shown(TestMachine(16, 4).screen(), 60, 20), AllOf(HasSubstr("gpu:15"), Not(HasSubstr("F10"))));
   EXPECT_THAT(shown(TestMachine(16).screen(), 60, 20, {.only_board = 3}), HasSubstr("F10"));
   EXPECT_THAT(shown(TestMachine(16).screen(), 60, 21), HasSubstr("F10"));
 }
@@ -184,6 +185,11 @@ TEST(Layout, VirtualDevicesSayThatTheyAre) {
   }
   EXPECT_THAT(line_with(shown(TestMachine(0, 16).screen(), 80, 24), "cpu:15"),
               AllOf(HasSubstr("virtual, pid 7"), HasSubstr("3.0M")));
+}
+
+TEST(Layout, NamesOfVirtualDevicesLeaveRoomForTheirLinks) {
+  const std::string text = shown(TestMachine(2, 16).screen(), 60, 30, {.detail = Detail::lines});
+  EXPECT_THAT(line_with(text, "cpu:3"), AllOf(HasSubstr("virtual "), Not(HasSubstr("pid")), HasSubstr(" 3.0M  3.0M")));
 }
 
 TEST(Layout, WithNothing) {
