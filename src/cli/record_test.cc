@@ -88,7 +88,7 @@ TEST_F(RecordTest, AGpuThatSleepsIsNotWokenAndRecordedWhenItWakes) {
   EXPECT_EQ(wait_for_program(pid), 0);
   unsetenv("BATCHSCOPE_PCI_DEVICES");
   const std::string errors = read_file(folder_ / "errors.txt");
-  EXPECT_THAT(errors, HasSubstr("not recorded until it wakes: GPU 1: it sleeps"));
+  EXPECT_THAT(errors, HasSubstr("not recorded until it wakes: GPU 1: the GPU sleeps"));
   EXPECT_THAT(errors, HasSubstr("gpu:1 answers now"));
   const StoreReader reader(file());
   std::size_t readings = 0;

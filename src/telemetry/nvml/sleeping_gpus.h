@@ -9,7 +9,7 @@
 
 namespace batchscope::nvml {
 
-constexpr const char* sleep_reason = "it sleeps (suspended by runtime power management, D3) and is not woken";
+constexpr const char* sleep_reason = "the GPU sleeps (suspended by runtime power management, D3) and is not woken";
 inline bool is_asleep(std::string_view reason) { return reason == sleep_reason; }
 
 // A GPU of NVIDIA's driver as the kernel lists it.

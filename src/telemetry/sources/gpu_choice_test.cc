@@ -54,8 +54,8 @@ TEST(GpuChoice, ByIndexUuidOrBusId) {
 TEST(GpuChoice, OneThatIsNotThereIsSaidWithWhatIs) {
   EXPECT_EQ(
       problem({"0", "3"}),
-      "--gpus: there is no GPU 3; there are 0 (GPU-1a2b, 00000000:1B:00.0), 1 (GPU-1a99, 00000001:1B:00.0), 2 (it "
-      "sleeps (suspended by runtime power management, D3) and is not woken)");
+      "--gpus: there is no GPU 3; there are 0 (GPU-1a2b, 00000000:1B:00.0), 1 (GPU-1a99, 00000001:1B:00.0), 2 (the "
+      "GPU sleeps (suspended by runtime power management, D3) and is not woken)");
   EXPECT_THAT(problem({"GPU-77"}), HasSubstr("there is no GPU GPU-77; there are 0 "));
   EXPECT_THAT(problem({"GPU-1a"}), HasSubstr("2 GPUs' UUIDs begin with GPU-1a"));
   EXPECT_EQ(GpuChoice({"0"}).problem({}, {{.why = "no driver"}}), "--gpus: there is no GPU: no driver");
