@@ -189,6 +189,7 @@ std::optional<Gpu> Library::open(std::uint32_t index, std::string& why) const {
 std::vector<Gpu> Library::instances(const Gpu& gpu) const {
   std::vector<Gpu> all;
   std::uint32_t current = 0, pending = 0, most = 0;
+  if (gpu.instance) return all;  // it is one itself
   if (functions_.nvmlDeviceGetMigMode(gpu.device, &current, &pending) != success || current == 0 ||
       functions_.nvmlDeviceGetMaxMigDeviceCount(gpu.device, &most) != success)
     return all;
