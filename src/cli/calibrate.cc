@@ -38,6 +38,8 @@ nvml::Gpu chosen_gpu(const nvml::Library& nvml, const std::string& wanted) {
     throw InputError("no GPU to calibrate: {}", refused.empty() ? "NVML lists none" : refused.front().text());
   for (const nvml::Gpu& gpu : gpus)
     if (wanted.empty() || wanted == gpu.uuid || wanted == std::to_string(gpu.index)) return gpu;
+  for (const nvml::Refusal& refusal : refused)
+    if (refusal.gpu && wanted == std::to_string(*refusal.gpu)) throw InputError("--gpu {}: {}", wanted, refusal.why);
   std::vector<std::string> names;
   for (const nvml::Gpu& gpu : gpus) names.push_back(fmt::format("{} ({})", gpu.index, gpu.uuid));
   throw InputError("--gpu {}: no such GPU; available: {}", wanted, fmt::join(names, ", "));

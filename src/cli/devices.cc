@@ -9,10 +9,12 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/procfs.h"
 #include "base/units.h"
 #include "cli/command.h"
+#include "cli/gpus_option.h"
 #include "cli/output.h"
 #include "doctor/gpu_description.h"
 #include "report/wrap_text.h"
@@ -71,9 +73,9 @@ struct Gpus {
   std::optional<std::string> driver{};
   std::vector<GpuDescription> gpus{};
 
-  Gpus() {
+  explicit Gpus(const GpuChoice& choice) {
     std::vector<nvml::Refusal> missing;
-    const std::vector<NvmlGpu> all = nvml_gpus(&missing);
+    const std::vector<NvmlGpu> all = nvml_gpus(&missing, choice);
     for (const nvml::Refusal& refusal : missing) why.push_back(refusal.text());
     if (!all.empty()) driver = all[0].library->driver_version();
     gpus = describe(all);
@@ -88,14 +90,17 @@ std::string text_of(const GpuDescription& gpu) {
                     (gpu.memory_used_bytes
                          ? fmt::format(", {} in use", format_bytes(static_cast<double>(*gpu.memory_used_bytes)))
                          : ""));
+  if (gpu.shares_host_memory) facts.emplace_back("shares the host's memory");
   if (gpu.pcie_generation && gpu.pcie_lanes)
     facts.push_back(fmt::format("PCIe {}.0 x{}", *gpu.pcie_generation, *gpu.pcie_lanes));
   facts.push_back(gpu.nvlinks > 0 ? fmt::format("{} NVLinks", gpu.nvlinks) : "no NVLink");
-  facts.push_back(gpu.cuda_ordinal ? fmt::format("cuda:{}", *gpu.cuda_ordinal) : "not shown by CUDA");
+  facts.push_back(gpu.cuda_ordinal    ? fmt::format("cuda:{}", *gpu.cuda_ordinal)
+                  : gpu.is_cuda_asked ? "not shown by CUDA"
+                                      : "CUDA was not asked: it wakes GPUs that sleep");
   facts.push_back("MIG " + gpu.mig);
   out += wrap_text(fmt::format("{}", fmt::join(facts, "; ")), std::string(16, ' '), std::string(16, ' '));
   for (const MigInstance& instance : gpu.mig_instances)
-    out += fmt::format("                {}{}\n", instance.uuid,
+    out += fmt::format("                {} MIG {}, {}{}\n", instance.label, instance.profile, instance.uuid,
                        instance.memory_bytes ? ", " + format_bytes(static_cast<double>(*instance.memory_bytes)) : "");
   return out;
 }
@@ -154,7 +159,10 @@ json json_of(const std::vector<GpuDescription>& gpus) {
   for (const GpuDescription& gpu : gpus) {
     json instances = json::array();
     for (const MigInstance& instance : gpu.mig_instances)
-      instances.push_back({{"uuid", instance.uuid}, {"memory_bytes", or_null(instance.memory_bytes)}});
+      instances.push_back({{"label", instance.label},
+                           {"profile", instance.profile},
+                           {"uuid", instance.uuid},
+                           {"memory_bytes", or_null(instance.memory_bytes)}});
     list.push_back({{"label", gpu.label},
                     {"name", gpu.name},
                     {"uuid", gpu.uuid},
@@ -162,6 +170,7 @@ json json_of(const std::vector<GpuDescription>& gpus) {
                     {"cuda_ordinal", or_null(gpu.cuda_ordinal)},
                     {"memory_bytes", or_null(gpu.memory_bytes)},
                     {"memory_used_bytes", or_null(gpu.memory_used_bytes)},
+                    {"shares_host_memory", gpu.shares_host_memory},
                     {"pcie_generation", or_null(gpu.pcie_generation)},
                     {"pcie_lanes", or_null(gpu.pcie_lanes)},
                     {"nvlinks", gpu.nvlinks},
@@ -197,10 +206,10 @@ json json_of(const Host& host, const std::vector<VirtualDevice>& devices, const 
           {"virtual_devices", list}};
 }
 
-void devices(const std::string& json_file) {
+void devices(const std::string& json_file, const std::vector<std::string>& wanted) {
+  const Gpus gpus{GpuChoice(wanted)};
   const Host host = look_at_host();
   const auto virtual_devices = virtual_devices_now();
-  const Gpus gpus;
   if (!json_file.empty())
     write_output(json_file,
                  json_of(host, virtual_devices, gpus).dump(2, ' ', false, json::error_handler_t::replace) + "\n");
@@ -213,9 +222,11 @@ void add_devices(CLI::App& app, int& exit_code) {
   auto json_file = std::make_shared<std::string>();
   CLI::App* command = app.add_subcommand("devices", "list CPUs, GPUs and running virtual devices");
   command->add_option("--json", *json_file, "the list as one JSON object; - is standard output")->type_name("FILE");
+  auto gpus = std::make_shared<std::vector<std::string>>();
+  add_gpus(*command, *gpus);
   command->footer("Example:\n  batchscope devices --json -");
-  command->callback([json_file, &exit_code] {
-    devices(*json_file);
+  command->callback([json_file, gpus, &exit_code] {
+    devices(*json_file, *gpus);
     exit_code = 0;
   });
 }

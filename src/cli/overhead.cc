@@ -23,12 +23,14 @@
 #include "base/json.h"
 #include "base/units.h"
 #include "cli/command.h"
+#include "cli/gpus_option.h"
 #include "cli/output.h"
 #include "cli/receive_marks.h"
 #include "report/text.h"
 #include "telemetry/command/command.h"
 #include "telemetry/marks/environment.h"
 #include "telemetry/recording.h"
+#include "telemetry/sources/nvml.h"
 
 namespace batchscope::cli {
 namespace {
@@ -44,7 +46,7 @@ constexpr auto patience = std::chrono::seconds(1);  // with one that is asked to
 struct OverheadOptions {
   std::string pairs = "10", seed = "1", period = "1/6s", json, compare, metric;
   bool higher_is_better = false;
-  std::vector<std::string> command;
+  std::vector<std::string> gpus, command;
 };
 
 // Another monitor, from before a run until its end.
@@ -76,8 +78,10 @@ class CommandRunner {
  public:
   CommandRunner(const OverheadOptions& options, Nanoseconds period)
       : options_(options),
+        gpus_(options.gpus),
         period_(period),
         folder_(temporary_folder() / fmt::format("batchscope-overhead-{}", getpid())) {
+    if (!gpus_.is_all()) nvml_gpus(nullptr, gpus_);  // one that is not there is said before anything runs
     if (options.metric.empty()) return;
     try {
       metric_.emplace(options.metric);
@@ -127,7 +131,8 @@ class CommandRunner {
     const KeptMarkEnvironment kept;
     const auto marks = receive_marks(&store, session);
     return time_of_command([&](pid_t child) {
-      return std::make_unique<Recording>(machine_sources(child), SamplerOptions{.period = period_}, &store, session);
+      return std::make_unique<Recording>(machine_sources(child, gpus_), SamplerOptions{.period = period_}, &store,
+                                         session);
     });
   }
 
@@ -160,6 +165,7 @@ class CommandRunner {
   }
 
   const OverheadOptions& options_;
+  GpuChoice gpus_;
   Nanoseconds period_;
   TemporaryFolder folder_;
   std::optional<std::regex> metric_;
@@ -244,6 +250,7 @@ void add_overhead(CLI::App& app, int& exit_code) {
   command->add_option("--period", options->period, "period of the profiler: time between readings")
       ->type_name("TIME")
       ->capture_default_str();
+  add_gpus(*command, options->gpus);
   command
       ->add_option("--compare", options->compare,
                    "add a third run to each pair, with this monitor running instead of the profiler")

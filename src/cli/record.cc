@@ -19,6 +19,7 @@
 #include "base/units.h"
 #include "base/virtual_page.h"
 #include "cli/command.h"
+#include "cli/gpus_option.h"
 #include "cli/output.h"
 #include "cli/receive_marks.h"
 #include "report/recording/recording_json.h"
@@ -40,7 +41,7 @@ struct RecordOptions {
   std::string output, period = "1/6s", duration, pid, json, cpu_budget, pm, scrape_period = "1s",
                       scrape_timeout = "1500ms", scrape_token_file, scrape_token_variable, scrape_authorities, user,
                       wait = "command";
-  std::vector<std::string> sources, scrape, scrape_only;
+  std::vector<std::string> sources, gpus, scrape, scrape_only;
   bool append = false, overwrite = false, paper = false, verbose = false;
   std::vector<std::string> command;
 };
@@ -48,6 +49,7 @@ struct RecordOptions {
 // The same, parsed and checked.
 struct RecordPlan {
   Nanoseconds period{0};
+  GpuChoice gpus{};
   std::optional<Nanoseconds> duration;
   std::optional<pid_t> pid;
   CpuBudget cpu_budget = default_cpu_budget();
@@ -72,6 +74,7 @@ RecordPlan check(const RecordOptions& options) {
   if (!options.duration.empty()) plan.duration = parse_duration(options.duration, "--duration");
   if (!options.cpu_budget.empty()) plan.cpu_budget = parse_cpu_budget(options.cpu_budget, "--cpu-budget");
   check_kinds(options.sources, "--sources");
+  plan.gpus = GpuChoice(options.gpus);
   const auto scrape_period = parse_duration(options.scrape_period, "--scrape-period");
   if (scrape_period < shortest_period)
     throw InputError("--scrape-period: {} is too short; the shortest is 1ms", options.scrape_period);
@@ -173,17 +176,17 @@ int record_observed(const RecordOptions& options) {
   RecordPlan plan = check(options);
   const SignalGuard signals;  // before drivers make threads of their own
   PaperFailure paper_failure;
-  auto paper = options.paper ? paper_source(paper_failure) : nullptr;
+  auto paper = options.paper ? paper_source(paper_failure, plan.gpus) : nullptr;
   if (paper_failure.exit_code != 0) {
     say(fmt::format("batchscope: --paper: {}\n", paper_failure.why));
     return paper_failure.exit_code;
   }
-  MachineGpus machine = machine_gpus();  // before the command starts, since it takes a while
+  MachineGpus machine = machine_gpus(plan.gpus);  // before the command starts, since it takes a while
   const std::vector<NvmlGpu>& gpus = machine.gpus;
   std::vector<std::unique_ptr<Source>> pm;
   if (plan.pm_interval) pm = pm_sampling_sources(gpus, *plan.pm_interval);
   if (are_gpus_expected())
-    for (const nvml::Refusal& refusal : machine.missing) warn("not recorded until it answers: " + refusal.text());
+    for (const nvml::Refusal& refusal : machine.missing) warn(until_it_comes("recorded", refusal));
   const bool is_new = !options.output.empty() && !std::filesystem::exists(options.output);
   std::optional<OldStore> old;  // kept until the command has started
   if (!options.output.empty() && options.overwrite) old.emplace(options.output);
@@ -283,6 +286,7 @@ void add_record(CLI::App& app, int& exit_code) {
                    fmt::format("only these kinds of sources: {}", fmt::join(source_kinds(), ", ")))
       ->type_name("KIND,…")
       ->delimiter(',');
+  add_gpus(*command, options->gpus);
   command
       ->add_option("--cpu-budget", options->cpu_budget,
                    "CPU time that sampling may take, in cores (0.1) or % of one (10%); main curves get coarser where "

@@ -6,11 +6,13 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <set>
 #include <thread>
 
 #include "cli/test_program.h"
 #include "store/store.h"
 #include "store/test_folder.h"
+#include "telemetry/nvml/fake/pci_folder.h"
 
 namespace batchscope {
 namespace {
@@ -61,6 +63,39 @@ TEST_F(RecordTest, KilledAtAnyMomentLosesASecondAtMost) {
         for (const Nanoseconds when : reader.samples(series).before) last = std::max(last, when);
     EXPECT_GT(last, killed - milliseconds(1000));
   }
+}
+
+TEST_F(RecordTest, OnlyGpusThatAreWanted) {
+  const Ended ended = run({"-o", file(), "--duration", "1s", "--gpus", "2,0000:1b:00.0"}, R"({"gpus": 4})");
+  ASSERT_EQ(ended.code, 0) << ended.errors;
+  std::set<std::string> gpus;
+  for (const SeriesRecord& series : StoreReader(file()).series())
+    if (series.device.starts_with("gpu:")) gpus.insert(series.device.substr(0, series.device.find(' ')));
+  EXPECT_THAT(gpus, testing::ElementsAre("gpu:0", "gpu:2"));
+  const Ended refused = run({"--duration", "1s", "--gpus", "4"}, R"({"gpus": 4})");
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.errors, HasSubstr("there is no GPU 4; there are 0 (GPU-"));
+}
+
+TEST_F(RecordTest, AGpuThatSleepsIsNotWokenAndRecordedWhenItWakes) {
+  const nvml::fake::PciFolder pci(folder_ / "pci", 2);
+  pci.set_status(1, "suspended");
+  setenv("BATCHSCOPE_PCI_DEVICES", pci.path().c_str(), 1);
+  const pid_t pid = start({"-o", file(), "--duration", "6s"});
+  std::this_thread::sleep_for(milliseconds(2500));
+  EXPECT_EQ(pci.status(1), "suspended");
+  pci.set_status(1, "active");
+  EXPECT_EQ(wait_for_program(pid), 0);
+  unsetenv("BATCHSCOPE_PCI_DEVICES");
+  const std::string errors = read_file(folder_ / "errors.txt");
+  EXPECT_THAT(errors, HasSubstr("not recorded until it wakes: GPU 1: the GPU sleeps"));
+  EXPECT_THAT(errors, HasSubstr("gpu:1 answers now"));
+  const StoreReader reader(file());
+  std::size_t readings = 0;
+  for (const SeriesRecord& series : reader.series())
+    if (series.name == "gpu_memory_used_bytes" && series.device.starts_with("gpu:1 ("))
+      readings += reader.samples(series).before.size();
+  EXPECT_GT(readings, 6u);
 }
 
 TEST_F(RecordTest, ALostGpuIsSaidAndTheOthersGoOn) {

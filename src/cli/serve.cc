@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/units.h"
 #include "cli/command.h"
+#include "cli/gpus_option.h"
 #include "cli/interrupt.h"
 #include "cli/listen_address.h"
 #include "cli/output.h"
@@ -24,7 +25,7 @@ namespace {
 
 struct ServeOptions {
   std::string listen = "127.0.0.1:9464", period = "1/6s", cpu_budget;
-  std::vector<std::string> sources, names;
+  std::vector<std::string> sources, gpus, names;
 };
 
 std::vector<serve::MetricFamily> facts(const std::vector<NvmlGpu>& gpus) {
@@ -52,9 +53,9 @@ int serve_metrics(const ServeOptions& options) {
   if (!options.cpu_budget.empty()) sampling.cpu_budget = parse_cpu_budget(options.cpu_budget, "--cpu-budget");
   check_kinds(options.sources, "--sources");
   const InterruptFlag interrupt;
-  MachineGpus gpus = machine_gpus();
+  MachineGpus gpus = machine_gpus(GpuChoice(options.gpus));
   if (are_gpus_expected())
-    for (const nvml::Refusal& refusal : gpus.missing) warn("not sampled until it answers: " + refusal.text());
+    for (const nvml::Refusal& refusal : gpus.missing) warn(until_it_comes("sampled", refusal));
   auto sources = virtual_sources();
   for (auto& source : gpus.sources) sources.push_back(std::move(source));
   keep_kinds(sources, options.sources);
@@ -95,6 +96,7 @@ void add_serve(CLI::App& app, int& exit_code) {
                    "only these kinds of sources, named as in record's summary: pcie,power,gpm")
       ->type_name("KIND,…")
       ->delimiter(',');
+  add_gpus(*command, options->gpus);
   command
       ->add_option("--cpu-budget", options->cpu_budget,
                    "CPU time that sampling may take, in cores (0.1) or % of one (10%); default: 0.5 % of all CPUs, "

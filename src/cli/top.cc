@@ -3,10 +3,12 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/units.h"
 #include "cli/command.h"
+#include "cli/gpus_option.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
 #include "study/environment.h"
@@ -22,6 +24,7 @@ namespace {
 
 struct TopOptions {
   std::string interval = "250ms";
+  std::vector<std::string> gpus;
   bool once = false;
 };
 
@@ -65,7 +68,7 @@ int print_once(top::Feed& feed, Nanoseconds after) {
 int top(const TopOptions& options) {
   const Nanoseconds interval = interval_of(options.interval);
   if (!options.once) top::check_terminal();
-  MachineGpus gpus = machine_gpus();
+  MachineGpus gpus = machine_gpus(GpuChoice(options.gpus));
   auto facts = environment();
   facts.merge(gpu_environment(gpus.gpus));
   auto sources = virtual_sources();
@@ -95,6 +98,7 @@ void add_top(CLI::App& app, int& exit_code) {
       app.add_subcommand("top", "show GPUs, virtual devices, engine phases and processes live in the terminal");
   command->add_option("--interval", options->interval, "time between updates, 100ms to 1min: 250ms (default)")
       ->type_name("TIME");
+  add_gpus(*command, options->gpus);
   command->add_flag(
       "--once", options->once,
       "print one screen as plain text as soon as there are values, after one interval at least, and exit");

@@ -132,6 +132,15 @@ TEST_F(Top, ShowsThePhaseOfEachDeviceOfARunningEngine) {
   EXPECT_THAT(screen, AllOf(decoding(0), decoding(1)));
 }
 
+TEST_F(Top, OnlyGpusThatAreWanted) {
+  const Ended ended = run({"top", "--once", "--gpus", "1", "--interval", "300ms"});
+  ASSERT_EQ(ended.code, 0) << ended.errors;
+  EXPECT_THAT(ended.output, AllOf(HasSubstr("gpu:1 NVIDIA H200"), Not(HasSubstr("gpu:0"))));
+  const Ended refused = run({"top", "--once", "--gpus", "1,2"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.errors, HasSubstr("--gpus: there is no GPU 2; there are 0 (GPU-"));
+}
+
 TEST_F(Top, WithoutUtf8ItIsAscii) {
   const Ended ended = run({"top", "--once", "--interval", "300ms"}, busy, "C");
   ASSERT_EQ(ended.code, 0) << ended.errors;

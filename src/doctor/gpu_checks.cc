@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "telemetry/calibration/calibration.h"
 #include "telemetry/collected_rows.h"
+#include "telemetry/nvml/sleeping_gpus.h"
 #include "telemetry/sources/nvml.h"
 #include "telemetry/sources/pm_sampling.h"
 
@@ -91,24 +92,34 @@ Check check_of(const char* id, const char* what, const std::vector<NvmlGpu>& gpu
   return check;
 }
 
+std::size_t count_asleep(const std::vector<nvml::Refusal>& missing) {
+  return static_cast<std::size_t>(std::count_if(
+      missing.begin(), missing.end(), [](const nvml::Refusal& refusal) { return nvml::is_asleep(refusal.why); }));
+}
+
 Check check_nvml(const std::vector<NvmlGpu>& gpus, const std::vector<nvml::Refusal>& missing) {
   std::vector<std::string> why;
+  if (!gpus.empty())
+    why.push_back(fmt::format("driver {}, {} GPU{}", gpus[0].library->driver_version().value_or("unknown"), gpus.size(),
+                              gpus.size() == 1 ? "" : "s"));
   for (const nvml::Refusal& refusal : missing) why.push_back(refusal.text());
-  Check check{.id = "nvml", .present = !gpus.empty() && why.empty(), .what = "NVML, the counters of NVIDIA GPUs"};
+  const auto sleeping = count_asleep(missing);
+  Check check{.id = "nvml", .what = "NVML, the counters of NVIDIA GPUs"};
+  check.present = sleeping == missing.size() && gpus.size() + sleeping > 0;
   check.needed = are_gpus_expected() || !gpus.empty();
-  if (check.present)
-    check.why = fmt::format("driver {}, {} GPU{}", gpus[0].library->driver_version().value_or("unknown"), gpus.size(),
-                            gpus.size() == 1 ? "" : "s");
-  else
-    check.why = fmt::format("{}", fmt::join(why, "; "));
+  check.why = fmt::format("{}", fmt::join(why, "; "));
   if (!check.present)
     check.to_do = check.needed ? "see what nvidia-smi says; a container needs --gpus all"
                                : "needed on GPU machines only: install the NVIDIA driver";
   return check;
 }
 
-Check check_pm_sampling(const std::vector<NvmlGpu>& gpus) {
+Check check_pm_sampling(const std::vector<NvmlGpu>& gpus, bool is_one_asleep) {
   Check check{.id = "cupti", .what = "hardware counters of GPUs at kilohertz (record --pm)"};
+  if (is_one_asleep) {
+    check.why = "not tried: CUDA would wake the GPU that sleeps";
+    return check;
+  }
   try {
     Attempt<std::size_t> attempt([gpus] { return pm_sampling_sources(gpus, std::chrono::milliseconds(1)).size(); });
     const auto begun = attempt.wait_for(std::chrono::seconds(20));
@@ -162,7 +173,7 @@ std::vector<Check> gpu_checks() {
       "gpm", "activity of SMs, tensor cores and memory over 100 ms (GPM)", gpus,
       [](const NvmlGpu& gpu) -> std::string { return has_gpm(gpu) ? "" : nvml::reason_of(nvml::not_supported); },
       "nothing: it needs Hopper or newer, without MIG or virtualisation; record --pm works from Turing on"));
-  checks.push_back(check_pm_sampling(gpus));
+  checks.push_back(check_pm_sampling(gpus, count_asleep(missing) > 0));
   checks.push_back(check_of("calibration", "how the counters really behave, measured here", gpus, lack_of_calibration,
                             "run batchscope calibrate on an idle GPU"));
   return checks;

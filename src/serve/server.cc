@@ -18,6 +18,7 @@
 #include "http/server.h"
 #include "serve/metrics.h"
 #include "telemetry/nvml/library.h"
+#include "telemetry/nvml/sleeping_gpus.h"
 
 namespace batchscope::serve {
 namespace {
@@ -85,7 +86,8 @@ class Pages {
       if (f.stuck) out += fmt::format("{}: a call has not returned for {:.0f} s\n", f.source, to_seconds(*f.stuck));
     std::set<std::string> said;
     for (const CounterSummary& s : summary_.counters) {
-      if (s.absent_now == nullptr || !(s.source == missing_gpus_kind || nvml::is_no_gpu(s.absent_now))) continue;
+      if (s.absent_now == nullptr || nvml::is_asleep(s.absent_now)) continue;
+      if (s.source != missing_gpus_kind && !nvml::is_no_gpu(s.absent_now)) continue;
       const std::string line = fmt::format("{}: {}\n", s.counter.device, s.absent_now);
       if (said.insert(line).second) out += line;
     }

@@ -46,10 +46,10 @@ std::vector<std::unique_ptr<Source>> virtual_sources(std::optional<int> root, bo
   return sources;
 }
 
-MachineGpus machine_gpus() {
+MachineGpus machine_gpus(const GpuChoice& choice) {
   using Sources = std::vector<std::unique_ptr<Source>>;
   MachineGpus out;
-  const std::vector<NvmlGpu> listed = nvml_gpus(&out.missing);
+  const std::vector<NvmlGpu> listed = nvml_gpus(&out.missing, choice);
   const Nanoseconds deadline = monotonic_clock().now() + nvml::driver_patience();
   const std::string no_answer = "the driver has not returned from a call that asked for its counters";
   std::vector<Attempt<Sources>> attempts;
@@ -67,9 +67,9 @@ MachineGpus machine_gpus() {
   return out;
 }
 
-std::vector<std::unique_ptr<Source>> machine_sources(std::optional<int> root) {
+std::vector<std::unique_ptr<Source>> machine_sources(std::optional<int> root, const GpuChoice& choice) {
   auto sources = virtual_sources(root);
-  for (auto& source : machine_gpus().sources) sources.push_back(std::move(source));
+  for (auto& source : machine_gpus(choice).sources) sources.push_back(std::move(source));
   return sources;
 }
 

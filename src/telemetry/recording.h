@@ -16,6 +16,7 @@
 #include "store/store.h"
 #include "telemetry/collector.h"
 #include "telemetry/sampler.h"
+#include "telemetry/sources/gpu_choice.h"
 #include "telemetry/sources/missing_gpus.h"
 #include "telemetry/sources/nvml_gpu.h"
 #include "telemetry/summary/summary.h"
@@ -25,16 +26,17 @@ namespace batchscope {
 // The host and the virtual devices; with `root`, those of one process and its descendants, and their own use of the
 // host; `adopts` as in sources/host.h.
 std::vector<std::unique_ptr<Source>> virtual_sources(std::optional<int> root = {}, bool adopts = false);
-// This machine's GPUs.
+// This machine's GPUs, as far as they are wanted.
 struct MachineGpus {
   std::vector<NvmlGpu> gpus{};
   std::vector<nvml::Refusal> missing{};            // also those whose driver does not return from a call meanwhile
   std::vector<std::unique_ptr<Source>> sources{};  // of all GPUs; and one for what is missing though it should be there
   std::shared_ptr<LateGpus> late = std::make_shared<LateGpus>();  // where that one puts what comes later
 };
-MachineGpus machine_gpus();
+// InputError for a wanted one that is not there.
+MachineGpus machine_gpus(const GpuChoice& choice = {});
 // All of this machine, as it is now.
-std::vector<std::unique_ptr<Source>> machine_sources(std::optional<int> root = {});
+std::vector<std::unique_ptr<Source>> machine_sources(std::optional<int> root = {}, const GpuChoice& choice = {});
 // Leaves sources of these kinds only (the first word of a name); all where none is given. Missing GPUs stay unless no
 // kind is of GPUs.
 void keep_kinds(std::vector<std::unique_ptr<Source>>& sources, const std::vector<std::string>& kinds);

@@ -202,7 +202,7 @@ void SourceSampler::tick() {
   // A deadline that has passed by less than a period is still read, late; older ones are missed.
   const std::int64_t due = (clock_.now() - start_) / period_;
   const std::int64_t following = std::max(next_ + 1, due);
-  add_one(missed_, following - next_ - 1);
+  add_one(missed_, std::max<std::int64_t>(following - next_ - 1 - source_->take_own_readings(), 0));
   next_ = following;
   ask_pace();
   follow_period();

@@ -84,6 +84,9 @@ class Source {
   virtual const std::vector<CounterGroup>& groups() const = 0;
   // Reads groups()[group]: one row, or as many as a driver has kept since the last time.
   virtual void read(std::size_t group, Rows& rows) = 0;
+  // How often it has read by itself since the last call, in readings that took longer than their period: so many
+  // deadlines have not been missed.
+  virtual std::int64_t take_own_readings() { return 0; }
   // The last time, instead: what the source kept back until more is known comes now. May take half a second.
   virtual void read_last(std::size_t group, Rows& rows) { read(group, rows); }
 };

@@ -21,6 +21,7 @@ std::optional<double> share_of(std::optional<double> part, std::optional<double>
   return part && all.value_or(0) > 0 ? std::optional(*part / *all) : std::nullopt;
 }
 
+bool has_power(const Board& board) { return !board.is_virtual && !board.is_part; }
 bool has_activity(const Board& board) { return board.sm_active || board.tensor_active || board.dram_active; }
 
 // At its limit, within what sensors can tell.
@@ -45,7 +46,10 @@ std::size_t draw_notes(const Area& area, std::size_t row, const Board& board) {
     end = area.put(end, row, text, Style::alarm);
     ++row;
   };
-  if (!board.trouble.empty()) put(board.trouble);
+  if (board.is_asleep)
+    area.put(4, row++, board.trouble, Style::dim);
+  else if (!board.trouble.empty())
+    put(board.trouble);
   for (const std::string& error : board.errors) put(error);
   for (const std::string& absence : board.absences) put(absence);
   return row;
@@ -59,9 +63,13 @@ void draw_title(const Area& area, const Board& board, bool with_activity) {
   if (with_activity && has_activity(board))
     facts.push_back(fmt::format("SM {}  tensor {}  DRAM {}", percent(board.sm_active), percent(board.tensor_active),
                                 percent(board.dram_active)));
+  if (board.encoder.value_or(0) > 0) facts.push_back("encoder " + percent(board.encoder));
+  if (board.decoder.value_or(0) > 0) facts.push_back("decoder " + percent(board.decoder));
   if (board.temperature) facts.push_back(fmt::format("{:.0f}C", *board.temperature));
+  if (board.fan) facts.push_back("fan " + percent(board.fan));
   if (board.sm_clock) facts.push_back(fmt::format("SM {:.0f} MHz", *board.sm_clock * 1e-6));
-  if (board.memory_clock && !with_activity)
+  const bool has_video = board.encoder.value_or(0) > 0 || board.decoder.value_or(0) > 0;
+  if (board.memory_clock && !with_activity && !has_video)
     facts.push_back(fmt::format("memory {:.0f} MHz", *board.memory_clock * 1e-6));
   const std::string limits = fmt::format("{}", fmt::join(board.clock_limits, ", "));
   std::string text = fmt::format("{}", fmt::join(facts, "  "));
@@ -108,7 +116,7 @@ void draw_level(const Area& area, std::size_t row, const char* label, std::optio
 
 std::size_t block_height(const Board& board) {
   if (!board.trouble.empty()) return 1 + notes(board);
-  return 3 + notes(board) + (board.is_virtual ? 0 : 1) + board.links.size();
+  return 3 + notes(board) + (has_power(board) ? 1 : 0) + board.links.size();
 }
 
 void draw_block(const Area& area, const Board& board) {
@@ -121,11 +129,12 @@ void draw_block(const Area& area, const Board& board) {
                             percent(board.tensor_active), percent(board.dram_active));
   draw_level(area, row++, "Util", board.utilization.now, {}, Style::used, board.utilization.history, 1, activity);
   std::string memory = " " + used_of(board.memory_used.now, board.memory_capacity);
+  if (board.shares_host_memory) memory += ", the host's";
   if (board.memory_reserved.value_or(0) > 0) memory += fmt::format(", {} reserved", short_bytes(board.memory_reserved));
   draw_level(area, row++, "Memory", share_of(board.memory_used.now, board.memory_capacity),
              share_of(board.memory_reserved, board.memory_capacity), Style::used, board.memory_used.history,
              board.memory_capacity.value_or(greatest(board.memory_used.history)), memory);
-  if (!board.is_virtual)
+  if (has_power(board))
     draw_level(area, row++, "Power", share_of(board.power.now, board.power_limit), {}, power_style(board),
                board.power.history, board.power_limit.value_or(greatest(board.power.history)),
                " " + power_text(board, " of "));
@@ -143,7 +152,7 @@ struct Panel {
 
 std::vector<Panel> panels_of(const Board& board) {
   std::vector<Panel> panels{{"utilisation", &board.utilization.history, 1, Style::used}};
-  if (!board.is_virtual) {
+  if (has_power(board)) {
     const double top = board.power_limit.value_or(greatest(board.power.history));
     panels.push_back({fmt::format("power, to {:.0f} W", top), &board.power.history, top, Style::used});
   }
@@ -186,7 +195,7 @@ void draw_short_block(const Area& area, const Board& board) {
   if (!board.trouble.empty()) return;
   const std::string memory =
       fmt::format(" {}/{}", short_bytes(board.memory_used.now), short_bytes(board.memory_capacity));
-  const std::string power = board.is_virtual ? "" : power_text(board, "/");
+  const std::string power = has_power(board) ? power_text(board, "/") : "";
   constexpr std::size_t fixed = 5 + 6 + 4 + 14 + 15;
   const std::size_t bar = (area.width - std::min(area.width, fixed)) / 2;
   area.put(0, row, "Util");
@@ -265,7 +274,10 @@ void draw_line(const Area& area, const Board& board) {
   const Columns columns(area.width);
   area.put(0, 0, board.label, board.errors.empty() ? Style::bold : Style::alarm);
   if (!board.trouble.empty()) {
-    area.put(6, 0, " ! " + board.trouble, Style::alarm);
+    if (board.is_asleep)
+      area.put(9, 0, board.trouble, Style::dim);
+    else
+      area.put(6, 0, " ! " + board.trouble, Style::alarm);
     return;
   }
   std::size_t end = 6;
@@ -281,9 +293,10 @@ void draw_line(const Area& area, const Board& board) {
              Style::used);
   right(13 + columns.bar, fmt::format("{}/{}", short_bytes(board.memory_used.now), short_bytes(board.memory_capacity)));
   if (board.is_virtual) {
-    area.put(end + 1, 0, board.name, Style::dim);
-    end += 9 + (columns.has_temperature ? 4 : 0) + (columns.has_clock ? 7 + columns.state : 0) +
-           (columns.has_sm ? 4 : 0) + (columns.has_pipes ? 8 : 0);
+    const std::size_t width = 9 + (columns.has_temperature ? 4 : 0) + (columns.has_clock ? 7 + columns.state : 0) +
+                              (columns.has_sm ? 4 : 0) + (columns.has_pipes ? 8 : 0);
+    area.put(end + 1, 0, text_columns(board.name) < width ? board.name : "virtual", Style::dim);
+    end += width;
   } else {
     const std::string limit = board.power_limit ? fmt::format("/{:.0f}", *board.power_limit) : "";
     right(9, board.power.now ? fmt::format("{:.0f}{}W", *board.power.now, limit) : "-",

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <span>
 
 #include "base/units.h"
 #include "top/boards.h"
@@ -24,13 +25,13 @@ constexpr std::size_t least_phase_rows = 3;    // head, a phase, how many more t
 
 void draw_title(const Area& area, const Screen& screen, const View& view, const Caption& caption) {
   area.fill(0, Style::title);
-  std::vector<std::string> parts{caption.title};
-  if (!screen.host.name.empty()) parts.push_back(screen.host.name);
-  if (!screen.driver.empty()) parts.push_back("driver " + screen.driver);
-  area.put(0, 0, fmt::format(" {}", fmt::join(parts, " · ")), Style::title);
   std::string right = fmt::format(" {} ", caption.when);
   right = fmt::format(" {} {:g} s ·{}", caption.bar ? "one column is" : "every", to_seconds(screen.step), right);
   if (view.paused) right = " PAUSED ·" + right;
+  std::string left = " " + caption.title;
+  for (const std::string& part : {screen.host.name, screen.driver.empty() ? "" : "driver " + screen.driver})
+    if (!part.empty() && text_columns(left + " · " + part + right) <= area.width) left += " · " + part;
+  area.put(0, 0, left, Style::title);
   area.put_right(area.width, 0, right, Style::title);
 }
 
@@ -62,6 +63,8 @@ std::vector<Process> ordered(std::vector<Process> processes, const View& view) {
         return a.user < b.user;
       case ProcessOrder::name:
         return a.name < b.name;
+      case ProcessOrder::utilization:
+        return a.utilization.value_or(-1) > b.utilization.value_or(-1);
       case ProcessOrder::memory:
         break;
     }
@@ -72,32 +75,55 @@ std::vector<Process> ordered(std::vector<Process> processes, const View& view) {
   return processes;
 }
 
-// The user's column is there where any is known; the command line where it is wider than the name alone.
-void draw_processes(const Area& area, const std::vector<Process>& processes, const View& view) {
-  const bool has_users =
-      std::any_of(processes.begin(), processes.end(), [](const Process& process) { return !process.user.empty(); });
-  constexpr std::size_t user_begin = 41, user_width = 10;
-  const std::size_t name_begin = has_users ? user_begin + user_width : user_begin;
+// Columns of the table of processes. Those of users and of utilisation are there where any is known, that of the share
+// of the board's memory where there is room; the command line stands where it is wider than the name alone.
+struct ProcessColumns {
+  static constexpr std::size_t least_width_with_share = 72;
+  static constexpr std::size_t pid = 16, memory = 27, user_width = 10;  // ends of numbers
+  std::size_t share = 0, utilization = 0, user = 0, name = 0;           // 0: it has none; begins of texts
+
+  ProcessColumns(const std::vector<Process>& processes, std::size_t width) {
+    const auto any = [&](auto is_known) { return std::any_of(processes.begin(), processes.end(), is_known); };
+    std::size_t end = memory;
+    if (width >= least_width_with_share) share = end += 8;
+    if (any([](const Process& process) { return process.utilization.has_value(); })) utilization = end += 7;
+    name = end + 2;
+    if (any([](const Process& process) { return !process.user.empty(); })) {
+      user = name;
+      name += user_width;
+    }
+  }
+};
+
+void draw_process_head(const Area& area, const ProcessColumns& columns, const View& view) {
   area.fill(0, Style::title);
   const auto head = [&](ProcessOrder order, const char* text) {
     return fmt::format("{}{}", text, order != view.order ? "" : view.reversed ? " ^" : " v");
   };
   area.put(0, 0, head(ProcessOrder::board, "GPU"), Style::title);
-  area.put_right(18, 0, head(ProcessOrder::pid, "PID"), Style::title);
-  area.put_right(31, 0, head(ProcessOrder::memory, "Memory"), Style::title);
-  area.put_right(39, 0, "of GPU", Style::title);
-  if (has_users) area.put(user_begin, 0, head(ProcessOrder::user, "User"), Style::title);
-  area.put(name_begin, 0, head(ProcessOrder::name, has_users ? "Command" : "Process"), Style::title);
-  const Area users{area.grid, area.x + user_begin, area.y, user_width - 1};
+  area.put_right(columns.pid, 0, head(ProcessOrder::pid, "PID"), Style::title);
+  area.put_right(columns.memory, 0, head(ProcessOrder::memory, "Memory"), Style::title);
+  if (columns.share > 0) area.put_right(columns.share, 0, "of GPU", Style::title);
+  if (columns.utilization > 0)
+    area.put_right(columns.utilization, 0, head(ProcessOrder::utilization, "Util"), Style::title);
+  if (columns.user > 0) area.put(columns.user, 0, head(ProcessOrder::user, "User"), Style::title);
+  area.put(columns.name, 0, head(ProcessOrder::name, columns.user > 0 ? "Command" : "Process"), Style::title);
+}
+
+void draw_processes(const Area& area, const std::vector<Process>& processes, const View& view) {
+  const ProcessColumns columns(processes, area.width);
+  draw_process_head(area, columns, view);
+  const Area users{area.grid, area.x + columns.user, area.y, ProcessColumns::user_width - 1};
   std::size_t row = 1;
   for (const Process& process : processes) {
     const bool is_chosen = view.ending && view.ending->row == row - 1;
     area.put(0, row, process.board, is_chosen ? Style::alarm : Style::bold);
-    area.put_right(18, row, process.pid > 0 ? fmt::format("{}", process.pid) : "-");
-    area.put_right(31, row, process.memory ? format_bytes(*process.memory) : "-");
-    area.put_right(39, row, percent(process.memory_share));
-    if (has_users) users.put(0, row, process.user.empty() ? "-" : process.user);
-    area.put(name_begin, row++, process.command.empty() ? process.name : process.command,
+    area.put_right(columns.pid, row, process.pid > 0 ? fmt::format("{}", process.pid) : "-");
+    area.put_right(columns.memory, row, process.memory ? format_bytes(*process.memory) : "-");
+    if (columns.share > 0) area.put_right(columns.share, row, percent(process.memory_share));
+    if (columns.utilization > 0) area.put_right(columns.utilization, row, percent(process.utilization));
+    if (columns.user > 0) users.put(0, row, process.user.empty() ? "-" : process.user);
+    area.put(columns.name, row++, process.command.empty() ? process.name : process.command,
              is_chosen ? Style::alarm : Style::plain);
   }
 }
@@ -135,8 +161,8 @@ constexpr std::array help_lines{
     "  0 … 9           only this GPU; a shows all again",
     "  g  G            only the next GPU, the previous one",
     "  d  F2           detail: one line, three lines, all, graphs",
-    "  s  >  F6        sort processes by memory, GPU, PID, user, name",
-    "  M  N  U  I      by memory, by PID, by user; reverse the order",
+    "  s  >  F6        sort processes by memory, utilisation, GPU, PID, user, name",
+    "  M  P  N  U  I   by memory, utilisation, PID, user; reverse the order",
 };
 constexpr std::array live_help{
     "  +  -            update more often, less often",
@@ -275,16 +301,26 @@ void draw_keys(const Area& area, bool is_replay) {
   constexpr std::array replay{KeyName{"F1", "Help"},  KeyName{"F2", "Detail"}, KeyName{"Space", "Pause"},
                               KeyName{"←→", "1s"},    KeyName{",.", "10s"},    KeyName{"[]", "60s"},
                               KeyName{"+-", "Speed"}, KeyName{"F10", "Quit"}};
+  const std::span<const KeyName> names = is_replay ? std::span<const KeyName>(replay) : live;
+  const auto text_of = [](const KeyName& name) { return fmt::format("{:<4}", name.what); };
+  const auto columns = [&](const KeyName& name) { return text_columns(name.key) + text_columns(text_of(name)) + 1; };
   std::size_t column = 0;
   const auto draw = [&](const KeyName& name) {
     column = area.put(column, 0, name.key, Style::bold);
-    column = area.put(column, 0, fmt::format("{:<4}", name.what), Style::key);
+    column = area.put(column, 0, text_of(name), Style::key);
     column = area.put(column, 0, " ");
   };
-  if (is_replay)
-    for (const KeyName& name : replay) draw(name);
-  else
-    for (const KeyName& name : live) draw(name);
+  // On a narrow screen those that do not fit are left out, but for the last, which quits.
+  for (const KeyName& name : names.first(names.size() - 1))
+    if (column + columns(name) + columns(names.back()) <= area.width + 1) draw(name);
+  draw(names.back());
+}
+
+// Where all GPUs just fit into `rows` lines, the line of keys would take that of one; F1 has them, too.
+bool is_there_room_for_keys(const Screen& screen, const View& view, std::size_t rows) {
+  std::vector<Board> gpus = screen.boards;
+  std::erase_if(gpus, [](const Board& board) { return board.is_virtual; });
+  return view.only_board || view.help || height_of(gpus, {.detail = Detail::lines}) != rows;
 }
 
 }  // namespace
@@ -301,7 +337,10 @@ Frame layout(const Screen& screen, const View& view, const Caption& caption, std
   Grid head(std::max(width, least_width), head_height);
   draw_title({head, 0, 0, width}, screen, view, caption);
   draw_host({head, 0, 1, head.width()}, screen.host);
-  const std::size_t foot_height = caption.bar ? 3 : 2;
+  const std::size_t foot_height_without_keys = caption.bar ? 2 : 1;
+  const bool has_keys =
+      is_there_room_for_keys(screen, view, height - std::min(height, head_height + foot_height_without_keys));
+  const std::size_t foot_height = foot_height_without_keys + (has_keys ? 1 : 0);
   const std::size_t body_height = height - std::min(height, head_height + foot_height);
   const Grid body = view.help ? help_body(head.width(), caption.bar.has_value())
                               : draw_body(screen, view, caption, head.width(), body_height);
@@ -313,7 +352,7 @@ Frame layout(const Screen& screen, const View& view, const Caption& caption, std
   if (height < head_height + foot_height) return frame;
   Area foot{frame.grid, 0, height - foot_height, width};
   if (caption.bar && width >= 40) draw_time_bar(foot, *caption.bar);
-  foot.y = height - 2;
+  foot.y = height - (has_keys ? 2 : 1);
   if (view.ending)
     draw_question(foot, processes_shown(screen, view), *view.ending);
   else if (!caption.message.empty())
@@ -321,7 +360,7 @@ Frame layout(const Screen& screen, const View& view, const Caption& caption, std
   else
     draw_cost(foot, screen.sampling, frame.most_scroll - scroll);
   foot.y = height - 1;
-  draw_keys(foot, caption.bar.has_value());
+  if (has_keys) draw_keys(foot, caption.bar.has_value());
   return frame;
 }
 

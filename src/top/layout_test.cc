@@ -78,7 +78,7 @@ TEST(Layout, OneGpuOnASmallScreen) {
 
 // Less than 80 columns: everything that matters is whole.
 TEST(Layout, OnASmallTerminal) {
-  for (const int gpus : {1, 2, 15}) {
+  for (const int gpus : {1, 2, 15, 16}) {
     const std::string text = shown(TestMachine(gpus).screen(), 60, 20);
     for (int gpu = 0; gpu < gpus; ++gpu) EXPECT_THAT(text, HasSubstr("gpu:" + std::to_string(gpu))) << text;
     EXPECT_EQ(count_of(text, "83 %"), static_cast<std::size_t>(gpus)) << text;
@@ -99,6 +99,52 @@ TEST(Layout, WhoRunsAProcessAndWhichIsToBeEnded) {
   EXPECT_THAT(shown(screen, 80, 24, view), HasSubstr("End python (pid 42, alice)?"));
   view.ending->pid = 43;
   EXPECT_THAT(shown(screen, 80, 24, view), HasSubstr("Send SIGTERM to python (pid 43, alice)? y once more"));
+}
+
+TEST(Layout, ATitleThatDoesNotFitIsShorter) {
+  EXPECT_THAT(shown(TestMachine(1).screen(), 80, 24), HasSubstr(" batchscope top · node7 · driver 580.1 "));
+  EXPECT_THAT(shown(TestMachine(1).screen(), 60, 20), HasSubstr(" batchscope top · node7  "));
+}
+
+// Where the line of keys would take that of a GPU, there is none.
+TEST(Layout, ASmallTerminalHasKeysUnlessAGpuNeedsTheirLine) {
+  EXPECT_THAT(shown(TestMachine(15).screen(), 60, 20), HasSubstr("F10"));
+  EXPECT_THAT(shown(TestMachine(16).screen(), 60, 20), Not(HasSubstr("F10")));
+  EXPECT_THAT(shown(TestMachine(16, 4).screen(), 60, 20), AllOf(HasSubstr("gpu:15"), Not(HasSubstr("F10"))));
+  EXPECT_THAT(shown(TestMachine(16).screen(), 60, 20, {.only_board = 3}), HasSubstr("F10"));
+  EXPECT_THAT(shown(TestMachine(16).screen(), 60, 21), HasSubstr("F10"));
+}
+
+TEST(Layout, HowBusyAProcessKeepsItsGpu) {
+  Screen screen = TestMachine(2).screen();
+  EXPECT_EQ(line_with(shown(screen, 80, 24), "PID").find("Util"), std::string::npos);  // of none is it known
+  screen.processes[0].utilization = 0.37;
+  for (const std::size_t width : {60, 80, 200}) {
+    const std::string text = shown(screen, width, 24, {.order = ProcessOrder::utilization});
+    EXPECT_THAT(line_with(text, "PID"), HasSubstr("Util v")) << width;
+    EXPECT_THAT(line_with(text, " 42 "), AllOf(HasSubstr("37 %"), HasSubstr("python"))) << width;
+    EXPECT_LT(text.find(" 42 "), text.find(" 43 ")) << width;
+  }
+}
+
+TEST(Layout, FanAndVideoEngines) {
+  Screen screen = TestMachine(1).screen();
+  screen.boards[0].fan = 0.4;
+  screen.boards[0].encoder = 0;
+  screen.boards[0].decoder = 0.2;
+  EXPECT_THAT(line_with(shown(screen, 80, 24), "H200"), AllOf(HasSubstr("NVIDIA H200"), HasSubstr("fan 40 %"),
+                                                              HasSubstr("decoder 20 %"), Not(HasSubstr("encoder"))));
+}
+
+TEST(Layout, AGpuThatSleepsIsNoAlarm) {
+  Screen screen = TestMachine(2).screen();
+  screen.boards[1] = {.label = "gpu:1", .is_asleep = true, .trouble = "it sleeps"};
+  for (const Detail detail : {Detail::lines, Detail::short_blocks, Detail::blocks, Detail::graphs}) {
+    const Frame frame = layout(screen, {.detail = detail}, live, 80, 40);
+    EXPECT_THAT(frame.grid.text(), AllOf(HasSubstr("it sleeps"), Not(HasSubstr("!"))));
+    for (std::size_t y = 0; y < 40; ++y)
+      for (std::size_t x = 0; x < 80; ++x) EXPECT_NE(frame.grid.at(x, y).style, Style::alarm);
+  }
 }
 
 TEST(Layout, GraphsHaveATimeAxis) {
@@ -139,6 +185,11 @@ TEST(Layout, VirtualDevicesSayThatTheyAre) {
   }
   EXPECT_THAT(line_with(shown(TestMachine(0, 16).screen(), 80, 24), "cpu:15"),
               AllOf(HasSubstr("virtual, pid 7"), HasSubstr("3.0M")));
+}
+
+TEST(Layout, NamesOfVirtualDevicesLeaveRoomForTheirLinks) {
+  const std::string text = shown(TestMachine(2, 16).screen(), 60, 30, {.detail = Detail::lines});
+  EXPECT_THAT(line_with(text, "cpu:3"), AllOf(HasSubstr("virtual "), Not(HasSubstr("pid")), HasSubstr(" 3.0M  3.0M")));
 }
 
 TEST(Layout, WithNothing) {

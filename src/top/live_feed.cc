@@ -128,17 +128,25 @@ LiveFeed::LiveFeed(std::vector<std::unique_ptr<Source>> sources, Nanoseconds int
 
 Nanoseconds LiveFeed::update_interval() const { return std::min(interval_, longest_look); }
 
+void LiveFeed::add_late_gpus() {
+  if (late_ == nullptr) return;
+  const std::vector<NvmlGpu> gpus = late_->gpus();
+  if (gpus.size() > late_gpus_) environment_.merge(gpu_environment(gpus));
+  late_gpus_ = gpus.size();
+}
+
 bool LiveFeed::update(bool paused) {
   const RecordingSummary summary = live_.look();
   const Nanoseconds now = monotonic_clock().now();
   tracks_.add(summary.counters, now);
   if (paused || now - shown_ < interval_ - interval_ / 4) return false;
   at_ = shown_ = now;
-  if (late_ != nullptr) environment_.merge(gpu_environment(late_->gpus()));
+  add_late_gpus();
   phases_ = running_phases(virtual_devices_now(), monotonic_clock().now());
   owners_ = owners_of(summary.counters);
   sampling_ = {.cpu_share = 0.0};
   for (const SamplerFigures& figures : summary.samplers) {
+    sampling_.has_begun &= !figures.curve || figures.ticks >= 2 || figures.stuck;
     *sampling_.cpu_share += figures.cpu_share.value_or(0);
     sampling_.missed += figures.missed + figures.dropped;
     if (figures.stuck) sampling_.stuck.push_back(figures.source);

@@ -56,10 +56,13 @@ class LiveFeed : public Feed {
   void end_process(std::int64_t pid) override;
 
  private:
+  void add_late_gpus();
+
   Nanoseconds interval_;
   std::map<std::string, std::string> environment_;
   std::string no_boards_;
   std::shared_ptr<LateGpus> late_;
+  std::size_t late_gpus_ = 0;  // whose facts are known
   LiveTracks tracks_;
   SamplingCost sampling_;
   std::vector<RunningPhase> phases_;

@@ -8,12 +8,16 @@
 #include <charconv>
 #include <tuple>
 
+#include "telemetry/nvml/sleeping_gpus.h"
+#include "telemetry/sources/nvml.h"
+
 namespace batchscope::top {
 namespace {
 
 using Names = std::initializer_list<std::string_view>;  // the first that there is
 
-constexpr std::string_view process_memory = "gpu_process_memory_bytes";
+constexpr std::string_view process_memory = "gpu_process_memory_bytes",
+                           process_utilization = "gpu_process_utilization_ratio";
 
 struct ClockLimit {
   std::string_view counter;
@@ -131,7 +135,10 @@ Board board_of(const Reader& reader) {
               .power_limit = reader.now({"gpu_power_limit_watts"}),
               .temperature = reader.now({"gpu_temperature_celsius"}),
               .sm_clock = reader.now({"gpu_sm_clock_hertz"}),
-              .memory_clock = reader.now({"gpu_memory_clock_hertz"})};
+              .memory_clock = reader.now({"gpu_memory_clock_hertz"}),
+              .encoder = reader.now({"gpu_encoder_utilization_ratio"}),
+              .decoder = reader.now({"gpu_decoder_utilization_ratio"}),
+              .fan = reader.now({"gpu_fan_speed_ratio"})};
   for (const ClockLimit& limit : clock_limits)
     if (reader.last(limit.counter).value_or(0) > 0) board.clock_limits.emplace_back(limit.what);
   add_link(board, reader, "PCIe", {"gpu_pcie_tx_bytes_total", "gpu_pcie_tx_bytes_per_second"},
@@ -172,18 +179,24 @@ void name_board(Board& board, const Observation& observation, const Tracks::Devi
   } else {
     const std::string described = setting(observation, board.label);  // "NVIDIA H200, GPU-…, 0000:…"
     board.name = described.substr(0, described.find(','));
+    board.shares_host_memory = described.ends_with(shared_memory_fact);
+    board.is_part = std::count(board.label.begin(), board.label.end(), ':') == 2;
+    board.is_asleep = nvml::is_asleep(board.trouble);
   }
 }
 
-// GPUs first, then virtual devices by process.
+// GPUs first, each before its parts, then virtual devices by process.
 auto order_of(const Board& board) {
+  const std::size_t colon = std::min(board.label.find(':') + 1, board.label.size());
   return std::tuple(board.is_virtual, board.is_virtual ? number_behind(board.name, "pid ") : std::nullopt,
-                    number_behind(board.label, ":"), board.label);
+                    number_of(std::string_view(board.label).substr(colon)), board.label.size(), board.label);
 }
 
 // "gpu:0 python (pid 42)", "gpu:0 pid 42 outside this PID namespace".
-Process process_of(const Tracks::Device& device, std::optional<double> memory) {
-  Process process{.board = device.name.substr(0, device.name.find(' ')), .memory = memory};
+Process process_of(const Tracks::Device& device, const Reader& reader) {
+  Process process{.board = device.name.substr(0, device.name.find(' ')),
+                  .memory = reader.now({process_memory}),
+                  .utilization = reader.now({process_utilization})};
   const std::string rest = device.name.substr(std::min(process.board.size() + 1, device.name.size()));
   process.pid = number_behind(rest, "(pid ").value_or(number_behind(rest, "pid ").value_or(0));
   process.name = rest.substr(0, rest.rfind(" (pid "));
@@ -228,7 +241,7 @@ Screen make_screen(const Observation& observation, std::size_t columns) {
   for (const Tracks::Device& device : observation.tracks.devices()) {
     const Reader reader(observation, device, columns);
     if (device.find(process_memory) != nullptr) {
-      if (reader.is_read()) screen.processes.push_back(process_of(device, reader.now({process_memory})));
+      if (reader.is_read()) screen.processes.push_back(process_of(device, reader));
     } else if (device.is_virtual || device.name.starts_with("gpu:")) {
       const bool is_missing_gpu = device.name.starts_with("gpu:") && device.name.find(' ') == std::string::npos;
       if ((device.is_virtual || is_missing_gpu) && !reader.is_read()) continue;  // its process has ended; it has come
@@ -252,12 +265,13 @@ Screen make_screen(const Observation& observation, std::size_t columns) {
 }
 
 bool is_complete(const Screen& screen) {
-  return std::all_of(screen.boards.begin(), screen.boards.end(), [](const Board& board) {
-    const bool has_links = std::all_of(board.links.begin(), board.links.end(),
-                                       [](const Link& link) { return link.tx.now && link.rx.now; });
-    return !board.trouble.empty() || !board.absences.empty() ||
-           (board.utilization.now && board.memory_used.now && has_links && (board.is_virtual || board.power.now));
-  });
+  return screen.sampling.has_begun && std::all_of(screen.boards.begin(), screen.boards.end(), [](const Board& board) {
+           const bool has_links = std::all_of(board.links.begin(), board.links.end(),
+                                              [](const Link& link) { return link.tx.now && link.rx.now; });
+           if (!board.trouble.empty() || !board.absences.empty()) return true;
+           if (board.is_part) return board.memory_used.now.has_value();
+           return board.utilization.now && board.memory_used.now && has_links && (board.is_virtual || board.power.now);
+         });
 }
 
 bool is_on_screen(std::string_view counter) {
@@ -281,6 +295,10 @@ bool is_on_screen(std::string_view counter) {
                               "gpu_memory_reserved_bytes",
                               "gpu_memory_capacity_bytes",
                               "gpu_process_memory_bytes",
+                              "gpu_process_utilization_ratio",
+                              "gpu_encoder_utilization_ratio",
+                              "gpu_decoder_utilization_ratio",
+                              "gpu_fan_speed_ratio",
                               "gpu_power_watts",
                               "gpu_power_limit_watts",
                               "gpu_temperature_celsius",

@@ -18,6 +18,7 @@ struct SamplingCost {
   std::optional<double> cpu_share{};  // of one core
   std::int64_t missed = 0;            // deadlines and readings
   std::vector<std::string> stuck{};   // sources of which a call has not returned
+  bool has_begun = true;              // all that make a main curve have been read twice, but for those
 };
 
 // What an engine of ours does.
@@ -58,12 +59,16 @@ struct Board {
   std::string label{};  // "gpu:0", "cpu:0"
   std::string name{};   // "NVIDIA H200", "virtual, pid 123"
   bool is_virtual = false;
-  Value utilization{};  // share of the time; of a virtual device of its thread's
+  bool is_part = false;  // of a GPU (MIG): what it has of its own is memory, processes and activity
+  bool shares_host_memory = false;
+  bool is_asleep = false;  // and why that is so is its trouble
+  Value utilization{};     // share of the time; of a virtual device of its thread's
   std::optional<double> sm_active{}, tensor_active{}, dram_active{};  // shares
   Value memory_used{};                                                // bytes
   std::optional<double> memory_reserved{}, memory_capacity{};
   Value power{};                                                                   // watts
   std::optional<double> power_limit{}, temperature{}, sm_clock{}, memory_clock{};  // watts, celsius, hertz
+  std::optional<double> encoder{}, decoder{}, fan{};                               // shares
   std::vector<std::string> clock_limits{};  // what holds clocks down: "power cap"
   std::vector<Link> links{};                // those that there are
   std::vector<std::string> errors{};        // what should never be: "Xid 79"
@@ -76,6 +81,7 @@ struct Process {
   std::string name{};
   std::int64_t pid = 0;
   std::optional<double> memory{}, memory_share{};  // bytes, of the board's
+  std::optional<double> utilization{};             // share of the time with a kernel of its own on the board
   std::string user{}, command{};                   // "": not known
 };
 

@@ -105,6 +105,47 @@ TEST(Screen, AGpuThatIsMissingSaysWhyUntilItComes) {
 }
 
 // Never the host's use against the container's limit.
+TEST(Screen, PartsOfAGpuStandBehindIt) {
+  TestMachine machine(2);
+  const std::string part = "gpu:0:1 (MIG-00000000)";
+  machine.add("gpu_memory_used_bytes", "bytes", part, CounterKind::gauge, [](double) { return 3e9; });
+  machine.add("gpu_memory_capacity_bytes", "bytes", part, CounterKind::gauge, [](double) { return 18e9; });
+  machine.add("gpu_sm_active_ratio", "ratio", part, CounterKind::window, [](double) { return 0.5; });
+  machine.add("gpu_process_memory_bytes", "bytes", "gpu:0:1 python (pid 77)", CounterKind::gauge,
+              [](double) { return 2e9; });
+  machine.add("gpu_process_utilization_ratio", "ratio", "gpu:1 python (pid 43)", CounterKind::window,
+              [](double) { return 0.25; });
+  machine.environment["gpu:0:1"] = "NVIDIA H200 MIG 1g.18gb, MIG-00000000-1, 0000:00:00.0";
+  machine.environment["gpu:1"] += ", memory shared with the host";
+  const Screen screen = machine.screen();
+  ASSERT_THAT(screen.boards, SizeIs(3));
+  EXPECT_EQ(screen.boards[0].label, "gpu:0");
+  EXPECT_FALSE(screen.boards[0].is_part);
+  const Board& board = screen.boards[1];
+  EXPECT_EQ(board.label, "gpu:0:1");
+  EXPECT_EQ(board.name, "NVIDIA H200 MIG 1g.18gb");
+  EXPECT_TRUE(board.is_part);
+  EXPECT_THAT(board.sm_active, about(0.5));
+  EXPECT_THAT(board.absences, IsEmpty());
+  EXPECT_TRUE(screen.boards[2].shares_host_memory);
+  EXPECT_FALSE(board.shares_host_memory);
+  for (const Process& process : screen.processes) {
+    EXPECT_EQ(process.utilization.has_value(), process.pid == 43);
+    if (process.pid == 77) {
+      EXPECT_THAT(process.memory_share, about(2.0 / 18));
+    }
+  }
+  EXPECT_TRUE(is_complete(screen));
+}
+
+TEST(Screen, IsCompleteWhenEveryMainCurveHasBegun) {
+  const TestMachine machine(1);
+  Observation observation = machine.observation(60);
+  EXPECT_TRUE(is_complete(make_screen(observation, 10)));
+  observation.sampling.has_begun = false;
+  EXPECT_FALSE(is_complete(make_screen(observation, 10)));
+}
+
 TEST(Screen, AContainersUseIsOfItsOwnLimits) {
   TestMachine machine(0);
   machine.environment["cpus"] = "64";

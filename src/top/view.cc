@@ -52,6 +52,9 @@ bool handle_character(View& view, char character, std::size_t boards) {
     case 'M':
       choose_order(view, ProcessOrder::memory);
       return true;
+    case 'P':
+      choose_order(view, ProcessOrder::utilization);
+      return true;
     case 'N':
       choose_order(view, ProcessOrder::pid);
       return true;

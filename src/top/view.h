@@ -37,8 +37,8 @@ struct Key {
   bool is(char wanted) const { return code == character && character_code == wanted; }
 };
 
-enum class ProcessOrder { memory, board, pid, user, name };
-constexpr std::size_t process_orders = 5;
+enum class ProcessOrder { memory, utilization, board, pid, user, name };
+constexpr std::size_t process_orders = 6;
 
 // How much room a GPU has: a line, three, six, or as much as there is.
 enum class Detail { automatic, lines, short_blocks, blocks, graphs };

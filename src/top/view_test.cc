@@ -59,6 +59,9 @@ TEST(View, OrdersProcesses) {
   handle(view, key('N'), {boards, page, {}});
   EXPECT_EQ(view.order, ProcessOrder::pid);
   EXPECT_FALSE(view.reversed);
+  handle(view, key('P'), {boards, page, {}});
+  EXPECT_EQ(view.order, ProcessOrder::utilization);
+  handle(view, key('N'), {boards, page, {}});
   handle(view, key('I'), {boards, page, {}});
   EXPECT_TRUE(view.reversed);
   for (std::size_t i = 0; i < process_orders; ++i) handle(view, {Key::f6}, {boards, page, {}});

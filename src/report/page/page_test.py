@@ -128,8 +128,9 @@ class PageTest(unittest.TestCase):
         cls.downloads.mkdir()
 
     @classmethod
-    def batchscope(cls, *arguments):
-        ran = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, check=False)
+    def batchscope(cls, *arguments, **environment):
+        ran = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, check=False,
+                             env={**os.environ, **environment})
         if ran.returncode != 0:
             raise AssertionError(f"{' '.join(map(str, arguments))}: {ran.returncode}: {ran.stderr}")
         return ran.stdout
@@ -295,6 +296,32 @@ class PageTest(unittest.TestCase):
             self.open_cell(1)
             self.assertIsNone(self.browser.run("return window.hacked ?? null"))
             self.assertEqual(self.browser.run("return document.querySelectorAll('img').length"), 0)
+            self.assertEqual(self.browser.run(LAYOUT), [])
+            self.expect_quiet()
+
+    def test_a_recording_of_sixteen_gpus(self):
+        store, page = self.folder / "16.bscope", self.folder / "16.html"
+        load = {"gpu_utilization": 0.5, "sm_activity": 0.3, "power_w": 300, "pcie_rx_bytes_per_s": 1e9}
+        self.batchscope("record", "-o", store, "--duration", "2s",
+                        LD_LIBRARY_PATH=str(pathlib.Path(PROGRAM).parent / "fake_nvml"),
+                        BATCHSCOPE_FAKE_NVML=json.dumps({"gpus": 16, "every_gpu": {"load": [load]}}))
+        self.batchscope("report", store, "--html", page)
+        for width, dark in ((1400, False), (400, True)):
+            self.open(width, 900, dark, page)
+            # Every device is in sight, below each chart.
+            legends = self.browser.run("""return [...document.querySelectorAll('.legend')].map(legend =>
+                [legend.childElementCount, legend.scrollHeight - legend.clientHeight])""")
+            self.assertIn(16, [count for count, _ in legends])
+            self.assertEqual([hidden for count, hidden in legends if count == 16 and hidden > 0], [])
+            # What is zero throughout takes a line, and is drawn where that is opened.
+            lines = self.browser.run("return [...document.querySelectorAll('.series summary')].map(line => line.textContent)")
+            self.assertIn("NVLink: received: zero throughout (16 devices)", lines)
+            self.assertNotIn("SM activity", " ".join(lines))
+            drawn = "return document.querySelectorAll('.dygraph canvas').length"
+            before = self.browser.run(drawn)
+            self.browser.run("[...document.querySelectorAll('.series summary')].find(line => line.textContent.startsWith('NVLink'))"
+                             ".click(); return new Promise((done) => setTimeout(done, 300))")
+            self.assertGreater(self.browser.run(drawn), before)
             self.assertEqual(self.browser.run(LAYOUT), [])
             self.expect_quiet()
 

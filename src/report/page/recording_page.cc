@@ -110,8 +110,9 @@ std::vector<PageFact> facts_of(const RecordedSession& session, std::span<const D
                ? fmt::format("from {} to {}", text(*least), text(*most))
                : std::string();
   };
+  const std::size_t count = count_wholes(devices);
   if (const auto use = mean_of(devices, &DeviceNumbers::utilisation))
-    facts.push_back({.label = fmt::format("Utilisation of {} device{}", devices.size(), devices.size() == 1 ? "" : "s"),
+    facts.push_back({.label = fmt::format("Utilisation of {} device{}", count, count == 1 ? "" : "s"),
                      .value = percent(*use),
                      .detail = range(&DeviceNumbers::utilisation, percent)});
   if (const auto sm = mean_of(devices, &DeviceNumbers::sm_active)) {

@@ -37,6 +37,8 @@ constexpr std::array rows{
     Row{"gpu_power_watts", "Power", "watts", "gpu_energy_joules_total"},
     Row{"gpu_energy_joules_total", "Power", "watts"},
     Row{"gpu_memory_used_bytes", "Memory in use", "bytes"},
+    Row{"gpu_process_utilization_ratio", "Utilisation by process", "share"},
+    Row{"gpu_process_memory_bytes", "Memory in use by process", "bytes"},
     Row{"gpu_sm_clock_hertz", "SM clock", "hertz"},
     Row{"gpu_clocks_power_capped_ratio", "Clocks held down by the power limit", "share"},
     Row{"gpu_clocks_thermal_ratio", "Clocks held down by the temperature", "share"},

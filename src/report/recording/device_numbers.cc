@@ -73,6 +73,8 @@ std::vector<DeviceNumbers> device_numbers(std::span<const CounterSummary> counte
     if (is_new) {
       order.push_back(device);
       found->second.is_virtual = counter.counter.is_virtual;
+      const std::string name = short_name(device);
+      found->second.is_part = name.starts_with("gpu:") && std::count(name.begin(), name.end(), ':') == 2;
       ++of_name[short_name(device)];
     }
     take(counter, found->second);
@@ -87,32 +89,44 @@ std::vector<DeviceNumbers> device_numbers(std::span<const CounterSummary> counte
 }
 
 std::vector<GpuProcess> gpu_processes(std::span<const CounterSummary> counters) {
-  std::map<std::string, GpuProcess> by_name;
+  // A process that left a GPU and came back has two counters there.
+  std::map<std::string, std::map<std::string, double>> peaks;  // of each process on each GPU
   for (const CounterSummary& counter : counters) {
     if (counter.counter.name != "gpu_process_memory_bytes" || counter.count == 0) continue;
     const std::string& device = counter.counter.device;  // "gpu:0 python (pid 4711)"
     const auto blank = device.find(' ');
     if (blank == std::string::npos) continue;
-    GpuProcess& process = by_name[device.substr(blank + 1)];
-    process.name = device.substr(blank + 1);
-    process.gpus.push_back(device.substr(0, blank));
-    process.peak_bytes += counter.max;
+    double& peak = peaks[device.substr(blank + 1)][device.substr(0, blank)];
+    peak = std::max(peak, counter.max);
   }
   std::vector<GpuProcess> all;
-  for (auto& [name, process] : by_name) all.push_back(std::move(process));
+  for (const auto& [name, on_gpus] : peaks) {
+    GpuProcess process{.name = name};
+    for (const auto& [gpu, peak] : on_gpus) {
+      process.gpus.push_back(gpu);
+      process.peak_bytes += peak;
+    }
+    all.push_back(std::move(process));
+  }
   std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.peak_bytes > b.peak_bytes; });
   return all;
 }
 
+std::size_t count_wholes(std::span<const DeviceNumbers> devices) {
+  return static_cast<std::size_t>(
+      std::count_if(devices.begin(), devices.end(), [](const DeviceNumbers& device) { return !device.is_part; }));
+}
+
 std::optional<double> sum_of(std::span<const DeviceNumbers> devices, std::optional<double> DeviceNumbers::*number) {
   std::optional<double> sum;
-  for (const DeviceNumbers& device : devices) add(sum, device.*number);
+  for (const DeviceNumbers& device : devices)
+    if (!device.is_part) add(sum, device.*number);
   return sum;
 }
 
 std::optional<double> mean_of(std::span<const DeviceNumbers> devices, std::optional<double> DeviceNumbers::*number) {
   const auto count = std::count_if(devices.begin(), devices.end(),
-                                   [&](const DeviceNumbers& device) { return (device.*number).has_value(); });
+                                   [&](const DeviceNumbers& device) { return !device.is_part && device.*number; });
   const auto sum = sum_of(devices, number);
   return sum ? std::optional(*sum / static_cast<double>(count)) : std::nullopt;
 }
@@ -120,7 +134,7 @@ std::optional<double> mean_of(std::span<const DeviceNumbers> devices, std::optio
 std::optional<double> most_of(std::span<const DeviceNumbers> devices, std::optional<double> DeviceNumbers::*number) {
   std::optional<double> most;
   for (const DeviceNumbers& device : devices)
-    if (device.*number) most = std::max(most.value_or(*(device.*number)), *(device.*number));
+    if (!device.is_part && device.*number) most = std::max(most.value_or(*(device.*number)), *(device.*number));
   return most;
 }
 

@@ -22,6 +22,7 @@ std::optional<KnownTotal> sum_of(std::span<const std::optional<KnownTotal>> tota
 struct DeviceNumbers {
   std::string label{};  // "gpu:0"; with its process where two processes have devices of that name
   bool is_virtual = false;
+  bool is_part = false;  // of another of them (MIG, "gpu:0:1"), whose figures have its in them
   // Shares of the time: any kernel, as the driver counts; a warp on a multiprocessor; tensor cores; memory bandwidth.
   std::optional<double> utilisation{}, sm_active{}, tensor_active{}, dram_active{};
   std::optional<double> power_w{};
@@ -43,7 +44,8 @@ struct GpuProcess {
 // Those that took the most first.
 std::vector<GpuProcess> gpu_processes(std::span<const CounterSummary> counters);
 
-// The mean over some devices; absent where none has it.
+std::size_t count_wholes(std::span<const DeviceNumbers> devices);
+// The mean over some devices, but for parts of others; absent where none has it.
 std::optional<double> mean_of(std::span<const DeviceNumbers> devices, std::optional<double> DeviceNumbers::*number);
 std::optional<double> sum_of(std::span<const DeviceNumbers> devices, std::optional<double> DeviceNumbers::*number);
 std::optional<double> most_of(std::span<const DeviceNumbers> devices, std::optional<double> DeviceNumbers::*number);

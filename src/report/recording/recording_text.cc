@@ -41,7 +41,7 @@ std::string joules_text(const KnownTotal& joules) {
 }
 
 std::string device_row(const DeviceNumbers& device) {
-  return fmt::format("{:<6}{:>6}{:>6}{:>8}{:>10}{:>11}{:>11}{:>11}{:>11}\n", visible(device.label),
+  return fmt::format("{:<7}{:>5}{:>6}{:>8}{:>10}{:>11}{:>11}{:>11}{:>11}\n", visible(device.label),
                      share_text(device.utilisation), share_text(device.sm_active),
                      device.power_w ? watts_text(*device.power_w) : "-", bytes_or_dash(device.peak_memory_bytes),
                      total_text(device.pcie_in), total_text(device.pcie_out), total_text(device.link_in),
@@ -51,7 +51,7 @@ std::string device_row(const DeviceNumbers& device) {
 // A line a device, and one of all.
 std::string device_rows(std::span<const DeviceNumbers> devices, bool are_virtual) {
   if (devices.empty()) return "";
-  std::string out = fmt::format("{:<6}{:>6}{:>6}{:>8}{:>10}{:>11}{:>11}{:>11}{:>11}\n", are_virtual ? "device" : "GPU",
+  std::string out = fmt::format("{:<7}{:>5}{:>6}{:>8}{:>10}{:>11}{:>11}{:>11}{:>11}\n", are_virtual ? "device" : "GPU",
                                 "util", "SM", "power", "peak mem", "PCIe in", "PCIe out",
                                 are_virtual ? "link in" : "NVLink in", are_virtual ? "link out" : "NVLink out");
   for (const DeviceNumbers& device : devices) out += device_row(device);
@@ -163,7 +163,7 @@ std::vector<std::string> gap_doubts(std::span<const CounterSummary> counters) {
       if (has_values && gap.readings > 0 && (share < worth_saying || counter.counter.is_virtual)) continue;
       Doubt& doubt = by_reason[gap.reason];
       const std::string& device = counter.counter.device;
-      doubt.devices.insert(device.substr(0, device.find(" (GPU-")));
+      doubt.devices.insert(device.substr(0, std::min(device.find(" (GPU-"), device.find(" (MIG-"))));
       doubt.counters.insert(counter.counter.name);
       doubt.is_of_nothing = doubt.is_of_nothing && !has_values;
       if (gap.readings > 0)
@@ -257,9 +257,8 @@ std::string answer(const RecordingSummary& summary, std::span<const DeviceNumber
                    std::span<const DeviceNumbers> virtual_devices, const HostNumbers& host) {
   std::vector<std::string> parts;
   const auto devices = gpus.empty() ? virtual_devices : gpus;
-  if (!devices.empty()) {
-    std::string busy =
-        fmt::format("{} {}{}", devices.size(), gpus.empty() ? "virtual device" : "GPU", devices.size() == 1 ? "" : "s");
+  if (const std::size_t count = count_wholes(devices); count > 0) {
+    std::string busy = fmt::format("{} {}{}", count, gpus.empty() ? "virtual device" : "GPU", count == 1 ? "" : "s");
     if (const auto use = mean_of(devices, &DeviceNumbers::utilisation))
       busy += fmt::format(" {} busy", share_text(use));
     if (const auto sm = mean_of(devices, &DeviceNumbers::sm_active)) busy += fmt::format(" (SMs {})", share_text(sm));

@@ -7,9 +7,12 @@
 
 #include <sstream>
 
+#include "report/recording/device_figures.h"
+
 namespace batchscope {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -101,6 +104,33 @@ TEST(RecordingText, VerboseHasEveryCounterAndTheAnswerLast) {
   EXPECT_THAT(text, HasSubstr("  gpu_pcie_rx_bytes_total"));
   EXPECT_GT(text.rfind("Recorded for"), text.find("gpu_pcie_rx_bytes_total"));
   EXPECT_THAT(text, HasSubstr("all totals complete"));
+}
+
+TEST(RecordingText, PartsOfAGpuCountOnce) {
+  RecordingSummary summary = recording_of(2);
+  for (const char* part : {"gpu:0:0 (MIG-00000000)", "gpu:0:1 (MIG-00000000)"}) {
+    summary.counters.push_back(level(part, "gpu_memory_used_bytes", 30e9, 70e9));
+    summary.counters.push_back(level(part, "gpu_sm_active_ratio", 0.1, 0.2));
+  }
+  const std::string text = to_text(summary, false, SummaryDetail::brief);
+  EXPECT_THAT(text, AllOf(HasSubstr("\ngpu:0:1 "), HasSubstr("2 GPUs ")));
+  const std::vector<DeviceFigures> devices = device_figures(summary.counters);
+  EXPECT_EQ(devices.size(), 4u);
+  EXPECT_EQ(sum_of(devices, &DeviceFigures::peak_memory_bytes), 280e9);
+  EXPECT_EQ(mean_of(devices, &DeviceFigures::sm_active),
+            mean_of(std::span(devices).first(2), &DeviceFigures::sm_active));
+}
+
+TEST(RecordingText, AProcessThatComesBackToAGpuIsThereOnce) {
+  const std::vector<CounterSummary> counters{
+      level("gpu:0 python (pid 4711)", "gpu_process_memory_bytes", 50, 60),
+      level("gpu:1 python (pid 4711)", "gpu_process_memory_bytes", 10, 10),
+      level("gpu:0 python (pid 4711)", "gpu_process_memory_bytes", 40, 40),
+  };
+  const std::vector<GpuProcess> processes = gpu_processes(counters);
+  ASSERT_EQ(processes.size(), 1u);
+  EXPECT_THAT(processes[0].gpus, testing::ElementsAre("gpu:0", "gpu:1"));
+  EXPECT_EQ(processes[0].peak_bytes, 70);
 }
 
 TEST(RecordingText, WithoutGpusItSaysWhatTheCommandUsed) {

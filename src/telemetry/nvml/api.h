@@ -135,6 +135,13 @@ struct Process {
 };
 constexpr std::uint64_t memory_unknown = ~0ULL;
 
+// Of a process over the driver's window, in %.
+struct ProcessUtilization {
+  std::uint32_t pid = 0;
+  std::uint64_t timestamp_us = 0;  // CPU's wall clock
+  std::uint32_t sm = 0, memory = 0, encoder = 0, decoder = 0;
+};
+
 enum ClockType : int { clock_graphics = 0, clock_sm = 1, clock_memory = 2, clock_video = 3 };
 enum PcieCounter : int { pcie_tx = 0, pcie_rx = 1 };
 enum EccError : int { ecc_corrected = 0, ecc_uncorrected = 1 };
@@ -228,11 +235,17 @@ struct GpmSupport {
   X(nvmlDeviceGetComputeRunningProcesses_v3, (Device device, std::uint32_t * count, Process * processes))        \
   X(nvmlDeviceGetGraphicsRunningProcesses_v3, (Device device, std::uint32_t * count, Process * processes))       \
   X(nvmlDeviceGetMPSComputeRunningProcesses_v3, (Device device, std::uint32_t * count, Process * processes))     \
+  X(nvmlDeviceGetProcessUtilization,                                                                             \
+    (Device device, ProcessUtilization * samples, std::uint32_t * count, std::uint64_t last_seen_us))            \
+  X(nvmlDeviceGetEncoderUtilization, (Device device, std::uint32_t * percent, std::uint32_t * window_us))        \
+  X(nvmlDeviceGetDecoderUtilization, (Device device, std::uint32_t * percent, std::uint32_t * window_us))        \
+  X(nvmlDeviceGetFanSpeed, (Device device, std::uint32_t * percent))                                             \
   X(nvmlDeviceGetNvLinkState, (Device device, std::uint32_t link, std::uint32_t * is_active))                    \
   X(nvmlDeviceGetVirtualizationMode, (Device device, VirtualizationMode * mode))                                 \
   X(nvmlDeviceGetMigMode, (Device device, std::uint32_t * current, std::uint32_t * pending))                     \
   X(nvmlDeviceGetMaxMigDeviceCount, (Device device, std::uint32_t * count))                                      \
   X(nvmlDeviceGetMigDeviceHandleByIndex, (Device device, std::uint32_t index, Device * instance))                \
+  X(nvmlDeviceGetGpuInstanceId, (Device instance, std::uint32_t * id))                                           \
   X(nvmlDeviceGetSupportedEventTypes, (Device device, std::uint64_t * types))                                    \
   X(nvmlDeviceRegisterEvents, (Device device, std::uint64_t types, EventSet set))                                \
   X(nvmlEventSetCreate, (EventSet * set))                                                                        \
@@ -242,6 +255,7 @@ struct GpmSupport {
   X(nvmlGpmSampleAlloc, (GpmSample * sample))                                                                    \
   X(nvmlGpmSampleFree, (GpmSample sample))                                                                       \
   X(nvmlGpmSampleGet, (Device device, GpmSample sample))                                                         \
+  X(nvmlGpmMigSampleGet, (Device device, std::uint32_t gpu_instance, GpmSample sample))                          \
   X(nvmlGpmMetricsGet, (GpmMetrics * metrics))
 
 constexpr std::uint32_t uuid_size = 96, name_size = 96, version_size = 80;

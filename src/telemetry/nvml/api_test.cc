@@ -109,6 +109,14 @@ TEST(NvmlApi, LayoutsAreThoseOfTheHeader) {
   EXPECT_SAME_FIELD(Process, gpu_instance, nvmlProcessInfo_t, gpuInstanceId);
   EXPECT_SAME_FIELD(Process, compute_instance, nvmlProcessInfo_t, computeInstanceId);
 
+  EXPECT_SAME_SIZE(ProcessUtilization, nvmlProcessUtilizationSample_t);
+  EXPECT_SAME_FIELD(ProcessUtilization, pid, nvmlProcessUtilizationSample_t, pid);
+  EXPECT_SAME_FIELD(ProcessUtilization, timestamp_us, nvmlProcessUtilizationSample_t, timeStamp);
+  EXPECT_SAME_FIELD(ProcessUtilization, sm, nvmlProcessUtilizationSample_t, smUtil);
+  EXPECT_SAME_FIELD(ProcessUtilization, memory, nvmlProcessUtilizationSample_t, memUtil);
+  EXPECT_SAME_FIELD(ProcessUtilization, encoder, nvmlProcessUtilizationSample_t, encUtil);
+  EXPECT_SAME_FIELD(ProcessUtilization, decoder, nvmlProcessUtilizationSample_t, decUtil);
+
   EXPECT_SAME_SIZE(EventData, nvmlEventData_t);
   EXPECT_SAME_FIELD(EventData, device, nvmlEventData_t, device);
   EXPECT_SAME_FIELD(EventData, type, nvmlEventData_t, eventType);

@@ -10,14 +10,15 @@
 namespace batchscope::nvml {
 namespace {
 
-// Keeps calls apart that must not be made at once: two on one GPU, two that are on none (null), and a GPU's first
-// sample and any other. It is never destroyed: sampling threads may outlive main().
+// Keeps calls apart that must not be made at once: two on one GPU, two that are on none (null), and the first sample of
+// a GPU or of a part of it (MIG) and any other. It is never destroyed: sampling threads may outlive main().
 class Gate {
  public:
   template <class Call>
-  Return make(Device device, std::chrono::nanoseconds longest, const Call& call) {
+  Return make(Device device, std::chrono::nanoseconds longest, const Call& call, Device part = nullptr) {
     std::unique_lock lock(mutex_);
-    const auto is_first = [&] { return !known_.contains(device); };
+    const Device sampled = part != nullptr ? part : device;
+    const auto is_first = [&] { return !known_.contains(sampled); };
     const auto may_begin = [&] {
       return !a_first_is_made_ && !made_.contains(device) && (!is_first() || made_.empty());
     };
@@ -29,7 +30,7 @@ class Gate {
     lock.lock();
     made_.erase(device);
     if (is_first()) a_first_is_made_ = false;
-    if (result == success) known_.insert(device);
+    if (result == success) known_.insert(sampled);
     changed_.notify_all();
     return result;
   }
@@ -71,6 +72,16 @@ GpmSnapshot& GpmSnapshot::operator=(GpmSnapshot&& other) noexcept {
 Return GpmSnapshot::take(Device device, std::chrono::nanoseconds wait) {
   if (sample_ == nullptr) return taken_;
   return taken_ = gate().make(device, wait, [&] { return (*library_)->nvmlGpmSampleGet(device, sample_); });
+}
+
+Return GpmSnapshot::take(const Gpu& gpu, std::chrono::nanoseconds wait) {
+  if (!gpu.instance) return take(gpu.device, wait);
+  if (sample_ == nullptr) return taken_;
+  const auto& [index, whole, number] = *gpu.instance;
+  return taken_ = gate().make(
+             whole, wait,
+             [&, whole = whole, number = number] { return (*library_)->nvmlGpmMigSampleGet(whole, number, sample_); },
+             gpu.device);
 }
 
 Return GpmSnapshot::metrics_since(const GpmSnapshot& earlier, GpmMetrics& metrics,

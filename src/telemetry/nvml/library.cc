@@ -14,6 +14,7 @@
 #include "base/attempt.h"
 #include "base/error.h"
 #include "base/shared_library.h"
+#include "telemetry/nvml/sleeping_gpus.h"
 
 namespace batchscope::nvml {
 namespace {
@@ -129,17 +130,25 @@ struct Opened {
   std::string why{};
 };
 
+std::optional<std::string> uuid_of(const Functions& functions, Device device) {
+  return text_of<uuid_size>(
+      [&](char* text, std::uint32_t size) { return functions.nvmlDeviceGetUUID(device, text, size); });
+}
+
+std::string name_of(const Functions& functions, Device device) {
+  return text_of<name_size>(
+             [&](char* text, std::uint32_t size) { return functions.nvmlDeviceGetName(device, text, size); })
+      .value_or("GPU without a name");
+}
+
 Opened open_gpu(const Functions& functions, std::uint32_t index) {
   Gpu gpu{.index = static_cast<int>(index)};
   if (const Return opened = functions.nvmlDeviceGetHandleByIndex_v2(index, &gpu.device); opened != success)
     return {.why = reason_of(opened)};
-  const auto uuid = text_of<uuid_size>(
-      [&](char* text, std::uint32_t size) { return functions.nvmlDeviceGetUUID(gpu.device, text, size); });
+  const auto uuid = uuid_of(functions, gpu.device);
   if (!uuid) return {.why = "it has no UUID"};
   gpu.uuid = *uuid;
-  gpu.name = text_of<name_size>([&](char* text, std::uint32_t size) {
-               return functions.nvmlDeviceGetName(gpu.device, text, size);
-             }).value_or("GPU without a name");
+  gpu.name = name_of(functions, gpu.device);
   Pci pci{};
   if (functions.nvmlDeviceGetPciInfo_v3(gpu.device, &pci) == success) {
     pci.bus_id[sizeof pci.bus_id - 1] = '\0';
@@ -167,14 +176,41 @@ std::string not_returned(std::string_view call) {
 }  // namespace
 
 std::optional<Gpu> Library::open(std::uint32_t index, std::string& why) const {
+  std::uint32_t count = 0;
+  if (functions_.nvmlDeviceGetCount_v2(&count) == success && sleeping_gpu(index, count)) {
+    why = sleep_reason;
+    return std::nullopt;
+  }
   Opened opened = open_gpu(functions_, index);
   why = std::move(opened.why);
   return std::move(opened.gpu);
 }
 
-std::vector<Gpu> Library::gpus(std::vector<Refusal>* refused) const {
-  const auto refuse = [&](std::optional<int> gpu, std::string why) {
-    if (refused != nullptr) refused->push_back({.gpu = gpu, .why = std::move(why)});
+std::vector<Gpu> Library::instances(const Gpu& gpu) const {
+  std::vector<Gpu> all;
+  std::uint32_t current = 0, pending = 0, most = 0;
+  if (gpu.instance) return all;  // it is one itself
+  if (functions_.nvmlDeviceGetMigMode(gpu.device, &current, &pending) != success || current == 0 ||
+      functions_.nvmlDeviceGetMaxMigDeviceCount(gpu.device, &most) != success)
+    return all;
+  for (std::uint32_t i = 0; i < most; ++i) {
+    Gpu part = gpu;
+    part.instance = {.index = static_cast<int>(i), .whole = gpu.device};
+    if (functions_.nvmlDeviceGetMigDeviceHandleByIndex(gpu.device, i, &part.device) != success ||
+        functions_.nvmlDeviceGetGpuInstanceId(part.device, &part.instance->gpu_instance) != success)
+      continue;
+    const auto uuid = uuid_of(functions_, part.device);
+    if (!uuid) continue;
+    part.uuid = *uuid;
+    part.name = name_of(functions_, part.device);
+    all.push_back(std::move(part));
+  }
+  return all;
+}
+
+std::vector<Gpu> Library::gpus(std::vector<Refusal>* refused, const std::function<bool(int)>& is_wanted) const {
+  const auto refuse = [&](std::optional<int> gpu, std::string why, std::string bus_id = "") {
+    if (refused != nullptr) refused->push_back({.gpu = gpu, .why = std::move(why), .bus_id = std::move(bus_id)});
   };
   const Nanoseconds deadline = monotonic_clock().now() + driver_patience();
   std::uint32_t count = 0;
@@ -182,13 +218,18 @@ std::vector<Gpu> Library::gpus(std::vector<Refusal>* refused) const {
     refuse({}, fmt::format("GPUs cannot be counted: {}", reason_of(counted)));
     return {};
   }
-  std::vector<Attempt<Opened>> attempts;  // beside each other: one that hangs hides no other
-  for (std::uint32_t i = 0; i < count; ++i)
-    attempts.emplace_back([functions = functions_, i] { return open_gpu(functions, i); });
-  std::vector<Gpu> gpus;
+  std::vector<std::pair<std::uint32_t, Attempt<Opened>>> attempts;  // beside each other: one that hangs hides no other
   for (std::uint32_t i = 0; i < count; ++i) {
+    if (is_wanted && !is_wanted(static_cast<int>(i))) continue;
+    if (auto bus_id = sleeping_gpu(i, count))
+      refuse(static_cast<int>(i), sleep_reason, std::move(*bus_id));
+    else
+      attempts.emplace_back(i, [functions = functions_, i] { return open_gpu(functions, i); });
+  }
+  std::vector<Gpu> gpus;
+  for (auto& [i, attempt] : attempts) {
     const std::string call = fmt::format("nvmlDeviceGetHandleByIndex({})", i);
-    auto opened = patiently(attempts[i], deadline, call);
+    auto opened = patiently(attempt, deadline, call);
     if (opened && opened->gpu)
       gpus.push_back(std::move(*opened->gpu));
     else

@@ -1,6 +1,7 @@
 // NVML, loaded at run time: its functions, and its answers in words.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,12 +31,22 @@ struct Gpu {
   std::string uuid{};    // "GPU-…": what it is known by everywhere
   std::string name{};    // "NVIDIA H200"
   std::string bus_id{};  // "00000000:3B:00.0"
+  // Of a part of a GPU (MIG), whose `device`, UUID and name are its own: "NVIDIA H200 MIG 1g.18gb".
+  struct Instance {
+    int index = 0;                   // of the MIG device on its GPU, as nvidia-smi counts them
+    Device whole = nullptr;          // the GPU
+    std::uint32_t gpu_instance = 0;  // number of its slice
+  };
+  std::optional<Instance> instance{};
+
+  std::string mig_profile() const { return name.substr(name.rfind(' ') + 1); }  // of an instance: "1g.18gb"
 };
 
 // What the driver does not give, and why: a GPU that it lists, or itself.
 struct Refusal {
   std::optional<int> gpu{};
   std::string why{};
+  std::string bus_id{};      // of one that sleeps
   std::string text() const;  // "GPU 1: the GPU is lost: it fell off the bus"
 };
 
@@ -53,10 +64,14 @@ class Library {
   const std::optional<std::string>& driver_version() const { return driver_version_; }
   const std::optional<std::string>& nvml_version() const { return nvml_version_; }
 
-  // All GPUs that answer within driver_patience(), in NVML's order. `refused`, where given, takes those that do not.
-  std::vector<Gpu> gpus(std::vector<Refusal>* refused = nullptr) const;
-  // One GPU; absent: `why` takes the reason. May never return.
+  // All GPUs that are wanted, do not sleep, and answer within driver_patience(), in NVML's order. `refused`, where
+  // given, takes those that do not.
+  std::vector<Gpu> gpus(std::vector<Refusal>* refused = nullptr,
+                        const std::function<bool(int index)>& is_wanted = {}) const;
+  // One GPU; absent: `why` takes the reason. Wakes none. May never return.
   std::optional<Gpu> open(std::uint32_t index, std::string& why) const;
+  // Parts of a GPU (MIG).
+  std::vector<Gpu> instances(const Gpu& gpu) const;
 
  private:
   Functions functions_;

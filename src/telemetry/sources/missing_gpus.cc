@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/attempt.h"
+#include "telemetry/nvml/sleeping_gpus.h"
 #include "telemetry/sources/nvml.h"
 
 namespace batchscope {
@@ -67,7 +68,12 @@ class MissingGpusSource : public Source {
 
   std::string name() const override { return std::string(missing_gpus_kind); }
   Pace pace(Nanoseconds asked) const override { return Pace::relaxed(std::max<Nanoseconds>(asked, one_second)); }
-  Nanoseconds discovery_period() const override { return period_; }
+  // Whether a GPU still sleeps costs next to nothing to ask, and it may soon sleep again.
+  Nanoseconds discovery_period() const override {
+    const bool is_one_asleep =
+        std::any_of(missing_.begin(), missing_.end(), [](const Missing& one) { return nvml::is_asleep(one.why); });
+    return is_one_asleep ? std::min<Nanoseconds>(period_, one_second) : period_;
+  }
   const std::vector<CounterGroup>& groups() const override { return groups_; }
 
   bool discover(const Clock&) override {

@@ -27,6 +27,8 @@ constexpr Metric engine_metrics[] = {
     {nvml::gpm_graphics_util, "gpu_engine_active_ratio", "ratio", percent,
      "share of time in which any engine was busy"},
 };
+// The first are those that a part of a GPU (MIG) has, too; the last are of NVLink.
+constexpr std::size_t instance_metrics = 6, nvlink_metrics = 2;
 constexpr Metric activity_metrics[] = {
     {nvml::gpm_sm_util, "gpu_sm_active_ratio", "ratio", percent, "share of multiprocessors with a resident warp"},
     {nvml::gpm_sm_occupancy, "gpu_sm_occupancy_ratio", "ratio", percent, "resident warps, of the most that fit"},
@@ -64,7 +66,7 @@ class GpmSource : public NvmlSource {
   void read(std::size_t, Rows& rows) override {
     const Nanoseconds before = rows.clock().now();
     if (has_previous_ && before - previous_when_ < shortest_pair) return;
-    const nvml::Return taken = current_.take(gpu_.device());
+    const nvml::Return taken = current_.take(gpu_.gpu);
     const Nanoseconds after = rows.clock().now();
     if (taken != nvml::success) {
       has_previous_ = false;
@@ -103,7 +105,12 @@ bool has_gpm(const NvmlGpu& gpu) {
 }
 
 std::unique_ptr<Source> gpm_source(const NvmlGpu& gpu) {
-  return std::make_unique<GpmSource>(gpu, "gpm", activity_metrics, Pace::main_curve(activity_period));
+  std::span<const Metric> metrics = activity_metrics;
+  if (gpu.gpu.instance)
+    metrics = metrics.first(instance_metrics);
+  else if (!has_nvlink(gpu))
+    metrics = metrics.first(metrics.size() - nvlink_metrics);
+  return std::make_unique<GpmSource>(gpu, "gpm", metrics, Pace::main_curve(activity_period));
 }
 std::unique_ptr<Source> gpm_engine_source(const NvmlGpu& gpu) {
   return std::make_unique<GpmSource>(gpu, "gpm-engine", engine_metrics, Pace::relaxed(engine_period));

@@ -7,7 +7,9 @@
 
 namespace batchscope {
 
-std::string NvmlGpu::label() const { return fmt::format("gpu:{}", gpu.index); }
+std::string NvmlGpu::label() const {
+  return gpu.instance ? fmt::format("gpu:{}:{}", gpu.index, gpu.instance->index) : fmt::format("gpu:{}", gpu.index);
+}
 std::string NvmlGpu::series() const { return fmt::format("{} ({})", label(), gpu.uuid.substr(0, 12)); }
 
 Counter NvmlGpu::counter(std::string name, std::string unit, CounterKind kind, std::string help) const {
@@ -16,6 +18,10 @@ Counter NvmlGpu::counter(std::string name, std::string unit, CounterKind kind, s
   out.unit = std::move(unit);
   out.device = series();
   out.labels = {{"gpu", std::to_string(gpu.index)}, {"uuid", gpu.uuid}};
+  if (gpu.instance) {
+    out.labels.push_back({"mig", std::to_string(gpu.instance->index)});
+    out.labels.push_back({"mig_profile", gpu.mig_profile()});
+  }
   out.kind = kind;
   out.help = std::move(help);
   return out;

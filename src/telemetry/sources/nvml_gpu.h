@@ -19,7 +19,7 @@ struct NvmlGpu {
 
   const nvml::Functions* operator->() const { return &library->functions(); }
   nvml::Device device() const { return gpu.device; }
-  std::string label() const;  // "gpu:0", by NVML's order
+  std::string label() const;  // "gpu:0", by NVML's order; "gpu:0:1": its MIG device 1
   std::string series()
       const;  // "gpu:0 (GPU-1a2b3c4d)": names the GPU in recordings; the UUID's begin tells boards apart
   // Of one of its counters.

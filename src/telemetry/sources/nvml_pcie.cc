@@ -72,6 +72,7 @@ class PcieSource : public NvmlSource {
     if (gpm_) follow_gpm(rows.clock());
     give(rows);
   }
+  std::int64_t take_own_readings() override { return std::exchange(own_readings_, 0); }
   void read_last(std::size_t group, Rows& rows) override {
     read(group, rows);
     Clock& clock = rows.clock();
@@ -118,7 +119,9 @@ class PcieSource : public NvmlSource {
   void find_refreshes(Clock& clock) {
     are_lost_ = false;
     const bool are_found = gpm_->find_refreshes(clock, [&] {
-      if (clock.now() - last_read_ >= wrap_time_ / 2) read_counters(clock);
+      if (clock.now() - last_read_ < wrap_time_ / 2) return;
+      read_counters(clock);
+      ++own_readings_;
     });
     are_lost_ = are_lost_ || !are_found;
     if (!are_lost_) found_ = clock.now();
@@ -166,8 +169,9 @@ class PcieSource : public NvmlSource {
   std::optional<GpmTraffic> gpm_;       // absent: there is none, or it does not answer any more
   std::vector<GpmTraffic::Row> trail_;  // the newest rows
   Nanoseconds last_read_{0}, busy_until_{0};
-  Nanoseconds found_{0};   // when GPM's refreshes were
-  bool are_lost_ = false;  // they
+  std::int64_t own_readings_ = 0;  // while refreshes were looked for
+  Nanoseconds found_{0};           // when GPM's refreshes were
+  bool are_lost_ = false;          // they
   bool wraps_ = true, was_beyond_ = false;
 };
 

@@ -1,4 +1,4 @@
-// Memory of each process on a GPU (sources/nvml.h).
+// Memory and utilisation of each process on a GPU (sources/nvml.h).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -42,7 +42,11 @@ std::optional<std::string> name_of_process(std::uint32_t pid) {
 // The driver is asked when processes are looked for, once a period: a reading gives what it said then.
 class ProcessesSource : public Source {
  public:
-  explicit ProcessesSource(const NvmlGpu& gpu) : gpu_(gpu) {}
+  explicit ProcessesSource(const NvmlGpu& gpu) : gpu_(gpu) {
+    std::uint32_t count = 0;
+    const nvml::Return result = gpu->nvmlDeviceGetProcessUtilization(gpu.device(), nullptr, &count, 0);
+    has_utilization_ = result != nvml::not_supported && result != nvml::function_not_found;
+  }
   std::string name() const override { return "processes " + gpu_.label(); }
   Pace pace(Nanoseconds asked) const override { return Pace::relaxed(std::max(asked, search_period)); }
   Nanoseconds discovery_period() const override { return Nanoseconds(0); }  // at each reading
@@ -50,6 +54,7 @@ class ProcessesSource : public Source {
   bool discover(const Clock& clock) override {
     before_ = clock.now();
     ask();
+    if (has_utilization_) ask_utilization(clock.unix_now());
     after_ = clock.now();
     const bool changed = forget_ended() | add_new();
     for (Known& process : known_) process.is_fresh = true;
@@ -61,9 +66,11 @@ class ProcessesSource : public Source {
   void read(std::size_t group, Rows& rows) override {
     Known& process = known_[group];
     if (!std::exchange(process.is_fresh, false)) return;
-    rows.row()[0] = process.used_bytes == nvml::memory_unknown
-                        ? Reading::none("the driver does not say how much memory a process uses")
-                        : Reading::of(static_cast<std::int64_t>(process.used_bytes));
+    const std::span<Reading> out = rows.row();
+    out[0] = process.used_bytes == nvml::memory_unknown
+                 ? Reading::none("the driver does not say how much memory a process uses")
+                 : Reading::of(static_cast<std::int64_t>(process.used_bytes));
+    if (has_utilization_) out[1] = utilization_of(process.pid);
     rows.add(before_, after_);
   }
 
@@ -106,15 +113,49 @@ class ProcessesSource : public Source {
     }
   }
 
-  Counter memory_of(std::uint32_t pid) const {
-    Counter counter = gpu_.counter("gpu_process_memory_bytes", "bytes", CounterKind::gauge,
-                                   "memory of the GPU that the process uses");
+  // The driver lists the processes that were busy in its windows since then.
+  void ask_utilization(Nanoseconds wall_now) {
+    const auto in_us = [](Nanoseconds time) {
+      return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(time).count());
+    };
+    const std::uint64_t since = in_us(wall_now - search_period);
+    std::uint32_t count = 0;
+    asked_utilization_ = gpu_->nvmlDeviceGetProcessUtilization(gpu_.device(), nullptr, &count, since);
+    busy_.clear();
+    bool is_too_short = count > 0;
+    while (is_too_short) {
+      count += 8;  // more may come in between
+      busy_.resize(count);
+      asked_utilization_ = gpu_->nvmlDeviceGetProcessUtilization(gpu_.device(), busy_.data(), &count, since);
+      is_too_short = asked_utilization_ == nvml::insufficient_size;
+    }
+    busy_.resize(asked_utilization_ == nvml::success ? std::min<std::size_t>(count, busy_.size()) : 0);
+    if (asked_utilization_ == nvml::not_found) asked_utilization_ = nvml::success;  // none was
+  }
+
+  // Its latest; one that is not listed was idle.
+  Reading utilization_of(std::uint32_t pid) const {
+    const nvml::ProcessUtilization* latest = nullptr;
+    for (const nvml::ProcessUtilization& sample : busy_)
+      if (sample.pid == pid && (latest == nullptr || sample.timestamp_us > latest->timestamp_us)) latest = &sample;
+    return reading_of(asked_utilization_, latest != nullptr ? latest->sm / 100.0 : 0.0);
+  }
+
+  std::vector<Counter> counters_of(std::uint32_t pid) const {
+    std::vector<Counter> counters{gpu_.counter("gpu_process_memory_bytes", "bytes", CounterKind::gauge,
+                                               "memory of the GPU that the process uses")};
+    if (has_utilization_)
+      counters.push_back(
+          gpu_.real_counter("gpu_process_utilization_ratio", "ratio", CounterKind::window,
+                            "share of the driver's window in which the process had a kernel on the GPU"));
     const auto name = name_of_process(pid);
-    counter.device = name ? fmt::format("{} {} (pid {})", gpu_.label(), *name, pid)
-                          : fmt::format("{} pid {} outside this PID namespace", gpu_.label(), pid);
-    counter.labels.push_back({"pid", std::to_string(pid)});
-    if (name) counter.labels.push_back({"process", *name});
-    return counter;
+    for (Counter& counter : counters) {
+      counter.device = name ? fmt::format("{} {} (pid {})", gpu_.label(), *name, pid)
+                            : fmt::format("{} pid {} outside this PID namespace", gpu_.label(), pid);
+      counter.labels.push_back({"pid", std::to_string(pid)});
+      if (name) counter.labels.push_back({"process", *name});
+    }
+    return counters;
   }
 
   bool forget_ended() {
@@ -137,7 +178,7 @@ class ProcessesSource : public Source {
     bool changed = false;
     for (const nvml::Process& process : listed_) {
       if (std::any_of(known_.begin(), known_.end(), [&](const Known& k) { return k.pid == process.pid; })) continue;
-      groups_.push_back({.id = next_id_++, .counters = {memory_of(process.pid)}});
+      groups_.push_back({.id = next_id_++, .counters = counters_of(process.pid)});
       known_.push_back({.pid = process.pid, .used_bytes = process.used_bytes});
       changed = true;
     }
@@ -148,6 +189,9 @@ class ProcessesSource : public Source {
   std::vector<CounterGroup> groups_;
   std::vector<Known> known_;  // one a group
   std::vector<nvml::Process> listed_;
+  bool has_utilization_ = false;
+  nvml::Return asked_utilization_ = nvml::uninitialized;
+  std::vector<nvml::ProcessUtilization> busy_;
   Nanoseconds before_{0}, after_{0};
   std::int64_t next_id_ = 1;
 };

@@ -10,6 +10,7 @@
 #include <numeric>
 #include <random>
 
+#include "base/procfs.h"
 #include "store/test_folder.h"
 #include "telemetry/simulated_recording.h"
 #include "telemetry/sources/gpm_traffic.h"
@@ -237,6 +238,73 @@ TEST(NvmlSources, PcieBytesOfALoadThatWaversAreExactThoughCallsAreHeldUp) {
   EXPECT_EQ(complete, count);
 }
 
+// Every two seconds or so the driver holds calls up for longer than the counters take to wrap.
+std::string long_stops(std::mt19937& random, double until_s) {
+  const auto any = [&](double least, double most) {
+    return least + (most - least) * static_cast<double>(random()) / 4294967296.0;
+  };
+  std::string faults;
+  for (double time = any(3, 5); time < until_s; time += any(1.5, 3))
+    faults += fmt::format(R"({}{{"kind": "hang", "from_s": {:.4f}, "until_s": {:.4f}}})", faults.empty() ? "" : ", ",
+                          time, time + any(0.08, 0.16));
+  return faults;
+}
+
+// Copies of 5 to 15 ms with pauses of up to 30 ms in between, at speeds that change: GPM tells what went in most of the
+// times in which calls were held up, and where it does not, the total is a lower bound; it is never wrong.
+TEST(NvmlSources, PcieBytesOfUnsteadyLoadsAreNotWrongThoughCallsAreHeldUp) {
+  int count = 0, complete = 0;
+  double counted = 0, went = 0;
+  for (const int lag_ms : {13, 71})
+    for (const double longest_pause_ms : {1.0, 5.0, 30.0})
+      for (const double slowest : {48e9, 35e9, 5e9}) {
+        std::mt19937 random(static_cast<std::uint32_t>(++count));
+        const auto any = [&](double least, double most) {
+          return std::round(least + (most - least) * static_cast<double>(random()) / 4294967296.0);
+        };
+        Bursts copies;
+        double rx = 0;
+        for (double time = 0, other_at = 0; time < 20; time = copies.seconds()) {
+          if (time >= other_at) {
+            rx = any(slowest, 52e9);
+            other_at = time + 1e-3 * any(100, 1500);
+          }
+          copies.add(1e-6 * any(5000, 15000), rx, 50e9);
+          copies.add(1e-6 * any(1, 1000 * longest_pause_ms), 0, 0);
+        }
+        auto recording = recording_of(
+            fmt::format(R"({{"gpus": [{{"gpm_samples": {{"lag_ms": {}}}, "load": [{}]}}], "faults": [{}]}})", lag_ms,
+                        copies.load(), long_stops(random, 19)));
+        recording.run_until(seconds(19));
+        recording.read_all();
+        const CounterSummary* received = recording.find("gpu_pcie_rx_bytes_total");
+        const auto until = [&](Nanoseconds end) { return copies.rx_until(end); };
+        complete += is_right_and_complete(*received, until, std::to_string(count));
+        counted += *received->total();
+        went += until(received->end) - until(received->begin);
+      }
+  EXPECT_GT(complete, 0);
+  EXPECT_GT(counted, 0.98 * went);  // of which 5 % went while calls were held up
+}
+
+// Lags that are not believed possible.
+TEST(NvmlSources, PcieBytesAreNotWrongWhereGpmIsLaterOrSoonerThanBelieved) {
+  for (const char* lag_ms : {"0", "125", "140"})
+    for (std::uint32_t seed = 1; seed <= 20; ++seed) {
+      const Bursts bursts(seed);
+      std::mt19937 random(seed);
+      auto recording =
+          recording_of(fmt::format(R"({{"gpus": [{{"gpm_samples": {{"lag_ms": {}}}, "load": [{}]}}], "faults": [{}]}})",
+                                   lag_ms, bursts.load(), long_stops(random, 19)));
+      recording.run_until(seconds(19));
+      recording.read_all();
+      const CounterSummary* rx = recording.find("gpu_pcie_rx_bytes_total");
+      const auto until = [&](Nanoseconds end) { return bursts.rx_until(end); };
+      is_right_and_complete(*rx, until, fmt::format("{} {}", lag_ms, seed));
+      EXPECT_GT(*rx->total(), (until(rx->end) - until(rx->begin)) * 0.8) << lag_ms << " " << seed;
+    }
+}
+
 // As a program starts CUDA, pins memory and copies at once.
 TEST(NvmlSources, PcieBytesAreExactThoughTheDriverHoldsCallsUp) {
   int complete = 0;
@@ -336,6 +404,8 @@ TEST(NvmlSources, WithoutNvlinkNothingIsSaidOfIt) {
   auto recording = recording_of(R"({"gpus": [{"nvlinks": 0, "nvlink_counters": "none"}]})");
   recording.run_until(seconds(2));
   EXPECT_EQ(recording.find("gpu_nvlink_tx_bytes_total"), nullptr);
+  EXPECT_EQ(recording.find("gpu_nvlink_tx_bytes_per_second"), nullptr);
+  EXPECT_NE(recording.find("gpu_pcie_tx_bytes_per_second"), nullptr);
 }
 
 // Every sample of the rings once, none twice, at the instants that the driver stamped.
@@ -475,6 +545,81 @@ TEST(NvmlSources, GpmGivesTheLoadsActivity) {
   EXPECT_NEAR(*recording.find("gpu_sm_active_ratio")->mean(), 0.5, 0.01);
   EXPECT_NEAR(*recording.find("gpu_tensor_active_ratio")->mean(), 0.25, 0.01);
   EXPECT_GT(recording.find("gpu_sm_active_ratio")->count, 80);
+}
+
+TEST(NvmlSources, AProcessIsAsBusyAsTheDriverSays) {
+  auto recording = recording_of(R"({"gpus": [{"load": [
+    {"seconds": 5, "processes": [{"pid": 1, "bytes": 1000, "utilization": 0.25}, {"pid": 4000000, "bytes": 10}]},
+    {"processes": [{"pid": 1, "bytes": 1000}, {"pid": 4000000, "bytes": 10}]}]}]})");
+  const auto utilization_of = [&](const std::string& pid) -> const CounterSummary* {
+    for (const CounterSummary& s : recording.summaries())
+      if (s.counter.name == "gpu_process_utilization_ratio" && s.counter.device.find("pid " + pid) != std::string::npos)
+        return &s;
+    return nullptr;
+  };
+  recording.run_until(seconds(4));
+  ASSERT_NE(utilization_of("1"), nullptr);
+  EXPECT_DOUBLE_EQ(utilization_of("1")->last, 0.25);
+  EXPECT_DOUBLE_EQ(utilization_of("4000000")->last, 0);  // listed nowhere: idle
+  recording.run_until(seconds(10));
+  EXPECT_DOUBLE_EQ(utilization_of("1")->last, 0);
+  EXPECT_DOUBLE_EQ(utilization_of("1")->max, 0.25);
+}
+
+TEST(NvmlSources, EncoderDecoderAndFanAreThereWhereTheGpuHasThem) {
+  auto recording = recording_of(R"({"gpus": [{"load": [
+    {"decoder_utilization": 0.5, "fan_speed": 0.3}]}, {}]})");
+  recording.run_until(seconds(5));
+  ASSERT_NE(recording.find("gpu_decoder_utilization_ratio"), nullptr);
+  EXPECT_DOUBLE_EQ(recording.find("gpu_decoder_utilization_ratio")->last, 0.5);
+  EXPECT_LE(recording.find("gpu_decoder_utilization_ratio")->count, 6);  // once a second
+  EXPECT_DOUBLE_EQ(recording.find("gpu_fan_speed_ratio")->last, 0.3);
+  EXPECT_EQ(recording.find("gpu_encoder_utilization_ratio"), nullptr);
+  for (const char* name : {"gpu_decoder_utilization_ratio", "gpu_fan_speed_ratio"})
+    EXPECT_EQ(recording.find(name, 1), nullptr);
+}
+
+TEST(NvmlSources, PartsOfAGpuHaveCountersOfTheirOwn) {
+  auto recording = recording_of(R"({"gpus": [{"mig": "on", "mig_instances": 2, "memory_bytes": 2000000000,
+    "memory_reserved_bytes": 0, "load": [{"memory_used_bytes": 600000000, "sm_activity": 0.5,
+    "processes": [{"pid": 1, "bytes": 1000}, {"pid": 4000000, "bytes": 10}]}]}]})");
+  recording.run_until(seconds(3));
+  const auto find = [&](const std::string& device, const std::string& name) -> const CounterSummary* {
+    for (const CounterSummary& s : recording.summaries())
+      if (s.counter.name == name && s.counter.device.starts_with(device)) return &s;
+    return nullptr;
+  };
+  for (const char* part : {"gpu:0:0 (MIG-", "gpu:0:1 (MIG-"}) {
+    ASSERT_NE(find(part, "gpu_memory_used_bytes"), nullptr) << part;
+    EXPECT_EQ(find(part, "gpu_memory_used_bytes")->last, 3e8);
+    EXPECT_EQ(find(part, "gpu_memory_capacity_bytes")->last, 1e9);
+    ASSERT_NE(find(part, "gpu_sm_active_ratio"), nullptr) << part;
+    EXPECT_NEAR(find(part, "gpu_sm_active_ratio")->last, 0.5, 1e-3);
+    EXPECT_EQ(find(part, "gpu_power_watts"), nullptr);
+  }
+  ASSERT_NE(find("gpu:0:1 pid 4000000", "gpu_process_memory_bytes"), nullptr);
+  EXPECT_EQ(find("gpu:0:0 ", "gpu_process_memory_bytes")->last, 1000);
+  EXPECT_EQ(find("gpu:0:1 pid 4000000", "gpu_process_memory_bytes")->last, 10);
+  EXPECT_EQ(find("gpu:0 ", "gpu_process_memory_bytes"), nullptr);  // each process once
+  EXPECT_EQ(find("gpu:0 (GPU-", "gpu_memory_used_bytes")->last, 6e8);
+  ASSERT_NE(find("gpu:0 (GPU-", "gpu_power_watts"), nullptr);
+  EXPECT_STREQ(find("gpu:0 (GPU-", "gpu_utilization_ratio")->absent_now,
+               "the driver does not measure it while MIG is on");
+  EXPECT_EQ(gpu_environment(recording.gpus()).at("gpu:0:1"),
+            "NVIDIA H200 MIG 3g.0gb, MIG-fa4e0000-0000-4000-8000-000000000000/1, 00000000:1B:00.0");
+}
+
+TEST(NvmlSources, MemoryThatTheHostSharesIsTheHosts) {
+  auto recording = recording_of(R"({"gpus": [{"name": "NVIDIA GB10", "unified_memory": true}]})");
+  recording.run_until(seconds(3));
+  const auto memory = parse_meminfo(*read_small_file("/proc/meminfo"));
+  ASSERT_TRUE(memory);
+  EXPECT_EQ(recording.find("gpu_memory_capacity_bytes")->last, static_cast<double>(memory->total_bytes));
+  EXPECT_GT(recording.find("gpu_memory_used_bytes")->last, 0);
+  EXPECT_THAT(recording.find("gpu_memory_capacity_bytes")->counter.help, testing::HasSubstr("host's memory"));
+  EXPECT_STREQ(recording.find("gpu_memory_reserved_bytes")->absent_now,
+               "GPU and host share one memory: the driver says nothing of it");
+  EXPECT_THAT(gpu_environment(recording.gpus()).at("gpu:0"), testing::EndsWith(", memory shared with the host"));
 }
 
 }  // namespace

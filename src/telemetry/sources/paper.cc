@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "telemetry/nvml/sleeping_gpus.h"
+#include "telemetry/sources/nvml.h"
 
 namespace batchscope {
 namespace {
@@ -81,7 +83,7 @@ class PaperSource : public Source {
 
 }  // namespace
 
-std::unique_ptr<Source> paper_source(PaperFailure& failure) {
+std::unique_ptr<Source> paper_source(PaperFailure& failure, const GpuChoice& choice) {
   std::string why;
   const auto library = nvml::library(&why);
   if (!library) {
@@ -94,8 +96,8 @@ std::unique_ptr<Source> paper_source(PaperFailure& failure) {
     return nullptr;
   }
   std::vector<nvml::Refusal> refused;
-  std::vector<NvmlGpu> gpus;
-  for (nvml::Gpu& gpu : library->gpus(&refused)) gpus.push_back({.library = library, .gpu = std::move(gpu)});
+  std::vector<NvmlGpu> gpus = nvml_gpus(&refused, choice);
+  std::erase_if(refused, [](const nvml::Refusal& refusal) { return nvml::is_asleep(refusal.why); });
   if (!refused.empty()) {
     failure = {3, refused.front().text() + ": it cannot be opened"};
     return nullptr;

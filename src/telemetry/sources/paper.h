@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "telemetry/sources/nvml_gpu.h"
+#include "telemetry/sources/gpu_choice.h"
 
 namespace batchscope {
 
@@ -17,7 +17,7 @@ struct PaperFailure {
   std::string why{};
 };
 
-// The source; null with a failure.
-std::unique_ptr<Source> paper_source(PaperFailure& failure);
+// The source; null with a failure. Sleeping GPUs are left out: the paper's profiler would wake them.
+std::unique_ptr<Source> paper_source(PaperFailure& failure, const GpuChoice& choice = {});
 
 }  // namespace batchscope

@@ -49,7 +49,7 @@ page.series = (function () {
 
   // "gpu:0" of "gpu:0 (GPU-1a2b3c4d)" and "cpu:0 (pid 4711)", where nothing else is called so.
   function short_device(device, devices) {
-    const short = (name) => name.replace(/ \((pid \d+|GPU-[^)]*)\)$/, '');
+    const short = (name) => name.replace(/ \((pid \d+|(?:GPU|MIG)-[^)]*)\)$/, '');
     return devices.filter((other) => short(other) === short(device)).length === 1 ? short(device) : device;
   }
 
@@ -60,21 +60,20 @@ page.series = (function () {
     return words.join(' ');
   }
 
-  // Charts in their order; what stands still at zero is only named.
+  const is_zero = (series) => series.low === 0 && series.high === 0;
+
+  // Charts in their order. One that is zero throughout takes a line; in another, what is zero throughout is left out.
   function groups_of(data) {
     const groups = new Map();
-    const still = [];
     const devices = [...new Set(data.series.map((series) => series.device))];
     for (const series of data.series) {
-      if (series.low === 0 && series.high === 0 && !series.virtual && !always_drawn(series)) {
-        if (series.kind === 'cumulative') still.push(`${short_device(series.device, devices)} ${short_name(series)}`);
-        continue;
-      }
       const chart = series.chart || other_chart(series);
       if (!groups.has(chart.title)) groups.set(chart.title, {...chart, series: []});
       groups.get(chart.title).series.push(series);
     }
     for (const group of groups.values()) {
+      group.is_zero = group.series.every(is_zero);
+      if (!group.is_zero) group.series = group.series.filter((series) => !is_zero(series) || series.virtual || always_drawn(series));
       const is_one_name = new Set(group.series.map((series) => series.name)).size === 1 && group.order < 1000;
       const is_one_device = new Set(group.series.map((series) => series.device)).size === 1 && group.series.length > 1;
       group.series = group.series.map((series) => {
@@ -83,7 +82,7 @@ page.series = (function () {
       });
     }
     const sorted = [...groups.values()].sort((a, b) => a.order - b.order);
-    return {main: sorted.filter((group) => group.order < 1000), more: sorted.filter((group) => group.order >= 1000), still: still};
+    return {main: sorted.filter((group) => group.order < 1000), more: sorted.filter((group) => group.order >= 1000)};
   }
 
   // An idle GPU's line at zero is an answer.
@@ -268,6 +267,22 @@ page.series = (function () {
   }
 
   function add_chart(box, group, data, devices, view) {
+    if (group.is_zero) box.append(zero_chart(group, data, devices, view));
+    else draw_chart(box, group, data, devices, view);
+  }
+
+  // A line that says so, with the chart inside.
+  function zero_chart(group, data, devices, view) {
+    const count = new Set(group.series.map((series) => series.device)).size;
+    const of = count === 1 ? group.series[0].device : `${count} devices`;
+    const details = page.make('details', {class: 'choices'}, page.make('summary', {}, `${group.title}: zero throughout (${of})`));
+    details.addEventListener('toggle', () => {
+      if (details.open && details.childElementCount === 1) draw_chart(details, group, data, devices, view);
+    });
+    return details;
+  }
+
+  function draw_chart(box, group, data, devices, view) {
     const chart = {group: group, rows: rows_of(group, data), visible: group.series.map((series) => !starts_hidden(series, group))};
     const looks = look_of(group, devices);
     const plot = page.make('div', {class: 'dygraph', role: 'img', 'aria-label': `${group.title} over time`});
@@ -312,7 +327,7 @@ page.series = (function () {
       return () => box.replaceChildren();
     }
     const view = new View(data);
-    const {main, more, still} = groups_of(data);
+    const {main, more} = groups_of(data);
     const devices = devices_of([...main, ...more]);
     const strips = page.make('div', {class: 'strips'});
     const controls = tools_of(view);
@@ -323,7 +338,6 @@ page.series = (function () {
     if (more.length > 0) box.append(more_charts(more, data, devices, view, main.length === 0));
     view.redraw_phases = redraw;
     if (view.charts.length > 0) redraw(view.charts[0].graph.getArea(), view.range);
-    if (still.length > 0) box.append(page.make('p', {class: 'note'}, `No traffic: ${still.join(', ')}.`));
     let end = () => {
       page.theme.forget(again);
       view.destroy();

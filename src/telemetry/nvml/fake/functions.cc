@@ -4,10 +4,15 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "telemetry/nvml/fake/fields.h"
 #include "telemetry/nvml/fake/server.h"
@@ -58,10 +63,28 @@ Return on_machine(const char* function, const Answer& answer) {
   return server().call(function, -1, answer);
 }
 
+// As the driver does with a GPU that the kernel has suspended, whatever is asked of it.
+void wake(Device device) {
+  const char* folder = std::getenv("BATCHSCOPE_PCI_DEVICES");
+  if (folder == nullptr) return;
+  std::string name;
+  server().call("", -1, [&](const Machine& machine, Nanoseconds) {
+    const auto index = static_cast<std::size_t>(device->gpu);
+    if (index < machine.gpus().size()) name = machine.gpus()[index].spec().bus_id.substr(4);  // a domain of four digits
+    return success;
+  });
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  const std::string path = fmt::format("{}/{}/power/runtime_status", folder, name);
+  std::string status;
+  if (!(std::ifstream(path) >> status) || status != "suspended") return;
+  std::ofstream(path) << "active\n";
+}
+
 // Calls that a GPU and a part of it (MIG) answer. `answer`: Return(const Gpu&, Nanoseconds now).
 template <class Answer>
 Return on_gpu_or_part(std::string_view call, Device device, const Answer& answer) {
   if (device == nullptr) return invalid_argument;
+  wake(device);
   return server().call(call, device->gpu, [&](const Machine& machine, Nanoseconds now) {
     return answer(machine.gpus()[static_cast<std::size_t>(device->gpu)], now);
   });
@@ -84,6 +107,17 @@ template <class Value>
 Return give(Value value, Value* out) {
   *out = value;
   return success;
+}
+
+Return give_known(const std::optional<std::uint32_t>& value, std::uint32_t* out) {
+  return value ? give(*value, out) : not_supported;
+}
+
+// "1g.18gb": compute slices and memory of an instance of a GPU that is cut into equal parts.
+std::string profile_of(const Gpu& gpu) {
+  constexpr std::int64_t gib = 1 << 30;
+  const std::int64_t parts = gpu.spec().mig_instances;
+  return fmt::format("{}g.{}gb", most_instances / parts, gpu.spec().memory_bytes / parts / gib);
 }
 
 // Memory of a GPU, or of its part: an equal share.
@@ -172,7 +206,9 @@ Return nvmlDeviceGetUUID(Device device, char* uuid, std::uint32_t size) {
 
 Return nvmlDeviceGetName(Device device, char* name, std::uint32_t size) {
   return on_gpu_or_part(__func__, device, [&](const Gpu& gpu, Nanoseconds) {
-    return give_text(device->mig_instance < 0 ? gpu.spec().name : gpu.spec().name + " MIG", name, size);
+    return give_text(
+        device->mig_instance < 0 ? gpu.spec().name : fmt::format("{} MIG {}", gpu.spec().name, profile_of(gpu)), name,
+        size);
   });
 }
 
@@ -190,7 +226,8 @@ Return nvmlDeviceGetPciInfo_v3(Device device, Pci* pci) {
 }
 
 Return nvmlDeviceGetMemoryInfo(Device device, Memory* memory) {
-  return on_gpu_or_part(__func__, device, [&](const Gpu& gpu, Nanoseconds now) {
+  return on_gpu_or_part(__func__, device, [&](const Gpu& gpu, Nanoseconds now) -> Return {
+    if (gpu.spec().unified_memory) return not_supported;
     const MemoryV2 parts = memory_of(gpu, device, now);
     *memory = {parts.total, parts.free, parts.reserved + parts.used};
     return success;
@@ -199,8 +236,9 @@ Return nvmlDeviceGetMemoryInfo(Device device, Memory* memory) {
 
 Return nvmlDeviceGetMemoryInfo_v2(Device device, MemoryV2* memory) {
   if (memory->version != MemoryV2{}.version) return argument_version_mismatch;
-  return on_gpu_or_part(__func__, device,
-                        [&](const Gpu& gpu, Nanoseconds now) { return give(memory_of(gpu, device, now), memory); });
+  return on_gpu_or_part(__func__, device, [&](const Gpu& gpu, Nanoseconds now) {
+    return gpu.spec().unified_memory ? not_supported : give(memory_of(gpu, device, now), memory);
+  });
 }
 
 Return nvmlDeviceGetUtilizationRates(Device device, Utilization* utilization) {
@@ -326,6 +364,45 @@ Return nvmlDeviceGetMPSComputeRunningProcesses_v3(Device device, std::uint32_t* 
   return give_processes(__func__, fake::ProcessKind::mps, device, count, processes);
 }
 
+// Of each busy process the latest window since then.
+Return nvmlDeviceGetProcessUtilization(Device device, ProcessUtilization* samples, std::uint32_t* count,
+                                       std::uint64_t last_seen_us) {
+  return on_gpu(__func__, device, [&](const Gpu& gpu, Nanoseconds now) -> Return {
+    if (gpu.spec().mig_mode == fake::MigMode::on) return not_supported;
+    const Nanoseconds window_end = fake::last_refresh(gpu.spec().utilization, now);
+    const auto stamp = static_cast<std::uint64_t>(server().wall_us(window_end));
+    std::vector<ProcessUtilization> busy;
+    for (const fake::GpuProcess& process : gpu.at(window_end).processes)
+      if (process.utilization > 0 && stamp > last_seen_us)
+        busy.push_back({.pid = process.pid.value_or(static_cast<std::uint32_t>(getpid())),
+                        .timestamp_us = stamp,
+                        .sm = static_cast<std::uint32_t>(process.utilization * 100 / fake::millionths)});
+    const std::uint32_t room = *count;
+    *count = static_cast<std::uint32_t>(busy.size());
+    if (busy.empty()) return not_found;
+    if (samples == nullptr || room < busy.size()) return insufficient_size;
+    std::copy(busy.begin(), busy.end(), samples);
+    return success;
+  });
+}
+
+Return nvmlDeviceGetEncoderUtilization(Device device, std::uint32_t* percent, std::uint32_t* window_us) {
+  return on_gpu(__func__, device, [&](const Gpu& gpu, Nanoseconds now) {
+    *window_us = static_cast<std::uint32_t>(gpu.spec().utilization.window.count() / 1000);
+    return give_known(gpu.at(now).encoder_percent, percent);
+  });
+}
+Return nvmlDeviceGetDecoderUtilization(Device device, std::uint32_t* percent, std::uint32_t* window_us) {
+  return on_gpu(__func__, device, [&](const Gpu& gpu, Nanoseconds now) {
+    *window_us = static_cast<std::uint32_t>(gpu.spec().utilization.window.count() / 1000);
+    return give_known(gpu.at(now).decoder_percent, percent);
+  });
+}
+Return nvmlDeviceGetFanSpeed(Device device, std::uint32_t* percent) {
+  return on_gpu(__func__, device,
+                [&](const Gpu& gpu, Nanoseconds now) { return give_known(gpu.at(now).fan_percent, percent); });
+}
+
 Return nvmlDeviceGetNvLinkState(Device device, std::uint32_t link, std::uint32_t* is_active) {
   return on_gpu(__func__, device, [&](const Gpu& gpu, Nanoseconds) {
     return link < gpu.spec().nvlinks ? give(1U, is_active) : gpu.spec().nvlinks == 0 ? not_supported : invalid_argument;
@@ -355,6 +432,13 @@ Return nvmlDeviceGetMigDeviceHandleByIndex(Device device, std::uint32_t index, D
   return on_gpu(__func__, device, [&](const Gpu& gpu, Nanoseconds) {
     return index < gpu.spec().mig_instances ? give(handle_of(gpu.index(), static_cast<int>(index)), instance)
                                             : not_found;
+  });
+}
+
+// Number i of instance i.
+Return nvmlDeviceGetGpuInstanceId(Device instance, std::uint32_t* id) {
+  return on_gpu_or_part(__func__, instance, [&](const Gpu&, Nanoseconds) {
+    return instance->mig_instance < 0 ? not_supported : give(static_cast<std::uint32_t>(instance->mig_instance), id);
   });
 }
 
@@ -404,6 +488,16 @@ Return nvmlGpmSampleGet(Device device, GpmSample sample) {
   const GpmCall call(server(), GpmCall::Kind::sample, device == nullptr ? -1 : device->gpu);
   if (!call.is_allowed()) return unknown;
   return on_gpu(__func__, device, [&](const Gpu& gpu, Nanoseconds now) {
+    return gpu.spec().gpm ? give({gpu.index(), now}, sample) : not_supported;
+  });
+}
+
+// An instance is as busy as the GPU.
+Return nvmlGpmMigSampleGet(Device device, std::uint32_t gpu_instance, GpmSample sample) {
+  const GpmCall call(server(), GpmCall::Kind::sample, device == nullptr ? -1 : device->gpu);
+  if (!call.is_allowed()) return unknown;
+  return on_gpu(__func__, device, [&](const Gpu& gpu, Nanoseconds now) -> Return {
+    if (gpu_instance >= gpu.spec().mig_instances) return invalid_argument;
     return gpu.spec().gpm ? give({gpu.index(), now}, sample) : not_supported;
   });
 }

@@ -27,7 +27,7 @@ std::vector<GpuProcess> parse_processes(const JsonObject& activity, const std::v
   if (!activity.has("processes")) return fallback;
   std::vector<GpuProcess> processes;
   each_object(activity, "processes", 1000, [&](const JsonObject& object) {
-    know_keys(object, std::array<std::string_view, 3>{"pid", "bytes", "kind"});
+    know_keys(object, std::array<std::string_view, 4>{"pid", "bytes", "kind", "utilization"});
     GpuProcess process{.kind = word<ProcessKind>(object, "kind", process_kinds, ProcessKind::compute)};
     const json* pid = object.find("pid");
     if (pid != nullptr && pid->is_string()) {
@@ -38,6 +38,7 @@ std::vector<GpuProcess> parse_processes(const JsonObject& activity, const std::v
     // Without it the driver cannot say.
     process.used_bytes =
         object.has("bytes") ? static_cast<std::uint64_t>(object.integer("bytes", 0, most_bytes)) : memory_unknown;
+    process.utilization = quantity(object, "utilization", 0, 1, millionths, 0);
     processes.push_back(process);
   });
   return processes;
@@ -54,7 +55,7 @@ std::uint64_t parse_reasons(const JsonObject& activity) {
   return reasons;
 }
 
-constexpr std::array<std::string_view, 18> activity_keys{"seconds",
+constexpr std::array<std::string_view, 21> activity_keys{"seconds",
                                                          "pcie_tx_bytes_per_s",
                                                          "pcie_rx_bytes_per_s",
                                                          "nvlink_tx_bytes_per_s",
@@ -71,7 +72,10 @@ constexpr std::array<std::string_view, 18> activity_keys{"seconds",
                                                          "memory_clock_mhz",
                                                          "temperature_c",
                                                          "memory_temperature_c",
-                                                         "throttle"};
+                                                         "throttle",
+                                                         "encoder_utilization",
+                                                         "decoder_utilization",
+                                                         "fan_speed"};
 
 // What it does not say is as in `idle`.
 Activity parse_activity(const JsonObject& object, const Activity& idle) {
@@ -97,6 +101,12 @@ Activity parse_activity(const JsonObject& object, const Activity& idle) {
   activity.memory_clock_mhz = small(object, "memory_clock_mhz", 0, 100'000, idle.memory_clock_mhz);
   activity.temperature_c = small(object, "temperature_c", 0, 1000, idle.temperature_c);
   activity.memory_temperature_c = small(object, "memory_temperature_c", 0, 1000, idle.memory_temperature_c);
+  const auto percent = [&](std::optional<std::uint32_t>& value, std::string_view key) {
+    if (object.has(key)) value = static_cast<std::uint32_t>(quantity(object, key, 0, 1, 100));
+  };
+  percent(activity.encoder_percent, "encoder_utilization");
+  percent(activity.decoder_percent, "decoder_utilization");
+  percent(activity.fan_percent, "fan_speed");
   activity.throttle_reasons = object.has("throttle")              ? parse_reasons(object)
                               : activity.rate(Rate::gpu_busy) > 0 ? 0
                                                                   : reason_idle;

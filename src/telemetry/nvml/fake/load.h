@@ -37,6 +37,7 @@ struct GpuProcess {
   std::optional<std::uint32_t> pid{};  // absent: the asking process
   std::uint64_t used_bytes = 0;
   ProcessKind kind = ProcessKind::compute;
+  std::int64_t utilization = 0;  // millionths of the time
 };
 
 // What a GPU does for a while.
@@ -47,6 +48,7 @@ struct Activity {
   std::uint32_t sm_clock_mhz = 345, memory_clock_mhz = 3201;
   std::uint32_t temperature_c = 30, memory_temperature_c = 35;
   std::uint64_t throttle_reasons = reason_idle;
+  std::optional<std::uint32_t> encoder_percent{}, decoder_percent{}, fan_percent{};  // absent: it has none
 
   std::int64_t rate(Rate which) const { return rates[static_cast<std::size_t>(which)]; }
 };

@@ -52,12 +52,13 @@ Refresh parse_refresh(const JsonObject& gpu, std::string_view key, double refres
   return refresh;
 }
 
-constexpr std::array<std::string_view, 31> gpu_keys{"name",
+constexpr std::array<std::string_view, 32> gpu_keys{"name",
                                                     "uuid",
                                                     "bus_id",
                                                     "pci_device_id",
                                                     "memory_bytes",
                                                     "memory_reserved_bytes",
+                                                    "unified_memory",
                                                     "power_limit_w",
                                                     "max_sm_clock_mhz",
                                                     "max_memory_clock_mhz",
@@ -106,6 +107,7 @@ GpuSpec parse_gpu(const JsonObject& object, int index) {
   gpu.memory_bytes = object.integer("memory_bytes", 1, most_bytes, 150'754'820'096);
   gpu.reserved_bytes = object.integer("memory_reserved_bytes", 0, gpu.memory_bytes,
                                       std::min<std::int64_t>(655'360'000, gpu.memory_bytes));
+  gpu.unified_memory = object.boolean("unified_memory", false);
   gpu.power_limit_mw = static_cast<std::uint32_t>(quantity(object, "power_limit_w", 0, 100'000, 1000, 700));
   gpu.max_sm_clock_mhz = small(object, "max_sm_clock_mhz", 0, 100'000, 1980);
   gpu.max_memory_clock_mhz = small(object, "max_memory_clock_mhz", 0, 100'000, 3201);

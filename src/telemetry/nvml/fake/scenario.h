@@ -38,6 +38,7 @@ struct GpuSpec {
   std::string name{}, uuid{}, bus_id{};
   std::uint32_t pci_device_id = 0;  // of device and vendor
   std::int64_t memory_bytes = 0, reserved_bytes = 0;
+  bool unified_memory = false;  // the host's, of which NVML says nothing
   std::uint32_t power_limit_mw = 0, max_sm_clock_mhz = 0, max_memory_clock_mhz = 0;
   std::uint32_t pcie_generation = 0, pcie_lanes = 0, max_pcie_generation = 0;
   std::int64_t pcie_modulus_bits = 0;
