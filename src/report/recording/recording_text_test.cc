@@ -7,7 +7,7 @@
 
 #include <sstream>
 
-#include "report/recording/device_figures.h"
+#include "report/recording/device_numbers.h"
 
 namespace batchscope {
 namespace {
@@ -114,11 +114,11 @@ TEST(RecordingText, PartsOfAGpuCountOnce) {
   }
   const std::string text = to_text(summary, false, SummaryDetail::brief);
   EXPECT_THAT(text, AllOf(HasSubstr("\ngpu:0:1 "), HasSubstr("2 GPUs ")));
-  const std::vector<DeviceFigures> devices = device_figures(summary.counters);
+  const std::vector<DeviceNumbers> devices = device_numbers(summary.counters);
   EXPECT_EQ(devices.size(), 4u);
-  EXPECT_EQ(sum_of(devices, &DeviceFigures::peak_memory_bytes), 280e9);
-  EXPECT_EQ(mean_of(devices, &DeviceFigures::sm_active),
-            mean_of(std::span(devices).first(2), &DeviceFigures::sm_active));
+  EXPECT_EQ(sum_of(devices, &DeviceNumbers::peak_memory_bytes), 280e9);
+  EXPECT_EQ(mean_of(devices, &DeviceNumbers::sm_active),
+            mean_of(std::span(devices).first(2), &DeviceNumbers::sm_active));
 }
 
 TEST(RecordingText, AProcessThatComesBackToAGpuIsThereOnce) {
