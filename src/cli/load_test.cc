@@ -62,10 +62,19 @@ TEST(Load, ReportsTheSameFromItsFile) {
   EXPECT_EQ(json["prompt_tokens"], 30 * 128);
   EXPECT_GE(json["metrics"]["ttft"]["min_ms"], 20.0);
   EXPECT_EQ(json["goodput"]["met"], 30);
-  const auto vllm =
-      nlohmann::json::parse(run_program({"export", folder / "l.bscope", "--format", "vllm"}, folder.path()).output);
-  EXPECT_EQ(vllm["completed"], 30);
-  EXPECT_EQ(vllm["median_ttft_ms"], json["metrics"]["ttft"]["p50_ms"]["value"]);
+  const auto exported = [&](const char* format) {
+    return run_program({"export", folder / "l.bscope", "--format", format}, folder.path());
+  };
+  EXPECT_EQ(nlohmann::json::parse(exported("vllm").output)["completed"], 30);
+  EXPECT_NEAR(
+      nlohmann::json::parse(
+          exported("guidellm").output)["benchmarks"][0]["metrics"]["time_to_first_token_ms"]["successful"]["mean"]
+          .get<double>(),
+      json["metrics"]["ttft"]["mean_ms"].get<double>(), 1e-6);
+  EXPECT_THAT(exported("aiperf").output, HasSubstr("\"benchmark_phase\":\"profiling\""));
+  EXPECT_EQ(run_program({"export", folder / "l.bscope", "--format", "aiperf", "-o", folder / "a"}, folder.path()).code,
+            0);
+  EXPECT_TRUE(std::filesystem::exists(folder / "a" / "profile_export_aiperf.csv"));
   EXPECT_EQ(mock.end(), 0);
 }
 
