@@ -56,6 +56,11 @@ TEST(Load, ReportsTheSameFromItsFile) {
   EXPECT_THAT(run.output, HasSubstr("30 sent, 30 answered"));
   EXPECT_THAT(run.output, HasSubstr("adds ≤"));
   EXPECT_EQ(run_program({"report", folder / "l.bscope"}, folder.path()).output, run.output);
+  const Ended page =
+      run_program({"report", folder / "l.bscope", "--html", "-", "--figures", folder / "f"}, folder.path());
+  EXPECT_EQ(page.code, 0) << page.errors;
+  EXPECT_THAT(page.output, HasSubstr("Distribution of TTFT"));
+  EXPECT_TRUE(std::filesystem::exists(folder / "f" / "under_way.svg"));
   const auto json = nlohmann::json::parse(run_program({"report", folder / "l.bscope", "--json"}, folder.path()).output);
   EXPECT_EQ(json["outcomes"]["ok"], 30);
   EXPECT_EQ(json["output_tokens"], 150);
