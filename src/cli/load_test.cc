@@ -98,6 +98,20 @@ TEST(Load, FailuresAreCountedByName) {
   EXPECT_EQ(nlohmann::json::parse(read_file(folder / "l.json"))["outcomes"]["ok"], 12);
 }
 
+TEST(Load, ATooLargeVocabularyIsHintedAt) {
+  const TestFolder folder;
+  std::ofstream(folder / "s.json") << R"({"faults": [{"fault": "status", "every": 1, "status": 400}]})";
+  const MockProcess mock(folder, {"--scenario", folder / "s.json"});
+  const auto complaint = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"load", mock.url(), "--requests", "2", "--client-check", "0s"});
+    const Ended run = run_program(more, folder.path());
+    EXPECT_EQ(run.code, 4);
+    return run.errors;
+  };
+  EXPECT_THAT(complaint({}), HasSubstr("--vocabulary"));
+  EXPECT_THAT(complaint({"--prompts", "text"}), Not(HasSubstr("--vocabulary")));
+}
+
 TEST(Load, WithoutAServerItSaysSo) {
   const TestFolder folder;
   const auto run = [&](std::vector<std::string> words) { return run_program(words, folder.path()); };
