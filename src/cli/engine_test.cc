@@ -11,6 +11,7 @@
 
 #include "cli/test_program.h"
 #include "engine/http/test_server.h"
+#include "load/mock_server.h"
 #include "store/test_folder.h"
 
 namespace batchscope {
@@ -239,6 +240,42 @@ for line in sys.stdin:
   ASSERT_EQ(study.code, 0) << study.errors;
   const nlohmann::json cell = nlohmann::json::parse(study.output).at("cells").at(0);
   check(cell.at("result").at("devices").at(0), cell.at("result").at("seconds"));
+}
+
+// Our own engine and a server in one study, with the times of their requests.
+TEST(GenerationOnServers, StandsBesideOurOwnEngine) {
+  const load::LoopbackMock mock({.ttft = std::chrono::milliseconds(20), .itl = std::chrono::milliseconds(2)});
+  const TestFolder folder;
+  std::ofstream(folder / "s.toml") << "name = 's'\n[task]\nkind = 'generate'\nprompt-tokens = 4\noutput-tokens = 3\n"
+                                      "requests = 6\n[[grid]]\nengine = ['batchscope', '" +
+                                          mock.url() + "']\nbatch = [1, 3]\n";
+  const Ended study = run_program({"study", folder / "s.toml", "-o", folder / "s.bscope"}, folder.path());
+  EXPECT_EQ(study.code, 0) << study.errors;
+  const auto json = nlohmann::json::parse(run_program({"report", folder / "s.bscope", "--json"}, folder.path()).output);
+  int served = 0;
+  for (const nlohmann::json& cell : json.at("cells")) {
+    const nlohmann::json& result = cell.at("result");
+    EXPECT_EQ(result.at("status"), "ok") << result.dump();
+    EXPECT_EQ(result.at("requests"), 6);
+    EXPECT_EQ(result.at("output_tokens"), 18);
+    if (result.at("served").is_null()) continue;
+    ++served;
+    EXPECT_GE(result.at("ttft_ms").at("p50"), 20.0);
+    EXPECT_GE(result.at("latency_ms").at("p50"), 24.0);
+    EXPECT_EQ(result.at("served").at("requests"), 6);
+  }
+  EXPECT_EQ(served, 2);
+  EXPECT_THAT(study.output, HasSubstr("E2E p50"));
+}
+
+TEST(GenerationOnServers, TextsNeedTheModelsTokenizer) {
+  const load::LoopbackMock mock({});
+  const TestFolder folder;
+  std::ofstream(folder / "t.jsonl") << R"({"prompt": "Ana has", "output_tokens": 3})"
+                                    << "\n";
+  const Ended refused = run_program({"eval", "--engine", mock.url(), "--trace", folder / "t.jsonl"}, folder.path());
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.errors, HasSubstr("--model"));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// `batchscope export`: a .bscope file for other programs: tables as CSV or JSON lines, or a Perfetto trace.
+// `batchscope export`: a .bscope file for other programs: tables as CSV or JSON lines, a Perfetto trace, or a
+// load run in the files of other load generators.
 #include "report/export/export.h"
 
 #include <fmt/format.h>
@@ -22,6 +23,7 @@
 #include "cli/interrupt.h"
 #include "cli/output.h"
 #include "cli/values.h"
+#include "report/export/peer_formats.h"
 #include "report/export/perfetto.h"
 #include "report/load_report.h"
 #include "report/text.h"
@@ -30,7 +32,7 @@
 namespace batchscope::cli {
 namespace {
 
-constexpr std::array<std::string_view, 4> formats{"csv", "jsonl", "perfetto", "vllm"};
+constexpr std::array<std::string_view, 6> formats{"csv", "jsonl", "perfetto", "vllm", "guidellm", "aiperf"};
 
 struct ExportOptions {
   std::string file, format = "csv", tables, output = "-";
@@ -124,14 +126,31 @@ void export_trace(const StoreReader& reader, const ExportOptions& options) {
   write_to(options.output, [&](const ByteSink& out) { export_perfetto(reader, out); });
 }
 
-// The figures of one load run as `vllm bench serve` writes them.
-void export_vllm(const ExportOptions& options) {
+// AIPerf's files have fixed names and lie in a folder of their own; its records alone are one output.
+void export_aiperf(const LoadReport& report, const std::string& destination) {
+  const AiperfFiles files = to_aiperf_files(report);
+  if (destination == "-") return write_to(destination, [&](const ByteSink& out) { out(files.records); });
+  const std::filesystem::path folder = destination;
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (!std::filesystem::is_directory(folder))
+    throw InputError("-o {}: AIPerf's files need a folder{}{}", destination, error ? ": " : "", error.message());
+  write_file_atomically(folder / "profile_export.jsonl", files.records);
+  write_file_atomically(folder / "profile_export_aiperf.json", files.summary_json);
+  write_file_atomically(folder / "profile_export_aiperf.csv", files.summary_csv);
+}
+
+// A load run in the files of another load generator.
+void export_load(const ExportOptions& options) {
   const std::vector<LoadReport> reports = read_load_reports(options.file);
-  if (reports.size() != 1)
-    throw InputError("--format vllm is of a file with one load run; {} holds {}", options.file, reports.size());
-  if (!options.tables.empty()) throw InputError("--table: --format vllm has one object; leave --table out");
+  if (reports.empty()) throw InputError("--format {} is of load runs; {} holds none", options.format, options.file);
+  if (!options.tables.empty()) throw InputError("--table: --format {} has no tables; leave it out", options.format);
+  if (options.format != "guidellm" && reports.size() != 1)
+    throw InputError("--format {} is of one load run; {} holds {}", options.format, options.file, reports.size());
+  if (options.format == "aiperf") return export_aiperf(reports.front(), options.output);
   check_destination(options.output, "-o");
-  const std::string text = to_vllm_json(reports.front()).dump(2) + "\n";
+  const nlohmann::json json = options.format == "vllm" ? to_vllm_json(reports.front()) : to_guidellm_json(reports);
+  const std::string text = json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   write_to(options.output, [&](const ByteSink& out) { out(text); });
 }
 
@@ -142,7 +161,7 @@ void run_export(const ExportOptions& options) {
   const auto tables = parse_tables(options.tables);
   const StoreReader reader(options.file);
   if (options.format == "perfetto") return export_trace(reader, options);
-  if (options.format == "vllm") return export_vllm(options);
+  if (options.format != "csv" && options.format != "jsonl") return export_load(options);
   const RowFormat format = options.format == "csv" ? RowFormat::csv : RowFormat::jsonl;
   if (tables.size() > 1 && options.output == "-")
     throw InputError("export: several tables need a folder; name it with -o, or choose one --table: {}",
@@ -157,7 +176,8 @@ void run_export(const ExportOptions& options) {
 
 void add_export(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<ExportOptions>();
-  CLI::App* command = app.add_subcommand("export", "write tables as CSV or JSON lines, or a Perfetto trace");
+  CLI::App* command =
+      app.add_subcommand("export", "write tables, a Perfetto trace, or a load run as other load generators do");
   command->add_option("file", options->file, "of a study, an eval or a recording")->type_name("FILE.bscope");
   CLI::Option* format = command->add_option("--format", options->format, fmt::format("{}", fmt::join(formats, " | ")))
                             ->type_name("FORMAT")
@@ -169,18 +189,20 @@ void add_export(CLI::App& app, int& exit_code) {
   set_values(*tables, names_of_tables(), true);
   command
       ->add_option("-o,--output", options->output,
-                   "a file for one table or the trace, a folder for several; - is standard output")
+                   "a file for one table, trace or result, a folder for several; - is standard output")
       ->type_name("PATH")
       ->capture_default_str();
   command->footer(wrap(fmt::format("Tables: {}.", fmt::join(names_of_tables(), ", ")), terminal_columns, 2) +
                   "\n"
                   "Numbers are unrounded; what is unknown is empty in CSV and null in JSON.\n"
-                  "A trace (phases, cells, counters) opens in ui.perfetto.dev. vllm is the JSON of\n"
-                  "vllm bench serve, of a load run.\n"
+                  "A trace (phases, cells, counters) opens in ui.perfetto.dev. Of a load run, vllm\n"
+                  "is the result of vllm bench serve, guidellm a benchmarks.json, and aiperf a\n"
+                  "folder with profile_export.jsonl and summaries (to -, the records alone).\n"
                   "Examples:\n"
                   "  batchscope export demo.bscope --table cells > cells.csv\n"
                   "  batchscope export demo.bscope --format jsonl -o demo/\n"
-                  "  batchscope export demo.bscope --format perfetto -o demo.perfetto-trace");
+                  "  batchscope export demo.bscope --format perfetto -o demo.perfetto-trace\n"
+                  "  batchscope export load.bscope --format guidellm -o benchmarks.json");
   command->callback([options, &exit_code] {
     run_export(*options);
     exit_code = 0;

@@ -353,6 +353,15 @@ std::optional<load::ClientCheck> check_client(const LoadPlan& plan, const std::a
   return check;
 }
 
+// Small models have fewer tokens than the prompts are drawn from.
+std::string hint_of(const LoadPlan& plan, const LoadOptions& options, const load::LoadSummary& summary) {
+  const bool has_drawn_ids = options.trace.empty() && !plan.requests.front().prompt.tokens.empty();
+  if (!has_drawn_ids || (!summary.outcomes.contains("http_400") && !summary.outcomes.contains("http_422"))) return "";
+  return fmt::format("; if the model's vocabulary is smaller than {} tokens, --vocabulary says how large it is, and "
+                     "--prompts text sends words",
+                     options.vocabulary);
+}
+
 int run_load(LoadOptions& options) {
   std::string no_input = "-";
   options.json.settle(no_input);
@@ -379,7 +388,8 @@ int run_load(LoadOptions& options) {
   options.json.put([&] { return to_text(std::span(&report, 1), stdout_has_colour()); },
                    [&] { return to_json(std::span(&report, 1)); });
   if (!is_whole) throw Interrupted("interrupted; what was answered until then is reported");
-  if (report.summary.answered == 0) throw Failure("no request was answered; the outcomes above say why");
+  if (report.summary.answered == 0)
+    throw Failure("no request was answered; the outcomes above say why{}", hint_of(plan, options, report.summary));
   return static_cast<int>(ExitCode::ok);
 }
 

@@ -56,16 +56,30 @@ TEST(Load, ReportsTheSameFromItsFile) {
   EXPECT_THAT(run.output, HasSubstr("30 sent, 30 answered"));
   EXPECT_THAT(run.output, HasSubstr("adds ≤"));
   EXPECT_EQ(run_program({"report", folder / "l.bscope"}, folder.path()).output, run.output);
+  const Ended page =
+      run_program({"report", folder / "l.bscope", "--html", "-", "--figures", folder / "f"}, folder.path());
+  EXPECT_EQ(page.code, 0) << page.errors;
+  EXPECT_THAT(page.output, HasSubstr("Distribution of TTFT"));
+  EXPECT_TRUE(std::filesystem::exists(folder / "f" / "under_way.svg"));
   const auto json = nlohmann::json::parse(run_program({"report", folder / "l.bscope", "--json"}, folder.path()).output);
   EXPECT_EQ(json["outcomes"]["ok"], 30);
   EXPECT_EQ(json["output_tokens"], 150);
   EXPECT_EQ(json["prompt_tokens"], 30 * 128);
   EXPECT_GE(json["metrics"]["ttft"]["min_ms"], 20.0);
   EXPECT_EQ(json["goodput"]["met"], 30);
-  const auto vllm =
-      nlohmann::json::parse(run_program({"export", folder / "l.bscope", "--format", "vllm"}, folder.path()).output);
-  EXPECT_EQ(vllm["completed"], 30);
-  EXPECT_EQ(vllm["median_ttft_ms"], json["metrics"]["ttft"]["p50_ms"]["value"]);
+  const auto exported = [&](const char* format) {
+    return run_program({"export", folder / "l.bscope", "--format", format}, folder.path());
+  };
+  EXPECT_EQ(nlohmann::json::parse(exported("vllm").output)["completed"], 30);
+  EXPECT_NEAR(
+      nlohmann::json::parse(
+          exported("guidellm").output)["benchmarks"][0]["metrics"]["time_to_first_token_ms"]["successful"]["mean"]
+          .get<double>(),
+      json["metrics"]["ttft"]["mean_ms"].get<double>(), 1e-6);
+  EXPECT_THAT(exported("aiperf").output, HasSubstr("\"benchmark_phase\":\"profiling\""));
+  EXPECT_EQ(run_program({"export", folder / "l.bscope", "--format", "aiperf", "-o", folder / "a"}, folder.path()).code,
+            0);
+  EXPECT_TRUE(std::filesystem::exists(folder / "a" / "profile_export_aiperf.csv"));
   EXPECT_EQ(mock.end(), 0);
 }
 
@@ -82,6 +96,20 @@ TEST(Load, FailuresAreCountedByName) {
   EXPECT_THAT(run.output, HasSubstr("4 http_500"));
   EXPECT_THAT(run.output, HasSubstr("4 stalled"));
   EXPECT_EQ(nlohmann::json::parse(read_file(folder / "l.json"))["outcomes"]["ok"], 12);
+}
+
+TEST(Load, ATooLargeVocabularyIsHintedAt) {
+  const TestFolder folder;
+  std::ofstream(folder / "s.json") << R"({"faults": [{"fault": "status", "every": 1, "status": 400}]})";
+  const MockProcess mock(folder, {"--scenario", folder / "s.json"});
+  const auto complaint = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"load", mock.url(), "--requests", "2", "--client-check", "0s"});
+    const Ended run = run_program(more, folder.path());
+    EXPECT_EQ(run.code, 4);
+    return run.errors;
+  };
+  EXPECT_THAT(complaint({}), HasSubstr("--vocabulary"));
+  EXPECT_THAT(complaint({"--prompts", "text"}), Not(HasSubstr("--vocabulary")));
 }
 
 TEST(Load, WithoutAServerItSaysSo) {

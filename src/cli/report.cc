@@ -18,8 +18,10 @@
 #include "cli/json_option.h"
 #include "cli/output.h"
 #include "report/figure/figures.h"
+#include "report/figure/load_figures.h"
 #include "report/figure/recording_figures.h"
 #include "report/load_report.h"
+#include "report/page/load_page.h"
 #include "report/page/study_page.h"
 #include "report/recording/recording_report.h"
 #include "report/study_report.h"
@@ -82,12 +84,13 @@ void report_recordings(const ReportOptions& options, const StoreReader& reader, 
 }
 
 // Whether the file holds runs of the load generator.
-bool report_load(const ReportOptions& options) {
+bool report_load(const ReportOptions& options, const StoreReader& reader) {
   const std::vector<LoadReport> reports = read_load_reports(options.file);
   if (reports.empty()) return false;
-  if (options.html.is_given() || !options.figures.empty())
-    throw InputError("--html and --figures are of a study or a recording; {} holds a load run", options.file);
-  options.json.put([&] { return to_text(reports, stdout_has_colour()); }, [&] { return to_json(reports); });
+  if (!options.figures.empty()) write_figures(options.figures, load_figures(reports));
+  options.html.put([&] { return load_page(reports, reader); });
+  options.json.put([&] { return options.html.text_or_nothing(to_text(reports, stdout_has_colour())); },
+                   [&] { return to_json(reports); });
   return true;
 }
 
@@ -102,7 +105,7 @@ void report(ReportOptions& options) {
   const bool is_part = !options.from.empty() || !options.to.empty();
   if (is_part && (has_study || (options.figures.empty() && !options.html.is_given())))
     throw InputError("--from and --to choose the part of a recording that --figures and --html draw over time");
-  if (!has_study && report_load(options)) return;
+  if (!has_study && report_load(options, reader)) return;
   if (!has_study) return report_recordings(options, reader, part);
   if (!options.session.empty()) throw InputError("--session is for recordings; {} holds a study", options.file);
   const StudyReport study = read_study_report(reader, options.study);
@@ -127,7 +130,7 @@ void add_report(CLI::App& app, int& exit_code) {
       ->type_name("N");
   command
       ->add_option("--figures", options->figures,
-                   "write figures into this folder, as SVG and as CSV: a study's, or a recording's over time")
+                   "write figures into this folder, as SVG and as CSV: a study's, a load run's, or a recording's over time")
       ->type_name("FOLDER");
   command
       ->add_option("--from", options->from,

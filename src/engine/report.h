@@ -71,6 +71,7 @@ struct ScoreReport {
 struct GeneratedSequence {
   std::vector<std::int32_t> tokens;  // generated, without the prompt
   Nanoseconds arrival{0}, admitted{0}, first_token{0}, end{0};
+  std::optional<std::int64_t> length{};  // of an engine that gives no tokens: how many there are
 };
 
 struct GenerateReport {
@@ -81,7 +82,10 @@ struct GenerateReport {
   Nanoseconds time{0};
   std::vector<DeviceReport> devices;
   std::vector<LedgerEntry> ledger;
-  std::vector<ObservedStep> observed;
+  std::vector<ObservedStep> observed{};
+  std::optional<Nanoseconds> begin{};       // of the run, of an engine that is a server: on the host's clock
+  std::optional<ServedRequests> served{};   // likewise
+  std::vector<std::string> doubts{};        // what the engine itself saw that makes the numbers invalid
 };
 
 }  // namespace batchscope

@@ -323,12 +323,17 @@ std::size_t change_point(std::span<const double> values) {
   return largest > threshold ? place : 0;
 }
 
-LoadSummary summarize(std::span<const LoadRequestRecord> requests, const LoadSettings& settings) {
-  LoadSummary summary{.requests = std::ssize(requests)};
+std::vector<LoadRequestRecord> in_order_of_due(std::span<const LoadRequestRecord> requests) {
   std::vector<LoadRequestRecord> in_order(requests.begin(), requests.end());
   std::stable_sort(in_order.begin(), in_order.end(), [](const LoadRequestRecord& a, const LoadRequestRecord& b) {
     return a.due.value_or(a.intended) < b.due.value_or(b.intended);
   });
+  return in_order;
+}
+
+LoadSummary summarize(std::span<const LoadRequestRecord> requests, const LoadSettings& settings) {
+  LoadSummary summary{.requests = std::ssize(requests)};
+  const std::vector<LoadRequestRecord> in_order = in_order_of_due(requests);
   const std::size_t warm_up = warm_up_of(in_order, settings);
   summary.warm_up = static_cast<std::int64_t>(warm_up);
   const std::span<const LoadRequestRecord> measured = std::span(in_order).subspan(warm_up);

@@ -89,6 +89,7 @@ struct LoadSummary {
   std::optional<Goodput> goodput{};
   std::vector<std::string> invalid{};  // why these figures must not be used; empty: they may be
 };
+std::vector<LoadRequestRecord> in_order_of_due(std::span<const LoadRequestRecord> requests);
 LoadSummary summarize(std::span<const LoadRequestRecord> requests, const LoadSettings& settings);
 
 // How many of these values, in the order of time, come before a change to smaller ones: the largest standardised

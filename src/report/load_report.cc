@@ -218,6 +218,13 @@ LoadReport make_load_report(LoadRunRecord run, std::vector<LoadRequestRecord> re
   return report;
 }
 
+std::vector<LoadRequestRecord> measured_requests(const LoadReport& report) {
+  std::vector<LoadRequestRecord> requests = load::in_order_of_due(report.requests);
+  requests.erase(requests.begin(),
+                 requests.begin() + std::min(report.summary.warm_up, static_cast<std::int64_t>(std::ssize(requests))));
+  return requests;
+}
+
 std::vector<LoadReport> read_load_reports(const std::filesystem::path& path) {
   const LoadRunReader reader(path);
   std::vector<LoadReport> reports;
@@ -239,50 +246,6 @@ json to_json(std::span<const LoadReport> reports) {
   json all = json::array();
   for (const LoadReport& report : reports) all.push_back(to_json(report));
   return all;
-}
-
-json to_vllm_json(const LoadReport& report) {
-  const LoadSummary& summary = report.summary;
-  json out{{"backend", "openai"},
-           {"model_id", text_of(report.spec, "model")},
-           {"num_prompts", summary.requests - summary.warm_up},
-           {"request_rate", or_null(summary.offered_per_s)},
-           {"max_concurrency", report.spec.value("concurrency", json())},
-           {"duration", summary.seconds},
-           {"completed", summary.answered},
-           {"failed", summary.requests - summary.warm_up - summary.answered},
-           {"total_input_tokens", or_null(summary.prompt_tokens)},
-           {"total_output_tokens", or_null(summary.output_tokens)},
-           {"request_throughput", summary.requests_per_s},
-           {"request_goodput", summary.goodput ? json(summary.goodput->requests_per_s) : json()},
-           {"output_throughput", or_null(summary.output_tokens_per_s)}};
-  // Its ITL is per chunk.
-  for (const auto& [name, metric] : {std::pair{"ttft", load::Metric::ttft},
-                                     {"tpot", load::Metric::tpot},
-                                     {"itl", load::Metric::icl},
-                                     {"e2el", load::Metric::e2e}}) {
-    const auto found = std::find_if(summary.metrics.begin(), summary.metrics.end(),
-                                    [metric = metric](const MetricSummary& one) { return one.metric == metric; });
-    if (found == summary.metrics.end()) continue;
-    out[fmt::format("mean_{}_ms", name)] = found->mean;
-    out[fmt::format("median_{}_ms", name)] = found->p50.value;
-    out[fmt::format("p99_{}_ms", name)] = found->p99.value;
-  }
-  json ttfts = json::array(), itls = json::array(), lengths = json::array(), errors = json::array();
-  for (const LoadRequestRecord& request : report.requests) {
-    const auto ttft = load::value_of(load::Metric::ttft, request);
-    ttfts.push_back(ttft ? json(to_seconds(*ttft)) : json());
-    json gaps = json::array();
-    for (const Nanoseconds gap : load::gaps_of(load::Metric::icl, request)) gaps.push_back(to_seconds(gap));
-    itls.push_back(gaps);
-    lengths.push_back(or_null(request.output_tokens));
-    errors.push_back(request.outcome == "ok" ? "" : request.outcome);
-  }
-  out["ttfts"] = ttfts;
-  out["itls"] = itls;
-  out["output_lens"] = lengths;
-  out["errors"] = errors;
-  return out;
 }
 
 }  // namespace batchscope

@@ -21,13 +21,12 @@ struct LoadReport {
 
 // With the SLO and the warm-up that the run was started with.
 LoadReport make_load_report(LoadRunRecord run, std::vector<LoadRequestRecord> requests);
+// In the order in which they were due, without the warm-up: those that the summary is about.
+std::vector<LoadRequestRecord> measured_requests(const LoadReport& report);
 // All runs of the file; none: it holds none.
 std::vector<LoadReport> read_load_reports(const std::filesystem::path& path);
 
 std::string to_text(std::span<const LoadReport> reports, bool colour);
 nlohmann::json to_json(std::span<const LoadReport> reports);
-
-// One run as `vllm bench serve --save-result` writes it. Absent figures are null.
-nlohmann::json to_vllm_json(const LoadReport& report);
 
 }  // namespace batchscope

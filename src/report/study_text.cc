@@ -211,7 +211,7 @@ Section frontier_section(const StudyReport& report) {
 
 // A row a cell that generated.
 Section requests_section(const StudyReport& report) {
-  TextTable table({"strategy", "batch", "requests", "out tok/s", "TTFT p50", "p99", "TPOT p50", "p99"});
+  TextTable table({"strategy", "batch", "requests", "out tok/s", "TTFT p50", "p99", "TPOT p50", "p99", "E2E p50", "p99"});
   for (const CellSummary& cell : report.cells) {
     if (!has_requests(cell)) continue;
     const auto ms = [&](const char* times, const char* share) -> Field {
@@ -226,9 +226,12 @@ Section requests_section(const StudyReport& report) {
                ms("ttft_ms", "p50"),
                ms("ttft_ms", "p99"),
                ms("tpot_ms", "p50"),
-               ms("tpot_ms", "p99")});
+               ms("tpot_ms", "p99"),
+               ms("latency_ms", "p50"),
+               ms("latency_ms", "p99")});
   }
-  return {"requests", "Generation: time from arrival to first token (TTFT), time per output token (TPOT), ms",
+  return {"requests",
+          "Generation: time from arrival to first token (TTFT) and to the last (E2E), time per output token (TPOT), ms",
           std::move(table)};
 }
 

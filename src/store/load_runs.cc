@@ -15,6 +15,16 @@ namespace batchscope {
 using store::Doing;
 using store::Row;
 
+namespace {
+
+// Of damaged files, too.
+Nanoseconds wrapped_sum(Nanoseconds a, Nanoseconds b) {
+  return Nanoseconds(
+      static_cast<std::int64_t>(static_cast<std::uint64_t>(a.count()) + static_cast<std::uint64_t>(b.count())));
+}
+
+}  // namespace
+
 struct LoadRunReader::Impl {
   std::filesystem::path path;
   mutable SQLite::Database database;
@@ -42,9 +52,13 @@ LoadRunReader::~LoadRunReader() = default;
 std::vector<LoadRunRecord> LoadRunReader::runs() const {
   std::vector<LoadRunRecord> runs;
   if (!impl_->has_runs) return runs;
-  impl_->each("SELECT id, session, spec_json, begin_ns FROM load_runs ORDER BY id", {}, [&](Row row) {
-    runs.push_back({.id = row.integer(), .session = row.integer(), .spec_json = row.text(), .begin = row.time()});
-  });
+  impl_->each(
+      "SELECT r.id, r.session, r.spec_json, r.begin_ns, s.monotonic_zero_unix_ns FROM load_runs AS r "
+      "LEFT JOIN sessions AS s ON s.id = r.session ORDER BY r.id",
+      {}, [&](Row row) {
+        runs.push_back({.id = row.integer(), .session = row.integer(), .spec_json = row.text(), .begin = row.time()});
+        runs.back().begin_unix = wrapped_sum(runs.back().begin, row.time());
+      });
   return runs;
 }
 
@@ -62,9 +76,7 @@ std::vector<LoadRequestRecord> LoadRunReader::requests(std::int64_t run) const {
     std::vector<ChunkRecord> chunks;
     Nanoseconds at{0};
     for (std::size_t i = 0; i < steps.size(); ++i) {
-      at = Nanoseconds(
-          static_cast<std::int64_t>(static_cast<std::uint64_t>(at.count()) +
-                                    static_cast<std::uint64_t>(steps[i].get<std::int64_t>())));  // of damaged ones, too
+      at = wrapped_sum(at, Nanoseconds(steps[i].get<std::int64_t>()));
       chunks.push_back({.at = at});
       if (tokens[i].is_number_integer()) chunks.back().tokens = tokens[i].get<std::int64_t>();
     }

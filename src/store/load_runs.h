@@ -18,8 +18,9 @@ namespace batchscope {
 struct LoadRunRecord {
   std::int64_t id = 0;  // given by the store
   std::int64_t session = 0;
-  std::string spec_json{};  // what was asked for: address, shape, lengths, seed; never a token
-  Nanoseconds begin{0};     // monotonic; instants of the run's requests count from here
+  std::string spec_json{};    // what was asked for: address, shape, lengths, seed; never a token
+  Nanoseconds begin{0};       // monotonic; instants of the run's requests count from here
+  Nanoseconds begin_unix{0};  // the same, since 1970; given by the reader
 };
 
 // A chunk of an answer: a server-sent event, or a body that was not streamed.

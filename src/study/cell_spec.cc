@@ -100,7 +100,7 @@ void check_engine(const CellSpec& spec) {
                        label(spec.engine));
   };
   refuse(!spec.model.random_shape.empty(), "--random-weights");
-  refuse(spec.workload.has_value(), "--prompt-tokens, --trace and their like");
+  refuse(spec.workload.has_value() && !spec.engine.is_server(), "--prompt-tokens, --trace and their like");
   refuse(spec.max_tokens_per_sequence.has_value(), "--max-tokens-per-sequence");
   refuse(spec.run.batch_tokens.has_value(), "--batch-tokens");
   refuse(spec.run.device_memory_bytes.has_value(), "--device-memory");

@@ -137,6 +137,8 @@ void generate(Engine& engine, const CellSpec& spec, const PreparedTask& task, Ph
   run.devices = std::move(report.devices);
   run.ledger = std::move(report.ledger);
   run.observed = std::move(report.observed);
+  run.served = std::move(report.served);
+  run.doubts = std::move(report.doubts);
   settle_status(spec, task, result);
 }
 
@@ -180,8 +182,34 @@ static std::vector<Question> read_task(const CellSpec& spec) {
   return questions;
 }
 
+static std::vector<RequestOutline> outlines_of(const CellSpec& spec) {
+  return spec.workload->trace.empty() ? draw_requests(*spec.workload, spec.limit)
+                                      : read_trace(*spec.workload, spec.limit);
+}
+
+// Of the model that the server has, where its files are here. Else prompts are drawn from the ids of the embedded one,
+// which larger vocabularies have, too, and the server alone knows what is too long.
+static PreparedTask prepare_served_workload(const CellSpec& spec) {
+  PreparedTask task;
+  const bool is_here = !spec.model.path.empty() && std::filesystem::exists(spec.model.path);
+  const ModelSource model = is_here ? spec.model : ModelSource();
+  const ModelConfig config = read_config(model);
+  const auto outlines = outlines_of(spec);
+  if (!is_here && std::any_of(outlines.begin(), outlines.end(),
+                              [](const RequestOutline& outline) { return outline.prompt || outline.output; }))
+    throw InputError(
+        "--trace {}: it has texts, and only the model's tokenizer makes tokens of them; name the folder of the server's "
+        "model with --model",
+        spec.workload->trace);
+  task.max_tokens = is_here ? config.longest_input() : std::int64_t{1} << 30;
+  task.workload = make_requests(outlines, *spec.workload, *open_tokenizer(model, config), config.vocabulary,
+                                task.max_tokens);
+  return task;
+}
+
 PreparedTask prepare_task(const CellSpec& spec) {
   PreparedTask task;
+  if (spec.engine.is_server() && spec.workload) return prepare_served_workload(spec);
   if (!spec.engine.is_ours()) {  // its model is its own business; so are its tokens, unless it is a server of this model
     task.questions = read_task(spec);
     if (!spec.engine.is_server() || spec.model.path.empty() || !std::filesystem::exists(spec.model.path)) {
@@ -199,9 +227,7 @@ PreparedTask prepare_task(const CellSpec& spec) {
   const std::int64_t made_for = spec.workload ? config.longest_input() : config.max_positions;
   task.max_tokens = std::min(made_for, spec.max_tokens_per_sequence.value_or(made_for));
   if (spec.workload) {
-    const auto outlines = spec.workload->trace.empty() ? draw_requests(*spec.workload, spec.limit)
-                                                       : read_trace(*spec.workload, spec.limit);
-    task.workload = make_requests(outlines, *spec.workload, *tokenizer, config.vocabulary, task.max_tokens);
+    task.workload = make_requests(outlines_of(spec), *spec.workload, *tokenizer, config.vocabulary, task.max_tokens);
     return task;
   }
   task.questions = read_task(spec);

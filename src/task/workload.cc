@@ -138,7 +138,7 @@ std::vector<RequestResult> request_results(const WorkloadRequests& asked,
                        .first_token = sequences[i].first_token,
                        .end = sequences[i].end,
                        .prompt_tokens = asked.prompt_tokens[i],
-                       .output_tokens = std::ssize(sequences[i].tokens),
+                       .output_tokens = sequences[i].length.value_or(std::ssize(sequences[i].tokens)),
                        .truncated = asked.truncated(i)});
     check_order(results.back());
   }

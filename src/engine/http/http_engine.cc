@@ -16,6 +16,7 @@
 #include "engine/http/prefix_cache.h"
 #include "engine/http/requests_in_flight.h"
 #include "engine/http/scoring_probe.h"
+#include "engine/http/served_generation.h"
 #include "engine/http/server_client.h"
 
 namespace batchscope {
@@ -68,7 +69,7 @@ Capabilities HttpEngine::capabilities() const {
           .dtypes = {"bf16", "f16"},
           .plans = false,
           .scores = true,
-          .generates = false};
+          .generates = true};
 }
 
 // By the name that the user gives, where the server knows it; else the only one.
@@ -122,13 +123,11 @@ Nanoseconds HttpEngine::load(const ModelSource& model, const Placement& placemen
   try {
     server_ = recognise(read_server_pages(client));
     choose_model(model);
-    probe();
   } catch (const Failure& failure) {
     throw Failure("--engine {}: {}", label(spec_), failure.what());
   }
   check(capabilities(), describe(), placement, {});
-  if (!method_.why_text.empty())
-    spdlog::warn("--engine {}: text is sent, not token ids: {}", label(spec_), method_.why_text);
+  is_probed_ = false;
   return monotonic_clock().now() - begin;
 }
 
@@ -193,6 +192,12 @@ struct HttpEngine::Tally {
 ScoreReport HttpEngine::score(std::span<const ScoreRequest> requests, const RunSettings& settings, PhaseSink* phases) {
   check(capabilities(), describe(), placement_, settings);
   if (server_.kind == nullptr) throw Failure("--engine {}: the server was not asked for its model yet", label(spec_));
+  if (!is_probed_) {
+    probe();
+    is_probed_ = true;
+    if (!method_.why_text.empty())
+      spdlog::warn("--engine {}: text is sent, not token ids: {}", label(spec_), method_.why_text);
+  }
   for (const ScoreRequest& request : requests)
     if (request.continuation.empty() && !method_.sends_tokens)
       throw InputError("--engine {}: it takes text, and a question of this task is only lengths of tokens",
@@ -246,12 +251,34 @@ ScoreReport HttpEngine::score(std::span<const ScoreRequest> requests, const RunS
   return report;
 }
 
-GenerateReport HttpEngine::generate(std::span<const GenerateRequest>, const RunSettings&, PhaseSink*,
-                                    const TokenSink&) {
-  throw InputError(
-      "--engine {}: of a server, eval and study score questions and do not generate; leave out "
-      "--prompt-tokens, --trace and their like",
-      label(spec_));
+GenerateReport HttpEngine::generate(std::span<const GenerateRequest> requests, const RunSettings& settings,
+                                    PhaseSink* phases, const TokenSink& on_token) {
+  check(capabilities(), describe(), placement_, settings);
+  if (server_.kind == nullptr) throw Failure("--engine {}: the server was not asked for its model yet", label(spec_));
+  ServedGeneration how{.model = model_, .in_flight = settings.batch};
+  if (server_.kind->salts_cache) how.fields["cache_salt"] = new_salt();
+  if (!requests.empty() && requests[0].sampling.temperature > 0) {  // its draws are its own
+    how.fields["temperature"] = requests[0].sampling.temperature;
+    how.fields["top_p"] = requests[0].sampling.top_p;
+    how.fields["seed"] = static_cast<std::int64_t>(requests[0].sampling.seed >> 33);
+  }
+  ServerClient client(spec_, longest_greeting);
+  PrefixCache cache(client, *server_.kind, server_.kind->salts_cache);
+  cache.begin();
+  GenerateReport report = generate_on_server(spec_, how, requests, phases);
+  if (phases != nullptr)
+    phases->record(
+        {.name = timed_phase, .track = "engine", .begin = *report.begin, .end = *report.begin + report.time});
+  std::int64_t prompt_tokens = 0;
+  for (const GenerateRequest& request : requests) prompt_tokens += std::ssize(request.prompt);
+  report.served->cached_tokens = cache.tokens_taken();
+  if (report.served->cached_tokens && !cache.is_kept_out())
+    if (const std::string doubt = PrefixCache::doubt(*report.served->cached_tokens, 0, prompt_tokens); !doubt.empty())
+      report.doubts.push_back(doubt);
+  if (on_token)
+    for (std::size_t i = 0; i < report.sequences.size(); ++i)
+      for (const std::int32_t token : report.sequences[i].tokens) on_token(i, token);
+  return report;
 }
 
 }  // namespace batchscope

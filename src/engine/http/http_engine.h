@@ -21,12 +21,13 @@ class HttpEngine : public Engine {
 
   std::string describe() const override;
   Capabilities capabilities() const override;
-  // The server has its model already: it is recognised, its model found among those that it serves, and probed. The
-  // time is that of all this. InputError where it cannot score.
+  // The server has its model already: it is recognised, and its model found among those that it serves. The time is
+  // that of all this.
   Nanoseconds load(const ModelSource& model, const Placement& placement) override;
-  // `settings.batch` requests are in flight at a time; how the server batches them is its own business.
+  // `settings.batch` requests are in flight at a time; how the server batches them is its own business. The first time
+  // it is probed before; InputError where it cannot score.
   ScoreReport score(std::span<const ScoreRequest> requests, const RunSettings& settings, PhaseSink* phases) override;
-  // InputError: servers are loaded by another verb.
+  // Likewise at most `settings.batch` at a time; the others wait for their turn, which is their queue.
   GenerateReport generate(std::span<const GenerateRequest> requests, const RunSettings& settings, PhaseSink* phases,
                           const TokenSink& on_token) override;
 
@@ -43,7 +44,7 @@ class HttpEngine : public Engine {
   bool names_model_ = false;              // in describe(): the user has not named it
   std::unique_ptr<Tokenizer> tokenizer_;  // of --model's files; null: they are not here
   ScoringMethod method_;
-  bool salts_cache_ = false;
+  bool is_probed_ = false, salts_cache_ = false;
 };
 
 }  // namespace batchscope

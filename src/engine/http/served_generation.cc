@@ -1,0 +1,161 @@
+// Requests out, answers to sequences (engine/http/served_generation.h).
+#include "engine/http/served_generation.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/phase_watch.h"
+#include "engine/http/server_client.h"
+#include "load/metrics.h"
+#include "load/runner.h"
+#include "store/load_runs.h"
+
+namespace batchscope {
+namespace {
+
+using load::Metric;
+
+constexpr Nanoseconds lead = std::chrono::milliseconds(50);
+constexpr std::int64_t most_warming = 64;  // requests at once, before anything is timed
+
+load::Endpoint endpoint_of(const EngineSpec& server, const ServedGeneration& how) {
+  http::Url url = http::parse_url(server.url, "--engine");
+  if (url.target.empty()) url.target = "/v1";
+  return {.url = std::move(url), .model = how.model, .extra = how.fields, .token = token_of(server.access)};
+}
+
+load::RunOptions options_of(const EngineSpec& server, std::int64_t in_flight) {
+  const Nanoseconds timeout = server.access.request_timeout;
+  return {.concurrency = in_flight,
+          .limits = {.first_byte = timeout, .between_bytes = timeout, .whole = timeout},
+          .retries = server.access.retries};
+}
+
+std::vector<load::Answer> send(const load::Endpoint& endpoint, const std::vector<load::Request>& requests,
+                               Nanoseconds begin, const load::RunOptions& options) {
+  std::vector<load::Answer> answers(requests.size());
+  const std::atomic<bool> never{false};
+  load::run_requests(
+      endpoint, requests, begin, options,
+      [&](load::Answer answer) {
+        const auto place = static_cast<std::size_t>(answer.record.position);
+        answers[place] = std::move(answer);
+      },
+      never);
+  return answers;
+}
+
+// "3 of 40 requests failed: 2 http_503, 1 reset; the first: too many"; "": none did.
+std::string failure_of(const std::vector<load::Answer>& answers) {
+  std::map<std::string, std::int64_t> failures;
+  std::string first;
+  for (const load::Answer& answer : answers) {
+    if (answer.record.outcome == "ok") continue;
+    if (first.empty()) first = answer.record.detail;
+    ++failures[answer.record.outcome];
+  }
+  if (failures.empty()) return "";
+  std::int64_t count = 0;
+  std::vector<std::string> kinds;
+  for (const auto& [outcome, times] : failures) {
+    count += times;
+    kinds.push_back(fmt::format("{} {}", times, outcome));
+  }
+  return fmt::format("{} of {} requests failed: {}{}", count, answers.size(), fmt::join(kinds, ", "),
+                     first.empty() ? "" : "; the first: " + first);
+}
+
+// Connections, and whatever a server does first. Some servers refuse fields that are not OpenAI's: these are left out
+// then, if it goes on without.
+void warm_up(load::Endpoint& endpoint, const load::RunOptions& options, std::span<const load::Request> requests) {
+  std::vector<load::Request> few(
+      requests.begin(),
+      requests.begin() + std::min<std::ptrdiff_t>(std::ssize(requests), std::min(*options.concurrency, most_warming)));
+  for (load::Request& request : few) {
+    request.arrival.reset();
+    request.output_tokens = std::min<std::int64_t>(request.output_tokens, 2);
+  }
+  std::string first;
+  for (const bool is_plain : {false, true}) {
+    endpoint.only_standard_fields = is_plain;
+    const auto answers = send(endpoint, few, monotonic_clock().now(), options);
+    const std::string failure = failure_of(answers);
+    if (failure.empty()) return;
+    if (first.empty()) first = failure;
+    if (answers[0].record.status != 400 && answers[0].record.status != 422) break;
+  }
+  throw Failure("--engine {}: before anything was timed, {}", endpoint.url.server(), first);
+}
+
+GeneratedSequence sequence_of(const load::Answer& answer, const GenerateRequest& asked) {
+  const LoadRequestRecord& record = answer.record;
+  const auto first = load::value_of(Metric::ttft, record), last = load::value_of(Metric::e2e, record);
+  if (!record.output_tokens)
+    throw Failure("the server says not how many tokens its answers have, neither in a usage nor by their ids");
+  if (!first || !last)
+    throw Failure("the server does not stream its answers: when their first token came is not known");
+  GeneratedSequence sequence{.arrival = asked.arrival};
+  sequence.admitted = std::max(*record.sent, asked.arrival);
+  sequence.first_token = *record.sent + *first;
+  sequence.end = *record.sent + *last;
+  if (std::ssize(answer.tokens) == *record.output_tokens)
+    sequence.tokens = answer.tokens;
+  else
+    sequence.length = record.output_tokens;
+  return sequence;
+}
+
+// What the client saw that makes the numbers doubtful.
+void add_doubts(const std::vector<load::Answer>& answers, GenerateReport& report) {
+  std::vector<LoadRequestRecord> records;
+  for (const load::Answer& answer : answers) records.push_back(answer.record);
+  const load::LoadSummary summary = load::summarize(records, {.warm_up = 0});
+  report.doubts = summary.invalid;
+  if (summary.retries > 0)
+    report.doubts.push_back(fmt::format("{} requests were sent again after failing, which took time", summary.retries));
+  if (summary.other_lengths > 0)
+    report.doubts.push_back(fmt::format("{} outputs are not as long as asked for", summary.other_lengths));
+  report.served->retries = summary.retries;
+}
+
+}  // namespace
+
+GenerateReport generate_on_server(const EngineSpec& server, const ServedGeneration& how,
+                                  std::span<const GenerateRequest> requests, PhaseSink* phases) {
+  load::Endpoint endpoint = endpoint_of(server, how);
+  const load::RunOptions options = options_of(server, how.in_flight);
+  std::vector<load::Request> asked;
+  for (const GenerateRequest& request : requests)
+    asked.push_back({.id_json = std::to_string(asked.size()),
+                     .prompt = {.tokens = request.prompt},
+                     .output_tokens = request.new_tokens,
+                     .arrival = request.arrival});
+  {
+    const PhaseScope phase(phases, warm_up_phase, "engine");
+    warm_up(endpoint, options, asked);
+  }
+
+  const Nanoseconds begin = monotonic_clock().now() + lead;
+  const std::vector<load::Answer> answers = send(endpoint, asked, begin, options);
+  if (const std::string failure = failure_of(answers); !failure.empty())
+    throw Failure("--engine {}: {}", label(server), failure);
+  GenerateReport report{.begin = begin, .served = ServedRequests()};
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    report.sequences.push_back(sequence_of(answers[i], requests[i]));
+    const LoadRequestRecord& record = answers[i].record;
+    report.time = std::max(report.time, report.sequences.back().end);
+    report.served->times.push_back(*record.end - *record.sent);
+    report.served->first_bytes.push_back(*record.first_byte - *record.sent);
+  }
+  add_doubts(answers, report);
+  return report;
+}
+
+}  // namespace batchscope
