@@ -12,12 +12,12 @@
 #include "report/page/html.h"
 #include "report/page/page_series.h"
 #include "report/page/page_tables.h"
-#include "report/table_cells.h"
+#include "report/table_fields.h"
 
 namespace batchscope {
 namespace {
 
-using Cell = TextTable::Cell;
+using Field = TextTable::Field;
 using load::LoadSummary;
 using load::Metric;
 using load::MetricSummary;
@@ -27,11 +27,11 @@ std::string said_of(const LoadReport& report, const char* key) {
   return found != report.spec.end() && found->is_string() ? found->get<std::string>() : "?";
 }
 
-Cell number_cell(const std::optional<double>& value) {
-  return value ? Cell{fmt::format("{:.4g}", *value), Colour::none, value} : Cell{"?"};
+Field number_field(const std::optional<double>& value) {
+  return value ? Field{fmt::format("{:.4g}", *value), Colour::none, value} : Field{"?"};
 }
-Cell milliseconds_cell(const std::optional<double>& value) {
-  return value ? Cell{milliseconds_text(value), Colour::none, value} : Cell{"?"};
+Field milliseconds_field(const std::optional<double>& value) {
+  return value ? Field{milliseconds_text(value), Colour::none, value} : Field{"?"};
 }
 
 const MetricSummary* find_metric(const LoadSummary& summary, Metric metric) {
@@ -138,20 +138,20 @@ Section runs_section(std::span<const LoadReport> reports, const std::vector<std:
   for (std::size_t run = 0; run < reports.size(); ++run) {
     const LoadSummary& summary = reports[run].summary;
     const std::int64_t failed = summary.requests - summary.warm_up - summary.answered;
-    std::vector<Cell> row{{labels[run]},
-                          count_cell(summary.answered),
-                          count_cell(failed),
-                          number_cell(summary.requests_per_s),
-                          number_cell(summary.output_tokens_per_s)};
+    std::vector<Field> row{{labels[run]},
+                          count_field(summary.answered),
+                          count_field(failed),
+                          number_field(summary.requests_per_s),
+                          number_field(summary.output_tokens_per_s)};
     if (failed > 0) row.back().colour = Colour::none, row[2].colour = Colour::red;
     for (const Metric metric : {Metric::ttft, Metric::tpot, Metric::e2e}) {
-      row.push_back(milliseconds_cell(quantile_of(summary, metric, &MetricSummary::p50)));
-      row.push_back(milliseconds_cell(quantile_of(summary, metric, &MetricSummary::p99)));
+      row.push_back(milliseconds_field(quantile_of(summary, metric, &MetricSummary::p50)));
+      row.push_back(milliseconds_field(quantile_of(summary, metric, &MetricSummary::p99)));
     }
     const auto& goodput = summary.goodput;
-    row.push_back(goodput ? number_cell(goodput->requests_per_s) : Cell{""});
-    row.push_back(goodput ? share_cell(goodput->share) : Cell{""});
-    row.push_back(summary.invalid.empty() ? Cell{"yes"} : Cell{"NO: " + summary.invalid.front(), Colour::red});
+    row.push_back(goodput ? number_field(goodput->requests_per_s) : Field{""});
+    row.push_back(goodput ? share_field(goodput->share) : Field{""});
+    row.push_back(summary.invalid.empty() ? Field{"yes"} : Field{"NO: " + summary.invalid.front(), Colour::red});
     row.push_back({asked_text(reports[run])});
     table.add(std::move(row));
   }
@@ -164,18 +164,18 @@ Section metrics_section(const LoadReport& report, const std::string& title, std:
     const load::MetricWords& words = load::metric_words()[static_cast<std::size_t>(metric.metric)];
     const bool is_of_gaps = metric.metric == Metric::itl || metric.metric == Metric::icl;
     const auto bound = [&](const std::optional<double>& value, const char* unbounded) {
-      return is_of_gaps ? Cell{""} : value ? milliseconds_cell(value) : Cell{unbounded};
+      return is_of_gaps ? Field{""} : value ? milliseconds_field(value) : Field{unbounded};
     };
     table.add({{std::string(words.title)},
-               milliseconds_cell(metric.mean),
-               milliseconds_cell(metric.p50.value),
+               milliseconds_field(metric.mean),
+               milliseconds_field(metric.p50.value),
                bound(metric.p50.low, "-∞"),
                bound(metric.p50.high, "∞"),
-               milliseconds_cell(metric.p90.value),
-               milliseconds_cell(metric.p99.value),
+               milliseconds_field(metric.p90.value),
+               milliseconds_field(metric.p99.value),
                bound(metric.p99.low, "-∞"),
                bound(metric.p99.high, "∞"),
-               milliseconds_cell(metric.most),
+               milliseconds_field(metric.most),
                {std::string(words.formula)}});
   }
   return {
@@ -196,7 +196,7 @@ Section outcomes_section(std::span<const LoadReport> reports, const std::vector<
       const auto detail = reports[run].summary.details.find(outcome);
       table.add({{labels[run]},
                  {outcome, outcome == "ok" ? Colour::none : Colour::red},
-                 count_cell(count),
+                 count_field(count),
                  {std::string(meaning)},
                  {detail == reports[run].summary.details.end() ? "" : detail->second}});
     }
