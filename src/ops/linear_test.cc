@@ -271,9 +271,11 @@ TEST(Linear, ShapesMustAgree) {
   EXPECT_THROW(
       linear(device, x, device.empty(DType::f32, 3, 4), device.empty(DType::f32, 1, 2), device.empty(DType::f32, 2, 3)),
       std::logic_error);
-  EXPECT_THROW(linear(device, device.empty(DType::bf16, 2, 4), device.empty(DType::f32, 3, 4), {},
-                      device.empty(DType::bf16, 2, 3)),
-               std::logic_error);
+  if (tested_dtypes.size() > 1) {
+    EXPECT_THROW(linear(device, device.empty(DType::bf16, 2, 4), device.empty(DType::f32, 3, 4), {},
+                        device.empty(DType::bf16, 2, 3)),
+                 std::logic_error);
+  }
 }
 
 }  // namespace

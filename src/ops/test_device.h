@@ -38,7 +38,10 @@ inline double roundoff(DType dtype) {
 std::unique_ptr<Device> open_test_gpu();
 inline const std::vector<DType> tested_dtypes{DType::f32, DType::bf16, DType::f16};
 #else
-inline const std::vector<DType> tested_dtypes{DType::f32, DType::bf16};
+// A CPU computes in bf16 where it has AVX-512.
+inline const std::vector<DType> tested_dtypes = __builtin_cpu_supports("avx512bw")
+                                                    ? std::vector<DType>{DType::f32, DType::bf16}
+                                                    : std::vector<DType>{DType::f32};
 #endif
 
 class TestDevice {

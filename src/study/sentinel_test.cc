@@ -160,7 +160,11 @@ constexpr bool is_sanitized = true;
 constexpr bool is_sanitized = false;
 #endif
 
+#define NEEDS_BF16 \
+  if (!__builtin_cpu_supports("avx512bw")) GTEST_SKIP() << "needs a CPU with AVX-512 for bf16"
+
 TEST(SentinelOfCells, SeesOverwrittenKeysAndNoRounding) {
+  NEEDS_BF16;
   Subject subject({}, embedded_file("models/tiny/questions.jsonl"), is_sanitized ? 40 : 160);
   ASSERT_GT(subject.config().kv_heads, 1);
   expect_rates(subject, "tiny");
@@ -168,6 +172,7 @@ TEST(SentinelOfCells, SeesOverwrittenKeysAndNoRounding) {
 
 TEST(SentinelOfCells, SeesThemInAnotherModel) {
   if (is_sanitized) GTEST_SKIP() << "takes minutes under a sanitizer; it runs in release";
+  NEEDS_BF16;
   NEEDS_SHARED_DATA(model, "models/stories260K-hf");
   NEEDS_SHARED_DATA(task, "hellaswag/hellaswag_val_raw1000.jsonl");
   Subject subject({.path = model.string()}, task, 48);
@@ -183,6 +188,7 @@ CellResult ran(const CellSpec& spec) {
 }
 
 TEST(SentinelOfCells, OwnReferenceAgreesWithOtherCells) {
+  NEEDS_BF16;
   const CellSpec spec = cell_of({{"parallel", "tp2"}, {"batch", "16"}, {"limit", "40"}, {"dtype", "bf16"}});
   CellResult result = ran(spec);
   const SentinelReference reference = own_reference(spec);
