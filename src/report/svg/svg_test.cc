@@ -308,6 +308,8 @@ TEST(SvgText, IsCutInTheMiddleAndWrapped) {
   EXPECT_EQ(clean_text("a\tb\x1b[31m\xc3\xa9\xc3"), "a b[31mé\xef\xbf\xbd");
   EXPECT_EQ(clean_text("\xed\xa0\x80\xf4\x90\x80\x80\xc0\xaf"),
             "\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd");  // as Python cuts what is ill-formed
+  for (const char* name : {"p50", "p90", "p99", "TP4 fused", "MP4"})
+    for (const double size : {9.0, 10.5, 11.0, 12.0}) EXPECT_EQ(fit_text(name, size, text_px(name, size)), name);
   const std::string fitted = fit_text("abcdefghijklmnopqrstuvwxyz", 10, 60);
   EXPECT_LE(text_px(fitted, 10), 60);
   EXPECT_TRUE(fitted.starts_with("a") && fitted.ends_with("z")) << fitted;

@@ -51,7 +51,7 @@ double width_of(std::u32string_view points) {
 }
 
 std::u32string fitted(const std::u32string& points, double ems) {
-  if (width_of(points) <= ems) return points;
+  if (width_of(points) <= ems + 1e-6) return points;  // which may have been computed from its own width
   std::size_t head = 0, tail = points.size();
   double used = width_of(U'…');
   while (head < tail) {
