@@ -8,13 +8,11 @@
 #include <atomic>
 #include <map>
 #include <utility>
-#include <vector>
 
 #include "base/error.h"
 #include "base/phase_watch.h"
 #include "engine/http/server_client.h"
 #include "load/metrics.h"
-#include "load/runner.h"
 #include "store/load_runs.h"
 
 namespace batchscope {
@@ -75,13 +73,7 @@ std::string failure_of(const std::vector<load::Answer>& answers) {
 // Connections, and whatever a server does first. Some servers refuse fields that are not OpenAI's: these are left out
 // then, if it goes on without.
 void warm_up(load::Endpoint& endpoint, const load::RunOptions& options, std::span<const load::Request> requests) {
-  std::vector<load::Request> few(
-      requests.begin(),
-      requests.begin() + std::min<std::ptrdiff_t>(std::ssize(requests), std::min(*options.concurrency, most_warming)));
-  for (load::Request& request : few) {
-    request.arrival.reset();
-    request.output_tokens = std::min<std::int64_t>(request.output_tokens, 2);
-  }
+  const auto few = warming_requests(requests, std::min(*options.concurrency, most_warming));
   std::string first;
   for (const bool is_plain : {false, true}) {
     endpoint.only_standard_fields = is_plain;
@@ -126,6 +118,17 @@ void add_doubts(const std::vector<load::Answer>& answers, GenerateReport& report
 }
 
 }  // namespace
+
+std::vector<load::Request> warming_requests(std::span<const load::Request> requests, std::int64_t count) {
+  const auto few = requests.first(std::min(requests.size(), static_cast<std::size_t>(count)));
+  std::vector<load::Request> warming(few.begin(), few.end());
+  for (load::Request& request : warming) {
+    std::reverse(request.prompt.tokens.begin(), request.prompt.tokens.end());
+    request.arrival.reset();
+    request.output_tokens = std::min<std::int64_t>(request.output_tokens, 2);
+  }
+  return warming;
+}
 
 GenerateReport generate_on_server(const EngineSpec& server, const ServedGeneration& how,
                                   std::span<const GenerateRequest> requests, PhaseSink* phases) {

@@ -4,11 +4,13 @@
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/phase.h"
 #include "engine/engine_spec.h"
 #include "engine/report.h"
 #include "engine/requests.h"
+#include "load/runner.h"
 
 namespace batchscope {
 
@@ -23,5 +25,9 @@ struct ServedGeneration {
 // or does not come token by token.
 GenerateReport generate_on_server(const EngineSpec& server, const ServedGeneration& how,
                                   std::span<const GenerateRequest> requests, PhaseSink* phases);
+
+// Of the first `count` requests, two tokens each; their prompts backwards, so that the server's prefix cache does not know the
+// ones that are timed.
+std::vector<load::Request> warming_requests(std::span<const load::Request> requests, std::int64_t count);
 
 }  // namespace batchscope

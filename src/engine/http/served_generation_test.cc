@@ -54,6 +54,16 @@ TEST(ServedGeneration, TimesAreThoseOfEachRequestSinceTheStart) {
   EXPECT_EQ(report.served->retries, 0);
 }
 
+TEST(ServedGeneration, WarmingPromptsAreNotTheTimedOnes) {
+  const std::vector<load::Request> requests(3, {.prompt = {.tokens = {1, 2, 3}}, .output_tokens = 9, .arrival = milliseconds(5)});
+  const auto warming = warming_requests(requests, 2);
+  ASSERT_EQ(warming.size(), 2U);
+  EXPECT_EQ(warming[0].prompt.tokens, (std::vector<std::int32_t>{3, 2, 1}));
+  EXPECT_EQ(warming[0].output_tokens, 2);
+  EXPECT_FALSE(warming[0].arrival);
+  EXPECT_EQ(warming_requests(requests, 64).size(), 3U);
+}
+
 TEST(ServedGeneration, WhatIsBeyondTheCapWaits) {
   const load::LoopbackMock mock({.ttft = milliseconds(20), .itl = Nanoseconds(0)});
   const GenerateReport report = generate(mock, requests_arriving(6, Nanoseconds(0)), 2);
