@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 
@@ -77,7 +78,11 @@ class Browser:
         return self._send("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
     def click(self, function, *arguments):
-        """With the mouse, on the element that the function returns."""
+        """With the mouse, on the element that the function returns, once there is one."""
+        for _ in range(100):
+            if self.run(f"return Boolean(({function})(...arguments))", *arguments):
+                break
+            time.sleep(0.05)
         x, y = self.run(f"""const element = ({function})(...arguments);
                             element.scrollIntoView({{block: 'center', behavior: 'instant'}});
                             const box = element.getBoundingClientRect();
