@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "device/cpu/bf16.h"
 #include "ops/element.h"
 #include "ops/panel_product.h"
 #include "ops/widened_rows.h"
@@ -155,7 +156,7 @@ Ready& ready(const Product& product) {
 // What the product's primitive wants, known without making it: a plan asks, too. Of bf16 on a CPU that does not compute in it
 // nothing is known; such a plan is another machine's.
 std::int64_t scratchpad_bytes(const Product& product) {
-  if (product.dtype == DType::bf16 && !__builtin_cpu_supports("avx512bw")) return 0;
+  if (product.dtype == DType::bf16 && !cpu_computes_bf16()) return 0;
   thread_local std::map<Product, std::int64_t> known;
   if (const auto found = known.find(product); found != known.end()) return found->second;
   if (known.size() >= most_products) known.clear();

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "device/cpu/bf16.h"
 #include "device/cpu/cpu_device.h"
 #include "ops/attention.h"
 #include "ops/cpu_kernels.h"
@@ -38,10 +39,8 @@ inline double roundoff(DType dtype) {
 std::unique_ptr<Device> open_test_gpu();
 inline const std::vector<DType> tested_dtypes{DType::f32, DType::bf16, DType::f16};
 #else
-// A CPU computes in bf16 where it has AVX-512.
-inline const std::vector<DType> tested_dtypes = __builtin_cpu_supports("avx512bw")
-                                                    ? std::vector<DType>{DType::f32, DType::bf16}
-                                                    : std::vector<DType>{DType::f32};
+inline const std::vector<DType> tested_dtypes =
+    cpu_computes_bf16() ? std::vector<DType>{DType::f32, DType::bf16} : std::vector<DType>{DType::f32};
 #endif
 
 class TestDevice {

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/shared_data.h"
 #include "comm/test_processes.h"
+#include "device/cpu/bf16.h"
 #include "engine/live_requests.h"
 #include "engine/local_engine.h"
 #include "plan/plan.h"
@@ -185,7 +186,7 @@ INSTANTIATE_TEST_SUITE_P(Layouts, MemoryLimit, testing::Values("tp1", "mp2", "pp
                          });
 
 TEST(Engine, ComputesInBf16) {
-  if (!__builtin_cpu_supports("avx512bw")) GTEST_SKIP() << "needs a CPU with AVX-512 for bf16";
+  if (!cpu_computes_bf16()) GTEST_SKIP() << "needs a CPU with AVX-512 for bf16";
   const ModelSource model{.random_shape = grouped_heads};
   const ModelConfig config = read_config(model);
   const auto requests = some_requests(3, config.vocabulary);

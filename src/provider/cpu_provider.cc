@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "comm/ring_communicator.h"
 #include "comm/world.h"
+#include "device/cpu/bf16.h"
 #include "device/cpu/cpu_device.h"
 #include "ops/cpu_kernels.h"
 #include "provider/planned_devices.h"
@@ -125,7 +126,7 @@ void CpuProvider::check(const DeviceUse&, const Precision& precision) {
     throw InputError("--dtype {}: cpu devices compute f32 and bf16", name_of(precision.compute));
   if (precision.weights != DType::fp8) check_kept("--weights-dtype", precision.weights);
   check_kept("--kv-dtype", precision.kv);
-  if (precision.compute == DType::bf16 && !__builtin_cpu_supports("avx512bw"))
+  if (precision.compute == DType::bf16 && !cpu_computes_bf16())
     throw InputError("--dtype bf16: this CPU has no AVX-512, which computing in bf16 needs; use f32, with --weights-dtype "
                      "bf16 and --kv-dtype bf16 where memory is short");
 }

@@ -46,8 +46,12 @@ ordered_json entry_json(const CollectiveWork& work) {
 struct Total {
   std::int64_t calls = 0, bytes = 0, link_bytes = 0;
   double flop = 0;
-  std::optional<double> seconds = 0;  // absent where one call's is not known
+  std::optional<double> seconds = 0, least_seconds = 0;  // absent where one call's is not known
 };
+
+void add(std::optional<double>& sum, const std::optional<double>& value) {
+  sum = sum && value ? std::optional(*sum + *value) : std::nullopt;
+}
 
 using Totals = std::map<std::string, Total>;
 
@@ -83,7 +87,7 @@ Totals totals_of(const Trace& trace, const PerformanceModel* model) {
   for (std::size_t i = 0; i < seconds.size(); ++i) {
     Total& total = std::visit([&](const auto& work) -> Total& { return add(work, totals); }, trace.entries()[i]);
     ++total.calls;
-    total.seconds = total.seconds && seconds[i] ? std::optional(*total.seconds + *seconds[i]) : std::nullopt;
+    add(total.seconds, seconds[i]);
   }
   return totals;
 }
@@ -195,38 +199,28 @@ std::string trace_lines(std::span<const ObservedStep> steps) {
 }
 
 std::string trace_table(const ObservedStep& step, bool colour) {
-  struct Row {
-    Total total;
-    double seconds = 0;
-    std::optional<double> least = 0;
-  };
-  std::map<std::string, Row> rows;
+  Totals totals;
   for (const TimedEntry& timed : step.entries) {
-    Totals of_one;
-    std::visit([&](const auto& work) { add(work, of_one); }, timed.entry);
-    const auto& [name, total] = *of_one.begin();
-    Row& row = rows[name];
-    ++row.total.calls;
-    row.total.flop += total.flop;
-    row.total.bytes += total.bytes;
-    row.total.link_bytes += total.link_bytes;
-    row.seconds += timed.seconds;
-    const auto least = least_seconds(timed, step);
-    row.least = row.least && least ? std::optional(*row.least + *least) : std::nullopt;
+    Total& total = std::visit([&](const auto& work) -> Total& { return add(work, totals); }, timed.entry);
+    ++total.calls;
+    add(total.seconds, timed.seconds);
+    add(total.least_seconds, least_seconds(timed, step));
   }
   const SpentTime spent = spent_time(step);
   TextTable table({"op", "calls", "time", "share", "TFLOP/s", "GB/s", "of limit"});
   const auto rate = [](double amount, double seconds, double unit) -> TextTable::Field {
     return {amount > 0 && seconds > 0 ? fmt::format("{:.3g}", amount / seconds / unit) : ""};
   };
-  for (const auto& [name, row] : rows)
+  for (const auto& [name, total] : totals) {
+    const double seconds = total.seconds.value_or(0);
     table.add({{name},
-               {fmt::format("{}", row.total.calls)},
-               {fmt::format("{:.3g} ms", row.seconds * 1e3), Colour::none, row.seconds},
-               share(row.seconds, spent.kernels + spent.collectives),
-               rate(row.total.flop, row.seconds, 1e12),
-               rate(static_cast<double>(row.total.bytes + row.total.link_bytes), row.seconds, 1e9),
-               {row.least && row.seconds > 0 ? percent_text(*row.least / row.seconds) : ""}});
+               {fmt::format("{}", total.calls)},
+               {fmt::format("{:.3g} ms", seconds * 1e3), Colour::none, seconds},
+               share(seconds, spent.kernels + spent.collectives),
+               rate(total.flop, seconds, 1e12),
+               rate(static_cast<double>(total.bytes + total.link_bytes), seconds, 1e9),
+               {total.least_seconds && seconds > 0 ? percent_text(*total.least_seconds / seconds) : ""}});
+  }
   std::string text = table.print(colour);
   const auto line = [&](const char* what, double seconds, const char* note = "") {
     text += fmt::format("{:<28}{:>10.3f} ms  {:>6}{}\n", what, seconds * 1e3, percent_text(seconds / step.seconds), note);

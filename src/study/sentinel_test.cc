@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/shared_data.h"
+#include "device/cpu/bf16.h"
 #include "engine/local_engine.h"
 #include "engine/test_faults.h"
 #include "study/axes.h"
@@ -161,7 +162,7 @@ constexpr bool is_sanitized = false;
 #endif
 
 #define NEEDS_BF16 \
-  if (!__builtin_cpu_supports("avx512bw")) GTEST_SKIP() << "needs a CPU with AVX-512 for bf16"
+  if (!cpu_computes_bf16()) GTEST_SKIP() << "needs a CPU with AVX-512 for bf16"
 
 TEST(SentinelOfCells, SeesOverwrittenKeysAndNoRounding) {
   NEEDS_BF16;
