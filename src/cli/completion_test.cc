@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/test_program.h"
 #include "store/test_folder.h"
 #include "study/axes.h"
 
@@ -21,9 +22,6 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::Not;
 using testing::UnorderedElementsAre;
-
-// Stands beside the tests.
-std::filesystem::path program() { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "batchscope"; }
 
 struct Ran {
   int status = 0;

@@ -1,4 +1,5 @@
 // `export` as a user runs it: files and folders that appear whole or not at all, and what it says when it cannot.
+#include "cli/test_program.h"
 #include "report/export/export.h"
 
 #include <fcntl.h>
@@ -25,9 +26,6 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
-
-// Stands beside the tests.
-std::filesystem::path program() { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "batchscope"; }
 
 std::string content(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);

@@ -26,7 +26,7 @@ namespace {
 using testing::AnyOf;
 using testing::HasSubstr;
 
-constexpr const char* tiny_study = R"(
+constexpr const char* faulted_study = R"(
 name = "tiny"
 limit = 6
 device-memory = "2200KiB"
@@ -57,7 +57,7 @@ bool enter_namespace() {
 class StoreFault : public testing::Test {
  protected:
   StoreFault() {
-    std::ofstream(folder_ / "tiny.toml") << tiny_study;
+    std::ofstream(folder_ / "tiny.toml") << faulted_study;
     std::filesystem::create_directory(disk());
     write_seed(folder_ / "seed.bscope");
   }

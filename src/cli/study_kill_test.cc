@@ -15,12 +15,13 @@
 #include <thread>
 
 #include "base/clock.h"
+#include "cli/test_program.h"
 #include "store/store.h"
 
 namespace batchscope {
 namespace {
 
-constexpr const char* tiny_study = R"(
+constexpr const char* killed_study = R"(
 name = "tiny"
 limit = 12
 repeats = 2
@@ -32,14 +33,11 @@ batch = [1, 4, 16]
 largest-batch = 16
 )";
 
-// Stands beside the tests.
-std::filesystem::path program() { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "batchscope"; }
-
 class StudyKillTest : public testing::Test {
  protected:
   StudyKillTest() : folder_(std::filesystem::temp_directory_path() / ("study_kill_" + std::to_string(getpid()))) {
     std::filesystem::create_directories(folder_);
-    std::ofstream(folder_ / "tiny.toml") << tiny_study;
+    std::ofstream(folder_ / "tiny.toml") << killed_study;
   }
   ~StudyKillTest() override { std::filesystem::remove_all(folder_); }
 

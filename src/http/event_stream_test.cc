@@ -12,15 +12,15 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-struct Read {
+struct ReadEvents {
   std::vector<std::string> events;
   std::size_t unknown_lines;
   bool is_whole, ended_within_line;
 };
 
-Read read(std::string_view bytes, std::size_t piece = 1, std::size_t longest = 1000) {
+ReadEvents read_events(std::string_view bytes, std::size_t piece = 1, std::size_t longest = 1000) {
   EventStreamReader reader(longest);
-  Read result{};
+  ReadEvents result{};
   const auto add = [&](std::string_view data) { result.events.emplace_back(data); };
   result.is_whole = true;
   for (std::size_t at = 0; at < bytes.size() && result.is_whole; at += piece)
@@ -33,7 +33,7 @@ Read read(std::string_view bytes, std::size_t piece = 1, std::size_t longest = 1
 
 TEST(EventStream, EveryEndOfALineInPiecesOfAnySize) {
   for (std::size_t piece = 1; piece < 40; ++piece) {
-    EXPECT_THAT(read("\xEF\xBB\xBF"
+    EXPECT_THAT(read_events("\xEF\xBB\xBF"
                      "data: a\r\ndata:b\r\n\r\ndata: c\n\n: comment\n\ndata:  d\r\r",
                      piece)
                     .events,
@@ -42,30 +42,30 @@ TEST(EventStream, EveryEndOfALineInPiecesOfAnySize) {
 }
 
 TEST(EventStream, FieldsWithoutDataAreNoEvent) {
-  const Read result = read("event: ping\nid: 3\nretry: 10\n\ndata\n\ndata:\n\n");
+  const ReadEvents result = read_events("event: ping\nid: 3\nretry: 10\n\ndata\n\ndata:\n\n");
   EXPECT_THAT(result.events, ElementsAre("", ""));
   EXPECT_EQ(result.unknown_lines, 0U);
 }
 
 TEST(EventStream, UnknownLinesAreCountedAndIgnored) {
-  const Read result = read("{\"a\": 1}\ndta: x\ndata: y\n\n");
+  const ReadEvents result = read_events("{\"a\": 1}\ndta: x\ndata: y\n\n");
   EXPECT_THAT(result.events, ElementsAre("y"));
   EXPECT_EQ(result.unknown_lines, 2U);
 }
 
 TEST(EventStream, LastEventNeedsNoEmptyLineButItsLineAnEnd) {
-  EXPECT_THAT(read("data: a\n").events, ElementsAre("a"));
-  const Read cut = read("data: a");
+  EXPECT_THAT(read_events("data: a\n").events, ElementsAre("a"));
+  const ReadEvents cut = read_events("data: a");
   EXPECT_THAT(cut.events, IsEmpty());
   EXPECT_TRUE(cut.ended_within_line);
 }
 
 TEST(EventStream, NothingGrowsBeyondTheLimit) {
-  EXPECT_FALSE(read("data: " + std::string(100, 'x'), 7, 50).is_whole);
+  EXPECT_FALSE(read_events("data: " + std::string(100, 'x'), 7, 50).is_whole);
   std::string lines;
   for (int i = 0; i < 20; ++i) lines += "data: 0123456789\n";
-  EXPECT_FALSE(read(lines, 7, 50).is_whole);
-  EXPECT_TRUE(read("data: 0123456789\n\ndata: 0123456789\n\ndata: 0123456789\n\ndata: 0123456789\n\n", 7, 50).is_whole);
+  EXPECT_FALSE(read_events(lines, 7, 50).is_whole);
+  EXPECT_TRUE(read_events("data: 0123456789\n\ndata: 0123456789\n\ndata: 0123456789\n\ndata: 0123456789\n\n", 7, 50).is_whole);
 }
 
 }  // namespace

@@ -48,14 +48,14 @@ class Scripted {
 constexpr auto keep = ScriptStep::After::keep;
 const std::string stream_head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-struct Got {
+struct Answered {
   std::string body{};
   std::vector<Nanoseconds> instants{};
   Exchange exchange{};
 };
 
-Got ask(Exchanges& exchanges, const std::string& target, const std::string& json = "{}") {
-  Got got;
+Answered ask(Exchanges& exchanges, const std::string& target, const std::string& json = "{}") {
+  Answered got;
   exchanges.post(
       target, json,
       [&](std::string_view bytes, Nanoseconds at, const Response&) {
@@ -77,7 +77,7 @@ TEST(Exchanges, KeepTheirConnectionAndTheirOrderOfInstants) {
   Scripted server({{"/a", {{.bytes = whole_answer(200, "text/plain", "one"), .after = keep}}},
                    {"/b", {{.bytes = whole_answer(404, "text/plain", "two"), .after = keep}}}});
   Exchanges exchanges(server.url(), {});
-  const Got first = ask(exchanges, "/a", R"({"x":1})"), second = ask(exchanges, "/b");
+  const Answered first = ask(exchanges, "/a", R"({"x":1})"), second = ask(exchanges, "/b");
   EXPECT_EQ(first.body, "one");
   EXPECT_TRUE(first.exchange.opened_connection);
   EXPECT_EQ(second.exchange.response.status, 404);
@@ -93,7 +93,7 @@ TEST(Exchanges, PartsOfAStreamComeAsTheyAreSent) {
   const Scripted server(
       {{"/", {{.bytes = stream_head + "1\r\na\r\n"}, {.at = later, .bytes = "1\r\nb\r\n0\r\n\r\n", .after = keep}}}});
   Exchanges exchanges(server.url(), {});
-  const Got got = ask(exchanges, "/");
+  const Answered got = ask(exchanges, "/");
   EXPECT_EQ(got.exchange.ending, Ending::complete);
   EXPECT_EQ(got.body, "ab");
   ASSERT_EQ(got.instants.size(), 2U);
@@ -148,7 +148,7 @@ TEST(Exchanges, ClosedConnectionsAreNotUsedAgain) {
   const Scripted server({{"/", {{.bytes = whole_answer(200, "text/plain", "x"), .after = ScriptStep::After::reset}}}});
   Exchanges exchanges(server.url(), {});
   for (int i = 0; i < 3; ++i) {
-    const Got got = ask(exchanges, "/");
+    const Answered got = ask(exchanges, "/");
     EXPECT_THAT(got.exchange.ending, testing::AnyOf(Ending::complete, Ending::reset));
     EXPECT_TRUE(got.exchange.opened_connection);
     std::this_thread::sleep_for(milliseconds(20));

@@ -212,11 +212,11 @@ class LaterTest : public testing::Test {
   std::thread thread_;
 };
 
-constexpr const char* get = "GET / HTTP/1.1\r\n\r\n";
+constexpr const char* get_root = "GET / HTTP/1.1\r\n\r\n";
 
 TEST_F(LaterTest, AnswersComeWholeOrInPiecesOnOneConnection) {
   Socket socket(server_.port());
-  ASSERT_TRUE(socket.send(std::string(get) + get +
+  ASSERT_TRUE(socket.send(std::string(get_root) + get_root +
                           "POST /now HTTP/1.1\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc"));
   with_reply(0, [](Reply& reply) {
     reply.begin("text/event-stream");
@@ -253,7 +253,7 @@ TEST_F(LaterTest, OldClientsGetAStreamUntilItCloses) {
 TEST_F(LaterTest, WhoGoesIsNoticedThoughNothingIsWritten) {
   {
     Socket socket(server_.port());
-    ASSERT_TRUE(socket.send(get));
+    ASSERT_TRUE(socket.send(get_root));
     ASSERT_TRUE(becomes([&] { return asked_ == 1; }));
     EXPECT_EQ(gone_, 0);
   }
@@ -263,7 +263,7 @@ TEST_F(LaterTest, WhoGoesIsNoticedThoughNothingIsWritten) {
 
 TEST_F(LaterTest, WhoDoesNotReadIsCutAtTheLimitOfBytes) {
   Socket socket(server_.port());
-  ASSERT_TRUE(socket.send(get));
+  ASSERT_TRUE(socket.send(get_root));
   with_reply(0, [](Reply& reply) { reply.begin("text/plain"); });
   std::atomic<int> written{0};
   const std::string piece(16 * 1024, 'x');
@@ -279,7 +279,7 @@ TEST_F(LaterTest, WhoDoesNotReadIsCutAtTheLimitOfBytes) {
 
 TEST_F(LaterTest, WhoDoesNotReadIsCutAtTheLimitOfTime) {
   Socket socket(server_.port());
-  ASSERT_TRUE(socket.send(get));
+  ASSERT_TRUE(socket.send(get_root));
   // More than what the kernel takes at both ends, in one piece that is at once on its way.
   with_reply(0, [](Reply& reply) {
     reply.begin("text/plain");
@@ -295,7 +295,7 @@ TEST_F(LaterTest, WhoDoesNotReadIsCutAtTheLimitOfTime) {
 
 TEST_F(LaterTest, AReplyThatIsForgottenEndsTheConnection) {
   Socket socket(server_.port());
-  ASSERT_TRUE(socket.send(get));
+  ASSERT_TRUE(socket.send(get_root));
   ASSERT_TRUE(becomes([&] { return asked_ == 1; }));
   server_.post([&] { replies_.clear(); });
   EXPECT_EQ(socket.rest(), "");

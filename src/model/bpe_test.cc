@@ -8,11 +8,11 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "model/test_tokenizers.h"
 
 namespace batchscope {
 namespace {
 
-using Ids = std::vector<std::int32_t>;
 using testing::ElementsAre;
 using testing::Pair;
 

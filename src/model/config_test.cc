@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/input_warnings.h"
 #include "base/shared_data.h"
+#include "model/test_config.h"
 #include "model/weights.h"
 
 namespace batchscope {
@@ -28,17 +29,6 @@ json plain() {
           {"num_hidden_layers", 5},
           {"num_attention_heads", 8},
           {"vocab_size", 512}};
-}
-
-ModelConfig parse(const json& config) { return parse_huggingface_config(config.dump(), "config.json"); }
-
-std::string error_of(const json& config) {
-  try {
-    parse(config);
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 json with(const std::string& key, const json& value) {
@@ -88,15 +78,15 @@ TEST(HuggingFaceConfig, FieldsAreHonoured) {
 }
 
 TEST(HuggingFaceConfig, OtherArchitecturesAreRefusedByName) {
-  EXPECT_THAT(error_of(with("architectures", {"Qwen3MoeForCausalLM"})),
+  EXPECT_THAT(config_error(with("architectures", {"Qwen3MoeForCausalLM"})),
               HasSubstr("not supported yet: \"Qwen3MoeForCausalLM\"; supported: LlamaForCausalLM, Mistral"));
-  EXPECT_THAT(error_of(with("model_type", "qwen2")), AllOf(HasSubstr("model_type"), HasSubstr("qwen2")));
-  EXPECT_THAT(error_of(with("model_type", "gemma3")), AllOf(HasSubstr("model_type"), HasSubstr("gemma3")));
+  EXPECT_THAT(config_error(with("model_type", "qwen2")), AllOf(HasSubstr("model_type"), HasSubstr("qwen2")));
+  EXPECT_THAT(config_error(with("model_type", "gemma3")), AllOf(HasSubstr("model_type"), HasSubstr("gemma3")));
   json nameless = plain();
   nameless.erase("architectures");
   EXPECT_EQ(parse(nameless).architecture, "LlamaForCausalLM");
   nameless.erase("model_type");
-  EXPECT_THAT(error_of(nameless), HasSubstr("architectures: expected"));
+  EXPECT_THAT(config_error(nameless), HasSubstr("architectures: expected"));
 }
 
 TEST(HuggingFaceConfig, FieldsThatChangeNumbersAreRefusedByName) {
@@ -119,10 +109,10 @@ TEST(HuggingFaceConfig, FieldsThatChangeNumbersAreRefusedByName) {
                         {"pruned_heads", {{"0", {1}}}},
                         {"torch_dtype", "float8_e4m3fn"}};
   for (const auto& [key, value] : refused.items())
-    EXPECT_THAT(error_of(with(key, value)), AllOf(HasSubstr("config.json: "), HasSubstr(key))) << key;
+    EXPECT_THAT(config_error(with(key, value)), AllOf(HasSubstr("config.json: "), HasSubstr(key))) << key;
   json theta = with("rope_theta", 1e4);
   theta["rope_parameters"] = {{"rope_theta", 5e5}};
-  EXPECT_THAT(error_of(theta), HasSubstr("contradicts"));
+  EXPECT_THAT(config_error(theta), HasSubstr("contradicts"));
 }
 
 TEST(HuggingFaceConfig, Fp8CheckpointsAreRead) {
@@ -144,7 +134,7 @@ TEST(HuggingFaceConfig, Fp8CheckpointsAreRead) {
   EXPECT_EQ(block(compressed({{"strategy", "channel"}})), Pair(0, 0));
   EXPECT_EQ(block(compressed({{"strategy", "block"}, {"block_structure", {128, 128}}})), Pair(128, 128));
 
-  const auto refused = [](const json& quantization) { return error_of(with("quantization_config", quantization)); };
+  const auto refused = [](const json& quantization) { return config_error(with("quantization_config", quantization)); };
   EXPECT_THAT(refused({{"quant_method", "gptq"}}), AllOf(HasSubstr("\"gptq\""), HasSubstr("supported: FP8")));
   EXPECT_THAT(refused({{"quant_method", "fp8"}, {"fmt", "e5m2"}}), HasSubstr("fmt"));
   for (const json& size : json{{128}, {0, 128}, {128, -1}, "128", {1.5, 2}, {1 << 21, 1}})
@@ -182,21 +172,21 @@ TEST(HuggingFaceConfig, TheSameFieldsMayBeNeutral) {
 }
 
 TEST(HuggingFaceConfig, SizesMustFit) {
-  EXPECT_EQ(error_of(with("num_hidden_layers", "abc")),
+  EXPECT_EQ(config_error(with("num_hidden_layers", "abc")),
             "config.json: num_hidden_layers: expected a whole number from 1 to 65536, found \"abc\"");
-  EXPECT_THAT(error_of(with("num_hidden_layers", 0)), HasSubstr("num_hidden_layers"));
-  EXPECT_THAT(error_of(with("hidden_size", 1e6)), HasSubstr("hidden_size"));
-  EXPECT_THAT(error_of(with("hidden_size", 65)), HasSubstr("not a multiple"));
-  EXPECT_THAT(error_of(with("num_key_value_heads", 3)), HasSubstr("not a multiple of 3"));
-  EXPECT_THAT(error_of(with("head_dim", 7)), HasSubstr("even"));
-  EXPECT_THAT(error_of(with("rms_norm_eps", 0)), HasSubstr("rms_norm_eps"));
-  EXPECT_THAT(error_of(with("eos_token_id", "x")), HasSubstr("eos_token_id"));
+  EXPECT_THAT(config_error(with("num_hidden_layers", 0)), HasSubstr("num_hidden_layers"));
+  EXPECT_THAT(config_error(with("hidden_size", 1e6)), HasSubstr("hidden_size"));
+  EXPECT_THAT(config_error(with("hidden_size", 65)), HasSubstr("not a multiple"));
+  EXPECT_THAT(config_error(with("num_key_value_heads", 3)), HasSubstr("not a multiple of 3"));
+  EXPECT_THAT(config_error(with("head_dim", 7)), HasSubstr("even"));
+  EXPECT_THAT(config_error(with("rms_norm_eps", 0)), HasSubstr("rms_norm_eps"));
+  EXPECT_THAT(config_error(with("eos_token_id", "x")), HasSubstr("eos_token_id"));
   EXPECT_TRUE(parse_huggingface_config(with("eos_token_id", 512).dump(), "config.json").eos_tokens.empty());
   EXPECT_THAT(input_warnings().back(), HasSubstr("eos_token_id: token 512 is outside the vocabulary of 512"));
-  EXPECT_THAT(error_of(json::array()), HasSubstr("expected an object"));
+  EXPECT_THAT(config_error(json::array()), HasSubstr("expected an object"));
   json missing = plain();
   missing.erase("vocab_size");
-  EXPECT_THAT(error_of(missing), HasSubstr("vocab_size"));
+  EXPECT_THAT(config_error(missing), HasSubstr("vocab_size"));
 }
 
 TEST(HuggingFaceConfig, TheLargestSizesDoNotOverflow) {

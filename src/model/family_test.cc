@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "model/config.h"
+#include "model/test_config.h"
 
 namespace batchscope {
 namespace {
@@ -29,17 +30,6 @@ json llama(const json& more = json::object()) { return member("LlamaForCausalLM"
 json mistral(const json& more = json::object()) { return member("MistralForCausalLM", "mistral", more); }
 json qwen2(const json& more = json::object()) { return member("Qwen2ForCausalLM", "qwen2", more); }
 json qwen3(const json& more = json::object()) { return member("Qwen3ForCausalLM", "qwen3", more); }
-
-ModelConfig parse(const json& config) { return parse_huggingface_config(config.dump(), "config.json"); }
-
-std::string error_of(const json& config) {
-  try {
-    parse(config);
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 using Windows = std::vector<std::int64_t>;
 
@@ -89,9 +79,9 @@ TEST(Family, BiasesAndNorms) {
   EXPECT_EQ(flags(qwen2()), (std::vector<bool>{true, false, false, false}));
   EXPECT_EQ(flags(qwen3()), (std::vector<bool>{false, false, false, true}));
   EXPECT_EQ(flags(qwen3({{"attention_bias", true}})), (std::vector<bool>{true, true, false, true}));
-  EXPECT_THAT(error_of(mistral({{"attention_bias", true}})), HasSubstr("attention_bias"));
-  EXPECT_THAT(error_of(qwen2({{"attention_bias", true}})), HasSubstr("attention_bias"));
-  EXPECT_THAT(error_of(qwen3({{"mlp_bias", true}})), HasSubstr("mlp_bias"));
+  EXPECT_THAT(config_error(mistral({{"attention_bias", true}})), HasSubstr("attention_bias"));
+  EXPECT_THAT(config_error(qwen2({{"attention_bias", true}})), HasSubstr("attention_bias"));
+  EXPECT_THAT(config_error(qwen3({{"mlp_bias", true}})), HasSubstr("mlp_bias"));
 }
 
 TEST(Family, WindowsOfMistral) {
@@ -99,10 +89,10 @@ TEST(Family, WindowsOfMistral) {
   EXPECT_EQ(parse(mistral({{"sliding_window", 24}})).windows, Windows(4, 24));
   EXPECT_EQ(parse(mistral({{"sliding_window", nullptr}})).windows, Windows());
   EXPECT_EQ(parse(mistral({{"sliding_window", 24}, {"layer_types", json(4, "sliding_attention")}})).window(3), 24);
-  EXPECT_THAT(error_of(mistral({{"sliding_window", 0}})), HasSubstr("sliding_window"));
-  EXPECT_THAT(error_of(mistral({{"use_sliding_window", false}})), HasSubstr("use_sliding_window"));
-  EXPECT_THAT(error_of(mistral({{"layer_types", json(4, "full_attention")}})), HasSubstr("layer_types"));
-  EXPECT_THAT(error_of(mistral({{"sliding_window", nullptr}, {"layer_types", json(4, "sliding_attention")}})),
+  EXPECT_THAT(config_error(mistral({{"sliding_window", 0}})), HasSubstr("sliding_window"));
+  EXPECT_THAT(config_error(mistral({{"use_sliding_window", false}})), HasSubstr("use_sliding_window"));
+  EXPECT_THAT(config_error(mistral({{"layer_types", json(4, "full_attention")}})), HasSubstr("layer_types"));
+  EXPECT_THAT(config_error(mistral({{"sliding_window", nullptr}, {"layer_types", json(4, "sliding_attention")}})),
               HasSubstr("layer_types"));
 }
 
@@ -117,9 +107,9 @@ TEST(Family, WindowsOfQwen) {
     const json windowed = {
         {"use_sliding_window", true}, {"sliding_window", 5}, {"max_window_layers", 0}, {"layer_types", mixed}};
     EXPECT_EQ(parse(qwen(windowed)).windows, (Windows{5, 0, 5, 0}));
-    EXPECT_THAT(error_of(qwen({{"layer_types", mixed}})), HasSubstr("layer_types"));
-    EXPECT_THAT(error_of(qwen({{"layer_types", {"full_attention"}}})), HasSubstr("num_hidden_layers is 4"));
-    EXPECT_THAT(error_of(qwen({{"layer_types", json(4, "chunked_attention")}})), HasSubstr("chunked_attention"));
+    EXPECT_THAT(config_error(qwen({{"layer_types", mixed}})), HasSubstr("layer_types"));
+    EXPECT_THAT(config_error(qwen({{"layer_types", {"full_attention"}}})), HasSubstr("num_hidden_layers is 4"));
+    EXPECT_THAT(config_error(qwen({{"layer_types", json(4, "chunked_attention")}})), HasSubstr("chunked_attention"));
   }
 }
 
@@ -227,7 +217,7 @@ TEST(RopeScaling, YarnsFieldsAndTheirDefaults) {
 }
 
 TEST(RopeScaling, WhatIsNotComputedIsRefusedByName) {
-  const auto group = [](const json& fields) { return error_of(llama({{"rope_parameters", fields}})); };
+  const auto group = [](const json& fields) { return config_error(llama({{"rope_parameters", fields}})); };
   EXPECT_THAT(group({{"rope_type", "longrope"}, {"factor", 2}}),
               HasSubstr("rope_type: not supported yet: \"longrope\""));
   EXPECT_THAT(group({{"type", "su"}}), HasSubstr("rope_parameters.type"));
@@ -244,9 +234,9 @@ TEST(RopeScaling, WhatIsNotComputedIsRefusedByName) {
   EXPECT_THAT(group({{"rope_type", "yarn"}}), HasSubstr("rope_parameters.factor"));
   EXPECT_THAT(group({{"rope_type", "yarn"}, {"factor", 2}, {"rope_theta", 1}}), HasSubstr("theta of 1"));
   EXPECT_THAT(group({{"full_attention", {{"rope_type", "default"}}}}), HasSubstr("rope_parameters.full_attention"));
-  EXPECT_THAT(error_of(llama({{"rope_scaling", {{"type", "linear"}, {"factor", 2}}}, {"rope_parameters", llama3}})),
+  EXPECT_THAT(config_error(llama({{"rope_scaling", {{"type", "linear"}, {"factor", 2}}}, {"rope_parameters", llama3}})),
               HasSubstr("rope_scaling: contradicts rope_parameters"));
-  EXPECT_THAT(error_of(llama({{"head_dim", 2}, {"rope_scaling", {{"type", "dynamic"}, {"factor", 2}}}})),
+  EXPECT_THAT(config_error(llama({{"head_dim", 2}, {"rope_scaling", {{"type", "dynamic"}, {"factor", 2}}}})),
               HasSubstr("dynamic"));
 }
 

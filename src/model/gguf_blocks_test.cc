@@ -113,12 +113,6 @@ const std::vector<Formula>& formulas() {
   return all;
 }
 
-const GgufTensorType& type_named(std::string_view name) {
-  for (const GgufTensorType& type : gguf_tensor_types())
-    if (type.name == name) return type;
-  throw std::logic_error("no such type");
-}
-
 std::vector<float> dequantised(const GgufTensorType& type, const std::byte* blocks, std::int64_t count) {
   std::vector<float> values(static_cast<std::size_t>(count * type.block_elements));
   dequantise(format_of(type).value(), blocks, count, values.data());

@@ -32,12 +32,6 @@ struct Tensor {
   std::string data;
 };
 
-const GgufTensorType& type_named(std::string_view name) {
-  for (const GgufTensorType& type : gguf_tensor_types())
-    if (type.name == name) return type;
-  throw std::logic_error("no such type");
-}
-
 // A file's contents, to be changed by tests before it is written. Two layers, 4 heads of 64 that share 2 keys.
 struct Contents {
   std::map<std::string, Value> values;

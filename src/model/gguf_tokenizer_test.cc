@@ -11,15 +11,13 @@
 #include "base/input_warnings.h"
 #include "base/json.h"
 #include "model/test_gguf.h"
+#include "model/test_tokenizers.h"
 
 namespace batchscope {
 namespace {
 
 using nlohmann::json;
 using testing::HasSubstr;
-using Ids = std::vector<std::int32_t>;
-
-const std::filesystem::path testdata = std::filesystem::path(BATCHSCOPE_SOURCE_DIR) / "src/model/testdata/tokenizers";
 
 struct Source {
   std::vector<std::string> tokens, merges;
@@ -40,7 +38,7 @@ std::unique_ptr<Tokenizer> open(const GgufWriter& writer) {
   return make_gguf_tokenizer(Gguf(std::as_bytes(std::span(file.data(), file.size())), "m.gguf"));
 }
 
-std::string error_of(const GgufWriter& writer) {
+std::string vocabulary_error(const GgufWriter& writer) {
   try {
     open(writer);
   } catch (const InputError& error) {
@@ -148,22 +146,22 @@ TEST(GgufTokenizer, SpecialTokensOutsideOfTheVocabulary) {
   EXPECT_EQ(open(writer)->encode("a b"), plain->encode("a b"));
   EXPECT_THAT(input_warnings().back(), HasSubstr("eos_token_id: token 32000 is outside the vocabulary"));
   writer.value("tokenizer.ggml.add_eos_token", true);
-  EXPECT_THAT(error_of(writer), HasSubstr("as tokenizer.ggml.add_eos_token is true"));
+  EXPECT_THAT(vocabulary_error(writer), HasSubstr("as tokenizer.ggml.add_eos_token is true"));
 }
 
 TEST(GgufTokenizer, NamesWhatIsNotSupported) {
   GgufWriter writer;
-  EXPECT_THAT(error_of(writer), HasSubstr("tokenizer.ggml.model"));
+  EXPECT_THAT(vocabulary_error(writer), HasSubstr("tokenizer.ggml.model"));
   writer.value("tokenizer.ggml.model", std::string("bert"));
-  EXPECT_THAT(error_of(writer), HasSubstr("not supported yet: \"bert\"; supported: llama, gpt2"));
+  EXPECT_THAT(vocabulary_error(writer), HasSubstr("not supported yet: \"bert\"; supported: llama, gpt2"));
   const Source source = read_source("gpt2");
-  EXPECT_THAT(error_of(byte_level(source, "superbpe")),
+  EXPECT_THAT(vocabulary_error(byte_level(source, "superbpe")),
               HasSubstr("tokenizer.ggml.pre: not supported yet: \"superbpe\"; supported: default, gpt-2"));
-  EXPECT_THAT(error_of(byte_level(source, "llama-bpe")), HasSubstr("tokenizer.ggml.bos_token_id"));
-  EXPECT_THAT(error_of(byte_level({source.tokens, {"a"}}, "gpt-2")), HasSubstr("merge 0, \"a\", is not two tokens"));
-  EXPECT_THAT(error_of(byte_level({source.tokens, {"a \u65e5"}}, "gpt-2")), HasSubstr("which the vocabulary lacks"));
-  EXPECT_THAT(error_of(byte_level({{"a", "\xff"}, {}}, "gpt-2")), HasSubstr("token 1, \"\\xff\", is not UTF-8"));
-  EXPECT_THAT(error_of(byte_level(source, "gpt-2").values<std::int32_t>("tokenizer.ggml.token_type", {1})),
+  EXPECT_THAT(vocabulary_error(byte_level(source, "llama-bpe")), HasSubstr("tokenizer.ggml.bos_token_id"));
+  EXPECT_THAT(vocabulary_error(byte_level({source.tokens, {"a"}}, "gpt-2")), HasSubstr("merge 0, \"a\", is not two tokens"));
+  EXPECT_THAT(vocabulary_error(byte_level({source.tokens, {"a \u65e5"}}, "gpt-2")), HasSubstr("which the vocabulary lacks"));
+  EXPECT_THAT(vocabulary_error(byte_level({{"a", "\xff"}, {}}, "gpt-2")), HasSubstr("token 1, \"\\xff\", is not UTF-8"));
+  EXPECT_THAT(vocabulary_error(byte_level(source, "gpt-2").values<std::int32_t>("tokenizer.ggml.token_type", {1})),
               HasSubstr("1 types for"));
 }
 

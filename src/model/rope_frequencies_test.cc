@@ -45,7 +45,7 @@ TEST_P(Frequencies, AreTransformers) {
 
 const RopeScaling linear{.kind = Kind::linear, .factor = 2.5};
 const RopeScaling dynamic{.kind = Kind::dynamic, .factor = 2.5};
-const RopeScaling llama3{.kind = Kind::llama3, .factor = 8, .original_positions = 64};
+const RopeScaling llama3_scaling{.kind = Kind::llama3, .factor = 8, .original_positions = 64};
 
 INSTANTIATE_TEST_SUITE_P(
     All, Frequencies,
@@ -54,10 +54,10 @@ INSTANTIATE_TEST_SUITE_P(
         Reference{"linear", 10, 1e4, linear, 1, {0.4, 0.063395724, 0.010047546, 0.0015924282, 0.00025238292}},
         Reference{"dynamic_within", 10, 1e4, dynamic, 512, {1.0, 0.15848932, 0.025118863, 0.0039810706, 0.00063095731}},
         Reference{"dynamic_beyond", 10, 1e4, dynamic, 700, {1.0, 0.13467582, 0.018137574, 0.0024426922, 0.0003289716}},
-        Reference{"llama3",
+        Reference{"llama3_scaling",
                   16,
                   1e4,
-                  llama3,
+                  llama3_scaling,
                   1,
                   {1.0, 0.24438459, 0.013042256, 0.0039528473, 0.00125, 0.00039528473, 0.000125, 3.9528473e-05}},
         Reference{"yarn",

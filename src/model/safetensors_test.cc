@@ -34,13 +34,13 @@ std::string file_of(const std::string& header, std::size_t data_bytes) {
   return with_length(header.size(), header + std::string(data_bytes, '\0'));
 }
 
-std::map<std::string, SafetensorsEntry> parse(const std::string& file) {
+std::map<std::string, SafetensorsEntry> entries_of(const std::string& file) {
   return parse_safetensors(std::as_bytes(std::span(file.data(), file.size())), "m.safetensors");
 }
 
-std::string error_of(const std::string& file) {
+std::string layout_error(const std::string& file) {
   try {
-    parse(file);
+    entries_of(file);
   } catch (const InputError& error) {
     return error.what();
   }
@@ -57,7 +57,7 @@ TEST(Safetensors, ReadsAHeader) {
                        {"none", entry("I64", {0, 7}, {24, 24})},
                        {"scalar", entry("BF16", json::array(), {24, 26})}};
   const std::string text = header.dump() + "   ";  // writers pad with spaces
-  const auto tensors = parse(file_of(text, 26));
+  const auto tensors = entries_of(file_of(text, 26));
   ASSERT_EQ(tensors.size(), 3u);
   EXPECT_EQ(tensors.at("a").shape, (std::vector<std::int64_t>{2, 3}));
   EXPECT_EQ(tensors.at("a").offset, 8 + text.size());
@@ -65,20 +65,20 @@ TEST(Safetensors, ReadsAHeader) {
 }
 
 TEST(Safetensors, LyingLengthsAreRefused) {
-  EXPECT_THAT(error_of(""), HasSubstr("0 bytes are too few for a safetensors file"));
-  EXPECT_THAT(error_of("1234567"), HasSubstr("7 bytes"));
-  EXPECT_THAT(error_of(with_length(3, "{}")), HasSubstr("cut short"));
-  EXPECT_THAT(error_of(with_length(~0ull, "{}")), HasSubstr("more than the format allows"));
-  EXPECT_THAT(error_of(with_length(~0ull - 7, "{}")), HasSubstr("more than the format allows"));
-  EXPECT_THAT(error_of(with_length(0, "{}")), HasSubstr("not JSON"));
-  EXPECT_THAT(error_of(file_of("[]", 0)), HasSubstr("not JSON"));
-  EXPECT_THAT(error_of(file_of("{\"a\":", 0)), HasSubstr("not valid JSON"));
-  EXPECT_THAT(error_of(file_of(std::string(100000, '{'), 0)), HasSubstr("nested"));
+  EXPECT_THAT(layout_error(""), HasSubstr("0 bytes are too few for a safetensors file"));
+  EXPECT_THAT(layout_error("1234567"), HasSubstr("7 bytes"));
+  EXPECT_THAT(layout_error(with_length(3, "{}")), HasSubstr("cut short"));
+  EXPECT_THAT(layout_error(with_length(~0ull, "{}")), HasSubstr("more than the format allows"));
+  EXPECT_THAT(layout_error(with_length(~0ull - 7, "{}")), HasSubstr("more than the format allows"));
+  EXPECT_THAT(layout_error(with_length(0, "{}")), HasSubstr("not JSON"));
+  EXPECT_THAT(layout_error(file_of("[]", 0)), HasSubstr("not JSON"));
+  EXPECT_THAT(layout_error(file_of("{\"a\":", 0)), HasSubstr("not valid JSON"));
+  EXPECT_THAT(layout_error(file_of(std::string(100000, '{'), 0)), HasSubstr("nested"));
 }
 
 TEST(Safetensors, LyingEntriesAreRefused) {
   const auto one = [](const json& value, std::size_t data = 8) {
-    return error_of(file_of(json{{"a", value}}.dump(), data));
+    return layout_error(file_of(json{{"a", value}}.dump(), data));
   };
   EXPECT_EQ(one(entry("F32", {2}, {0, 8})), "no error");
   EXPECT_THAT(one(entry("F32", {2}, {0, 16})), HasSubstr("cut short"));
@@ -99,7 +99,7 @@ TEST(Safetensors, LyingEntriesAreRefused) {
 
 TEST(Safetensors, GapsAndOverlapsAreRefused) {
   const auto two = [](const json& a, const json& b, std::size_t data) {
-    return error_of(file_of(json{{"a", a}, {"b", b}}.dump(), data));
+    return layout_error(file_of(json{{"a", a}, {"b", b}}.dump(), data));
   };
   EXPECT_EQ(two(entry("U8", {4}, {4, 8}), entry("U8", {4}, {0, 4}), 8), "no error");
   EXPECT_THAT(two(entry("U8", {4}, {0, 4}), entry("U8", {4}, {2, 6}), 6), HasSubstr("inside the one before"));

@@ -9,11 +9,10 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/shared_data.h"
+#include "model/test_tokenizers.h"
 
 namespace batchscope {
 namespace {
-
-using Ids = std::vector<std::int32_t>;
 
 std::unique_ptr<Tokenizer> open(const std::filesystem::path& model, const TokenizerSettings& settings = {}) {
   return make_sentencepiece_tokenizer(read_file(model), "tokenizer.model", settings);

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -15,6 +16,12 @@
 #include "model/gguf.h"
 
 namespace batchscope {
+
+inline const GgufTensorType& type_named(std::string_view name) {
+  for (const GgufTensorType& type : gguf_tensor_types())
+    if (type.name == name) return type;
+  throw std::logic_error("no such type");
+}
 
 class GgufWriter {
  public:

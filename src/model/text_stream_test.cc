@@ -11,14 +11,11 @@
 #include "base/json.h"
 #include "base/shared_data.h"
 #include "model/model.h"
+#include "model/test_tokenizers.h"
 #include "model/unicode_text.h"
 
 namespace batchscope {
 namespace {
-
-using Ids = std::vector<std::int32_t>;
-
-const std::filesystem::path testdata = std::filesystem::path(BATCHSCOPE_SOURCE_DIR) / "src/model/testdata/tokenizers";
 
 void expect_streams(const Tokenizer& tokenizer, const Ids& tokens) {
   TextStream stream(tokenizer);

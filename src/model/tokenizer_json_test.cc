@@ -7,17 +7,17 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "model/test_tokenizers.h"
 
 namespace batchscope {
 namespace {
 
 using nlohmann::json;
 using testing::HasSubstr;
-using Ids = std::vector<std::int32_t>;
 
-json plain() { return {{"model", {{"type", "BPE"}, {"vocab", {{"a", 0}, {"b", 1}, {"ab", 2}}}, {"merges", {"a b"}}}}}; }
+json plain_file() { return {{"model", {{"type", "BPE"}, {"vocab", {{"a", 0}, {"b", 1}, {"ab", 2}}}, {"merges", {"a b"}}}}}; }
 
-std::string error_of(const json& file) {
+std::string file_error(const json& file) {
   try {
     make_pipeline_tokenizer(parse_tokenizer_json(file.dump(), "t.json"), "t.json");
   } catch (const InputError& error) {
@@ -26,14 +26,14 @@ std::string error_of(const json& file) {
   return "no error";
 }
 
-json with(const char* part, json value) {
-  json file = plain();
+json with_part(const char* part, json value) {
+  json file = plain_file();
   file[part] = std::move(value);
   return file;
 }
 
 json with_model(const char* key, json value) {
-  json file = plain();
+  json file = plain_file();
   file["model"][key] = std::move(value);
   return file;
 }
@@ -48,38 +48,38 @@ TEST(TokenizerJson, ReadsMergesInBothSpellings) {
 
 TEST(TokenizerJson, NamesWhatIsNotSupported) {
   const auto unsupported = [](const json& file, std::string_view what) {
-    EXPECT_THAT(error_of(file), testing::AllOf(HasSubstr("t.json: "), HasSubstr(std::string(what)))) << file;
+    EXPECT_THAT(file_error(file), testing::AllOf(HasSubstr("t.json: "), HasSubstr(std::string(what)))) << file;
   };
   for (const char* part : {"normalizer", "pre_tokenizer", "post_processor", "decoder"})
-    unsupported(with(part, {{"type", "Odd"}}), std::string(part) + ".type: not supported yet: \"Odd\"; supported: ");
-  unsupported(with("normalizer", {{"type", "Sequence"}, {"normalizers", {{{"type", "Precompiled"}}}}}),
+    unsupported(with_part(part, {{"type", "Odd"}}), std::string(part) + ".type: not supported yet: \"Odd\"; supported: ");
+  unsupported(with_part("normalizer", {{"type", "Sequence"}, {"normalizers", {{{"type", "Precompiled"}}}}}),
               "normalizer.normalizers[0].type: not supported yet: \"Precompiled\"");
   unsupported(with_model("type", "Unigram"), "model.type: not supported yet: \"Unigram\"; supported: BPE");
   unsupported(with_model("dropout", 0.1), "model.dropout");
   unsupported(with_model("continuing_subword_prefix", "##"), "model.continuing_subword_prefix");
   unsupported(with_model("end_of_word_suffix", "</w>"), "model.end_of_word_suffix");
-  unsupported(with("pre_tokenizer", {{"type", "Split"}, {"pattern", {{"Regex", "\\b"}}}, {"behavior", "Isolated"}}),
+  unsupported(with_part("pre_tokenizer", {{"type", "Split"}, {"pattern", {{"Regex", "\\b"}}}, {"behavior", "Isolated"}}),
               "pre_tokenizer.pattern.Regex: not supported yet: \\b in the regular expression");
 }
 
 TEST(TokenizerJson, NamesWhatIsDamaged) {
-  const auto damaged = [](const json& file, const char* what) { EXPECT_THAT(error_of(file), HasSubstr(what)) << file; };
+  const auto damaged = [](const json& file, const char* what) { EXPECT_THAT(file_error(file), HasSubstr(what)) << file; };
   damaged(json::object(), "model: expected an object, found nothing");
   damaged(with_model("merges", {"a b c"}), "model.merges[0]: expected two tokens");
   damaged(with_model("merges", {"a x"}), "a merge needs the token \"x\"");
   damaged(with_model("vocab", {{"a", -1}}), "model.vocab.a: expected a token id");
   damaged(with_model("vocab", {{"a", 1e9}}), "model.vocab.a: expected a token id");
-  damaged(with("added_tokens", {{{"id", 0}}}), "added_tokens[0].content: expected a text");
-  damaged(with("added_tokens", 3), "added_tokens: expected a list of objects, found 3");
-  damaged(with("pre_tokenizer", {{"type", "Metaspace"}, {"replacement", "__"}}), "replacement: expected one character");
-  damaged(with("pre_tokenizer", {{"type", "Metaspace"}, {"replacement", "_"}, {"prepend_scheme", "last"}}),
+  damaged(with_part("added_tokens", {{{"id", 0}}}), "added_tokens[0].content: expected a text");
+  damaged(with_part("added_tokens", 3), "added_tokens: expected a list of objects, found 3");
+  damaged(with_part("pre_tokenizer", {{"type", "Metaspace"}, {"replacement", "__"}}), "replacement: expected one character");
+  damaged(with_part("pre_tokenizer", {{"type", "Metaspace"}, {"replacement", "_"}, {"prepend_scheme", "last"}}),
           "prepend_scheme: expected \"always\"");
-  damaged(with("post_processor", {{"type", "TemplateProcessing"}, {"single", json::array()}}), "single: expected");
+  damaged(with_part("post_processor", {{"type", "TemplateProcessing"}, {"single", json::array()}}), "single: expected");
   const json template_of_9 = {{"type", "TemplateProcessing"},
                               {"single", {{{"SpecialToken", {{"id", "x"}}}}, {{"Sequence", {{"id", "A"}}}}}},
                               {"special_tokens", {{"x", {{"ids", {9}}}}}}};
-  damaged(with("post_processor", template_of_9), "texts should begin or end with the token 9, but there are only 3");
-  json emptied = with("normalizer", {{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}});
+  damaged(with_part("post_processor", template_of_9), "texts should begin or end with the token 9, but there are only 3");
+  json emptied = with_part("normalizer", {{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}});
   emptied["added_tokens"] = {{{"id", 3}, {"content", " "}, {"normalized", true}}};
   damaged(emptied, "normalisation leaves nothing of the added token \" \"");
 }
@@ -104,18 +104,18 @@ TEST(TokenizerJson, StepsThatMultiplyEndWithAnError) {
   };
   const json doubled = replace({{"String", "a"}}, "aa");
   for (const json& file :
-       {with("normalizer", sequence("normalizers", std::vector<json>(60, doubled))),
-        with("normalizer",
+       {with_part("normalizer", sequence("normalizers", std::vector<json>(60, doubled))),
+        with_part("normalizer",
              sequence("normalizers",
                       {replace({{"String", "a"}}, many), replace({{"String", "a"}}, many), {{"type", "NFC"}}})),
-        with("normalizer",
+        with_part("normalizer",
              sequence("normalizers", {replace({{"Regex", "(?=a)|"}}, many), replace({{"Regex", ""}}, many)})),
-        with("pre_tokenizer", sequence("pretokenizers", std::vector<json>(60, {{"type", "ByteLevel"},
+        with_part("pre_tokenizer", sequence("pretokenizers", std::vector<json>(60, {{"type", "ByteLevel"},
                                                                                {"add_prefix_space", false},
                                                                                {"use_regex", false}}))),
-        with("decoder", sequence("decoders", std::vector<json>(60, doubled)))})
+        with_part("decoder", sequence("decoders", std::vector<json>(60, doubled)))})
     EXPECT_THAT(encode_error(file), HasSubstr("t.json: its steps expand a text to more than 64 MiB")) << file;
-  EXPECT_THAT(error_of(with("normalizer", sequence("normalizers", std::vector<json>(257, {{"type", "NFC"}})))),
+  EXPECT_THAT(file_error(with_part("normalizer", sequence("normalizers", std::vector<json>(257, {{"type", "NFC"}})))),
               HasSubstr("t.json: normalizer: expected no more than 256 steps"));
 }
 
@@ -123,13 +123,13 @@ TEST(TokenizerJson, TemplatesAreShort) {
   const auto with_ids = [](std::size_t parts, std::size_t ids) {
     std::vector<json> single(parts, {{"SpecialToken", {{"id", "x"}, {"type_id", 0}}}});
     single.push_back({{"Sequence", {{"id", "A"}, {"type_id", 0}}}});
-    return with("post_processor", {{"type", "TemplateProcessing"},
+    return with_part("post_processor", {{"type", "TemplateProcessing"},
                                    {"single", single},
                                    {"special_tokens", {{"x", {{"id", "x"}, {"ids", std::vector<int>(ids, 0)}}}}}});
   };
-  EXPECT_EQ(error_of(with_ids(2, 512)), "no error");
-  EXPECT_THAT(error_of(with_ids(1, 60000)), HasSubstr("no more than 1024 tokens beside the text"));
-  EXPECT_THAT(error_of(with_ids(15000, 1000)), HasSubstr("no more than 1024 tokens beside the text"));
+  EXPECT_EQ(file_error(with_ids(2, 512)), "no error");
+  EXPECT_THAT(file_error(with_ids(1, 60000)), HasSubstr("no more than 1024 tokens beside the text"));
+  EXPECT_THAT(file_error(with_ids(15000, 1000)), HasSubstr("no more than 1024 tokens beside the text"));
 }
 
 // Found the slow way: at each place the longest, from left to right.
@@ -171,7 +171,7 @@ TEST(TextTrie, LongTokensCostNoMoreThanShortOnes) {
 }
 
 TEST(AddedTokens, WhiteSpaceAtTheirSidesIsLookedAtOnce) {
-  json file = plain();
+  json file = plain_file();
   file["added_tokens"] = {{{"id", 3}, {"content", " "}, {"lstrip", true}, {"rstrip", true}, {"normalized", false}}};
   EXPECT_EQ(
       make_pipeline_tokenizer(parse_tokenizer_json(file.dump(), "t"), "t")->encode(std::string(400'000, ' ')).size(),

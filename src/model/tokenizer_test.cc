@@ -16,6 +16,7 @@
 #include "base/input_warnings.h"
 #include "base/json.h"
 #include "base/shared_data.h"
+#include "model/test_tokenizers.h"
 #include "model/tokenizer_config.h"
 
 namespace batchscope {
@@ -23,9 +24,6 @@ namespace {
 
 using nlohmann::json;
 using testing::HasSubstr;
-using Ids = std::vector<std::int32_t>;
-
-const std::filesystem::path testdata = std::filesystem::path(BATCHSCOPE_SOURCE_DIR) / "src/model/testdata/tokenizers";
 
 std::vector<json> read_lines(const std::filesystem::path& path) {
   std::vector<json> lines;

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "ops/attention_kernels_cuda.h"
-#include "ops/cuda_element.cuh"
+#include "ops/eight_elements.cuh"
 #include "ops/cuda_launch.cuh"
 #include "ops/segment_table.cuh"
 #include "ops/tensor_core.cuh"
@@ -12,8 +12,8 @@
 namespace batchscope {
 namespace {
 
-constexpr int warps = 4;
-constexpr int threads = 32 * warps;
+constexpr int score_warps = 4;
+constexpr int score_threads = 32 * score_warps;
 constexpr int tile = 64;  // rows, columns and depth of a block's product
 
 // The most of any segment: grids are for the segments that they were made for.
@@ -132,7 +132,7 @@ template <class Product, class T>
 __device__ __forceinline__ void load_tiles(const Product& product, const typename Product::Place& at, int first_row,
                                            int first_column, int begin, T* a_tile, T* b_tile) {
   const int depth = product.depth(at);
-  for (int index = threadIdx.x; index < tile * tile / 8; index += threads) {
+  for (int index = threadIdx.x; index < tile * tile / 8; index += score_threads) {
     const int row = index / (tile / 8), column = index % (tile / 8) * 8;
     Eight<T> piece;
     piece.clear();
@@ -189,7 +189,7 @@ struct BlockProduct {
             pack<T>(sum[n][2 * h] * product.scale, sum[n][2 * h + 1] * product.scale);
     }
     __syncthreads();
-    for (int index = threadIdx.x; index < tile * tile; index += threads) {
+    for (int index = threadIdx.x; index < tile * tile; index += score_threads) {
       const int row = index / tile, column = index % tile;
       if (first_row + row < product.rows(at) && first_column + column < product.columns(at))
         product.store(at, first_row + row, first_column + column, shared[row * stride + column]);
@@ -236,7 +236,7 @@ struct BlockProduct<Product, float> {
 };
 
 template <class Product>
-__global__ void __launch_bounds__(threads) product_kernel(const Product product) {
+__global__ void __launch_bounds__(score_threads) product_kernel(const Product product) {
   begin_kernel();
   using T = typename Product::Element;
   __shared__ alignas(16) T a_tile[tile * stride_of<T>];
@@ -262,7 +262,7 @@ __global__ void __launch_bounds__(threads) product_kernel(const Product product)
 template <class Product>
 void launch_product(const CudaContext& context, const AttentionShape& shape, const Product& product, const char* what) {
   launch_kernel(context, product_kernel<Product>,
-                {std::ssize(*shape.segments) * shape.map.heads * product.row_tiles * product.column_tiles, threads},
+                {std::ssize(*shape.segments) * shape.map.heads * product.row_tiles * product.column_tiles, score_threads},
                 product, what);
 }
 
@@ -285,34 +285,34 @@ __device__ __forceinline__ void for_each_row(const ScoreRows<T>& a, const Body& 
   const std::int64_t first = static_cast<std::int64_t>(block % a.blocks) * rows_a_block;
   if (first >= rows) return;
   T* scores = a.scores + scores_before(a.table, index, a.heads);
-  for (std::int64_t row = first + threadIdx.x / 32; row < min(first + rows_a_block, rows); row += warps)
+  for (std::int64_t row = first + threadIdx.x / 32; row < min(first + rows_a_block, rows); row += score_warps)
     body(segment, static_cast<int>(row % segment.query_count), scores + row * segment.keys());
 }
 
 template <class T>
-__global__ void __launch_bounds__(threads) mask_kernel(const ScoreRows<T> a) {
+__global__ void __launch_bounds__(score_threads) mask_kernel(const ScoreRows<T> a) {
   begin_kernel();
   const int lane = static_cast<int>(threadIdx.x) % 32;
   for_each_row(a, [&](const TableSegment& segment, int query, T* row) {
-    const T masked = to_element<T>(-INFINITY);
+    const T masked = narrow<T>(-INFINITY);
     for (int key = lane; key < segment.first_key(query, a.window); key += 32) row[key] = masked;  // before the window
     for (int key = segment.position(query) + 1 + lane; key < segment.keys(); key += 32) row[key] = masked;  // newer
   });
 }
 
 template <class T>
-__global__ void __launch_bounds__(threads) softmax_kernel(const ScoreRows<T> a) {
+__global__ void __launch_bounds__(score_threads) softmax_kernel(const ScoreRows<T> a) {
   begin_kernel();
   const int lane = static_cast<int>(threadIdx.x) % 32;
   for_each_row(a, [&](const TableSegment& segment, int, T* row) {
     float largest = -INFINITY, sum = 0;
-    for (int key = lane; key < segment.keys(); key += 32) largest = fmaxf(largest, to_float(row[key]));
+    for (int key = lane; key < segment.keys(); key += 32) largest = fmaxf(largest, widen(row[key]));
     for (int step = 1; step < 32; step *= 2) largest = fmaxf(largest, __shfl_xor_sync(0xffffffffu, largest, step));
-    for (int key = lane; key < segment.keys(); key += 32) sum += expf(to_float(row[key]) - largest);
+    for (int key = lane; key < segment.keys(); key += 32) sum += expf(widen(row[key]) - largest);
     for (int step = 1; step < 32; step *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
     const float factor = 1.0f / sum;
     for (int key = lane; key < segment.keys(); key += 32)
-      row[key] = to_element<T>(expf(to_float(row[key]) - largest) * factor);
+      row[key] = narrow<T>(expf(widen(row[key]) - largest) * factor);
   });
 }
 
@@ -322,7 +322,7 @@ void launch_rows(const CudaContext& context, void (*kernel)(ScoreRows<T>), const
   const std::int64_t blocks = (Most(*shape.segments).queries * shape.map.heads + rows_a_block - 1) / rows_a_block;
   const ScoreRows<T> a{scores.row<T>(0), SegmentTable(shape), static_cast<int>(shape.map.heads),
                        static_cast<int>(shape.window), static_cast<int>(blocks)};
-  launch_kernel(context, kernel, {std::ssize(*shape.segments) * blocks, threads}, a, what);
+  launch_kernel(context, kernel, {std::ssize(*shape.segments) * blocks, score_threads}, a, what);
 }
 
 }  // namespace

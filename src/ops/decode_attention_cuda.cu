@@ -3,7 +3,7 @@
 // decoding: Dao et al. 2023).
 #include <cmath>
 
-#include "ops/cuda_element.cuh"
+#include "ops/eight_elements.cuh"
 #include "ops/cuda_launch.cuh"
 #include "ops/head_rotation.cuh"
 #include "ops/rope_attention_cuda.h"
@@ -297,7 +297,7 @@ __global__ void __launch_bounds__(threads) decode_kernel(const Decode<T> a) {
     const int h = i / head_dim, d = i % head_dim;
     const Combined all = combine<false>(gathered[0][h], warps, Shape::heads * words, Shape::width, d);
     if (part.splits == 1) {
-      out[i] = to_element<T>(all.value / all.softmax.sum);
+      out[i] = narrow<T>(all.value / all.softmax.sum);
       continue;
     }
     float* const to = parts + part.split * split_words + h * a.partial_words;
@@ -317,7 +317,7 @@ __global__ void __launch_bounds__(threads) decode_kernel(const Decode<T> a) {
   for (int i = threadIdx.x; i < elements; i += threads) {
     const int h = i / head_dim, d = i % head_dim;
     const Combined all = combine<true>(parts + h * a.partial_words, part.splits, split_words, head_dim, d);
-    out[i] = to_element<T>(all.value / all.softmax.sum);
+    out[i] = narrow<T>(all.value / all.softmax.sum);
   }
 }
 

@@ -7,7 +7,6 @@
 namespace batchscope {
 namespace {
 
-constexpr int block_threads = 256;
 
 // x * sigmoid(x). Below -87 it vanishes, and the divisor would be infinite; NaN stays.
 template <class T>
@@ -63,7 +62,7 @@ struct Operands {
 };
 
 template <class Function, class T, bool aligned>
-__global__ void __launch_bounds__(block_threads) combine_kernel(Operands<T> operands) {
+__global__ void __launch_bounds__(block_threads) apply_kernel(Operands<T> operands) {
   begin_kernel();
   const unsigned index = blockIdx.x * block_threads + threadIdx.x;
   if (index >= operands.vectors) return;
@@ -87,7 +86,7 @@ Tensor as_one_row(Tensor x) {
 }
 
 template <class Function>
-void combine(const char* what, const CudaContext& context, Tensor x, Tensor y, Tensor out) {
+void apply(const char* what, const CudaContext& context, Tensor x, Tensor y, Tensor out) {
   if (out.elements() == 0) return;
   if (x.contiguous() && y.contiguous() && out.contiguous()) {
     x = as_one_row(x);
@@ -107,29 +106,29 @@ void combine(const char* what, const CudaContext& context, Tensor x, Tensor y, T
                                grid_size(vectors_a_row * out.rows)};
     const dim3 grid(grid_size(ceil_div(operands.vectors, block_threads)));
     if (has_aligned_rows(x) && has_aligned_rows(y) && has_aligned_rows(out))
-      launch_cuda(what, context.stream, grid, block_threads, combine_kernel<Function, T, true>, operands);
+      launch_cuda(what, context.stream, grid, block_threads, apply_kernel<Function, T, true>, operands);
     else
-      launch_cuda(what, context.stream, grid, block_threads, combine_kernel<Function, T, false>, operands);
+      launch_cuda(what, context.stream, grid, block_threads, apply_kernel<Function, T, false>, operands);
   });
 }
 
 }  // namespace
 
-void add_cuda(const CudaContext& context, const Add& op) { combine<Plus>("add", context, op.x, op.y, op.x); }
+void add_cuda(const CudaContext& context, const Add& op) { apply<Plus>("add", context, op.x, op.y, op.x); }
 
 void maximum_cuda(const CudaContext& context, const Maximum& op) {
-  combine<Larger>("maximum", context, op.x, op.y, op.x);
+  apply<Larger>("maximum", context, op.x, op.y, op.x);
 }
 
 // x stands for the second operand too, which is not looked at.
-void silu_cuda(const CudaContext& context, const Silu& op) { combine<SiluOfX>("silu", context, op.x, op.x, op.x); }
+void silu_cuda(const CudaContext& context, const Silu& op) { apply<SiluOfX>("silu", context, op.x, op.x, op.x); }
 
 void multiply_cuda(const CudaContext& context, const Multiply& op) {
-  combine<Times>("multiply", context, op.x, op.y, op.x);
+  apply<Times>("multiply", context, op.x, op.y, op.x);
 }
 
 void swiglu_cuda(const CudaContext& context, const SwiGlu& op) {
-  combine<SiluTimes>("swiglu", context, op.gate, op.up, op.out);
+  apply<SiluTimes>("swiglu", context, op.gate, op.up, op.out);
 }
 
 }  // namespace batchscope

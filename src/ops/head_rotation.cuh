@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "ops/cuda_element.cuh"
+#include "ops/eight_elements.cuh"
 
 namespace batchscope {
 
@@ -81,8 +81,8 @@ struct HeadRotation {
     for (int i = 0; i < 8; ++i) {
       const int at = 8 * piece + i;
       if (at >= half) break;
-      x.low[i] = rounded<T>(__fmul_rn(rounded<T>(__fmul_rn(x.low[i], scale)), to_float(weight[at])));
-      x.high[i] = rounded<T>(__fmul_rn(rounded<T>(__fmul_rn(x.high[i], scale)), to_float(weight[half + at])));
+      x.low[i] = rounded<T>(__fmul_rn(rounded<T>(__fmul_rn(x.low[i], scale)), widen(weight[at])));
+      x.high[i] = rounded<T>(__fmul_rn(rounded<T>(__fmul_rn(x.high[i], scale)), widen(weight[half + at])));
     }
   }
   struct Angles {

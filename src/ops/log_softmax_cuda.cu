@@ -12,7 +12,6 @@ namespace {
 
 constexpr int row_threads = 512;
 constexpr int vectors_at_once = 4;  // loaded before the first is looked at
-constexpr int block_threads = 256;  // of kernels with a thread a row
 
 template <class T>
 struct LogitRows {

@@ -2,7 +2,7 @@
 // against tiles of keys, the next of which is on its way while one is computed; the softmax is kept running, in base 2.
 #include <cmath>
 
-#include "ops/cuda_element.cuh"
+#include "ops/eight_elements.cuh"
 #include "ops/cuda_launch.cuh"
 #include "ops/head_rotation.cuh"
 #include "ops/rope_attention_cuda.h"

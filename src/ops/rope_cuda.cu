@@ -6,7 +6,6 @@
 namespace batchscope {
 namespace {
 
-constexpr int block_threads = 256;
 
 struct Angles {
   const std::int32_t* positions;

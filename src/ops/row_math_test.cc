@@ -10,7 +10,7 @@
 namespace batchscope {
 namespace {
 
-constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr float row_infinity = std::numeric_limits<float>::infinity();
 
 TEST(RowMath, ExponentialIsWithinFiveRoundingsOfTheTruth) {
   std::vector<float> x;
@@ -31,7 +31,7 @@ TEST(RowMath, ExponentialOfOneMoreElementThanTheLanesIsTheSame) {
     std::vector<float> row(static_cast<std::size_t>(count));
     for (std::size_t i = 0; i < row.size(); ++i) row[i] = static_cast<float>(i % 13) - 9;
     double sum = 0;
-    float largest = -infinity;
+    float largest = -row_infinity;
     for (const float x : row) {
       sum += std::exp(static_cast<double>(x) - 3);
       largest = std::max(largest, x);
@@ -42,13 +42,13 @@ TEST(RowMath, ExponentialOfOneMoreElementThanTheLanesIsTheSame) {
 }
 
 TEST(RowMath, ExponentialVanishesBelowAndNeverGoesNegative) {
-  std::vector<float> row{-infinity, -3e38f, -1e10f, -104, -88, -87.5f};
+  std::vector<float> row{-row_infinity, -3e38f, -1e10f, -104, -88, -87.5f};
   row_exp(row.data(), 6, 0);
   for (const float x : row) {
     EXPECT_GE(x, 0);
     EXPECT_LE(x, 2e-38f);
   }
-  std::vector<float> far{3e38f, -3e38f};  // their difference overflows to -infinity
+  std::vector<float> far{3e38f, -3e38f};  // their difference overflows to -row_infinity
   row_exp(far.data(), 2, 3e38f);
   EXPECT_EQ(far[0], 1);
   EXPECT_LE(far[1], 2e-38f);
@@ -63,9 +63,9 @@ TEST(RowMath, NotANumberIsNotHidden) {
 }
 
 TEST(RowMath, LargestTakesInfinities) {
-  const std::vector<float> hidden(40, -infinity);
-  EXPECT_EQ(row_largest(hidden.data(), 40), -infinity);
-  EXPECT_EQ(row_largest(nullptr, 0), -infinity);
+  const std::vector<float> hidden(40, -row_infinity);
+  EXPECT_EQ(row_largest(hidden.data(), 40), -row_infinity);
+  EXPECT_EQ(row_largest(nullptr, 0), -row_infinity);
   std::vector<float> one = hidden;
   one[33] = -3e38f;
   EXPECT_EQ(row_largest(one.data(), 40), -3e38f);
@@ -91,7 +91,7 @@ TEST(RowMath, RowsOfOtherDtypesAreWidenedAndWrittenBackRounded) {
 TEST(RowMath, NarrowingRoundsEachLaneAsOneElement) {
   std::vector<float> values;
   for (int i = -40; i < 40; ++i) values.push_back(std::ldexp(1.0f + static_cast<float>(i) / 977, i));
-  values.insert(values.end(), {0.0f, -0.0f, infinity, -infinity, 1.00390625f, 1.01171875f, 3.4e38f});
+  values.insert(values.end(), {0.0f, -0.0f, row_infinity, -row_infinity, 1.00390625f, 1.01171875f, 3.4e38f});
   std::vector<BFloat16> narrow(values.size());
   row_narrow(values.data(), narrow.data(), std::ssize(values));
   for (std::size_t i = 0; i < values.size(); ++i) EXPECT_EQ(narrow[i].bits, BFloat16(values[i]).bits) << values[i];

@@ -2,7 +2,7 @@
 // lanes a query; the softmax is kept running.
 #include <cmath>
 
-#include "ops/cuda_element.cuh"
+#include "ops/eight_elements.cuh"
 #include "ops/cuda_launch.cuh"
 #include "ops/head_rotation.cuh"
 #include "ops/rope_attention_cuda.h"

@@ -11,7 +11,7 @@ namespace {
 constexpr std::int64_t layers = 60, hidden = 6656, intermediate = 17920, vocabulary = 32000;
 constexpr std::int64_t two_bytes = 2;  // bf16
 
-Placement placement_of(const std::string& layout) {
+Placement layout_alone(const std::string& layout) {
   Placement placement{.layout = Layout::parse(layout), .dtype = DType::bf16};
   placement.device = parse_device(fmt::format("cuda:{}", fmt::join(std::vector<int>{0, 1, 2, 3}, ",")));
   placement.device.numbers.resize(static_cast<std::size_t>(placement.layout.ranks()));
@@ -23,7 +23,7 @@ std::int64_t use(const DevicePlan& device, MemoryUse which) { return device.byte
 // One batch of `batch` sequences of `length` inputs.
 Plan plan_of(const std::string& layout, std::int64_t batch, std::int64_t length, const std::string& fusion = "off") {
   const ScoreRequest request{0, std::vector<std::int32_t>(static_cast<std::size_t>(length + 1)), length};
-  return plan_score(parse_model_shape("llama-30b"), placement_of(layout),
+  return plan_score(parse_model_shape("llama-30b"), layout_alone(layout),
                     {.fusion = parse_fusion(fusion), .batch = batch},
                     std::vector<ScoreRequest>(static_cast<std::size_t>(batch), request));
 }
@@ -70,7 +70,7 @@ TEST_P(Llama30bTensorParallel, DoesTwoOperationsAParameterAToken) {
 // Scales are of output rows: those of what is cut by rows are shared out, those of what is cut by columns are not.
 TEST_P(Llama30bTensorParallel, HoldsProjectionsInFp8WithAScaleARow) {
   const std::int64_t n = GetParam();
-  Placement placement = placement_of(fmt::format("tp{}", n));
+  Placement placement = layout_alone(fmt::format("tp{}", n));
   placement.weights_dtype = DType::fp8;
   const std::vector<ScoreRequest> requests(8, {0, std::vector<std::int32_t>(101), 100});
   const Plan plan = plan_score(parse_model_shape("llama-30b"), placement, {.batch = 8}, requests);
@@ -101,7 +101,7 @@ TEST(Llama30bModelParallel, HoldsWholeLayersAndSendsABoundary) {
 TEST(PlanGenerate, CountsTheKvCache) {
   const std::int64_t batch = 4, prompt = 30, fresh = 10;
   const GenerateRequest request{std::vector<std::int32_t>(static_cast<std::size_t>(prompt)), fresh};
-  const Plan plan = plan_generate(parse_model_shape("llama-30b"), placement_of("tp2"), {.batch = batch},
+  const Plan plan = plan_generate(parse_model_shape("llama-30b"), layout_alone("tp2"), {.batch = batch},
                                   std::vector<GenerateRequest>(static_cast<std::size_t>(batch), request));
   for (const DevicePlan& device : plan.devices)  // keys and values, every layer, half the heads
     EXPECT_EQ(use(device, MemoryUse::kv), 2 * layers * (hidden / 2) * batch * (prompt + fresh) * two_bytes);
@@ -111,7 +111,7 @@ TEST(PlanGenerate, CountsTheKvCache) {
 TEST(PlanGenerate, DoesTwoOperationsAParameterATokenAndLeavesOutTheWarmUp) {
   const std::int64_t batch = 2, prompt = 30, fresh = 10, tokens = batch * (prompt + fresh - 1);
   const GenerateRequest request{std::vector<std::int32_t>(static_cast<std::size_t>(prompt)), fresh};
-  const Plan plan = plan_generate(parse_model_shape("llama-30b"), placement_of("tp2"), {.batch = batch},
+  const Plan plan = plan_generate(parse_model_shape("llama-30b"), layout_alone("tp2"), {.batch = batch},
                                   std::vector<GenerateRequest>(static_cast<std::size_t>(batch), request));
   EXPECT_EQ(plan.batches, fresh);
   EXPECT_EQ(plan.tokens.computed, tokens);
@@ -129,7 +129,7 @@ TEST_P(Llama30bTensorParallel, GathersLogitsToDrawFromThem) {
   GenerateRequest request{std::vector<std::int32_t>(30), fresh};
   const auto sent = [&] {
     const std::vector<GenerateRequest> requests(static_cast<std::size_t>(batch), request);
-    return plan_generate(parse_model_shape("llama-30b"), placement_of(fmt::format("tp{}", n)), {.batch = batch},
+    return plan_generate(parse_model_shape("llama-30b"), layout_alone(fmt::format("tp{}", n)), {.batch = batch},
                          requests)
         .devices.front()
         .tx_bytes;

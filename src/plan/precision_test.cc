@@ -53,7 +53,7 @@ std::int64_t bytes(const Plan& plan, MemoryUse use) {
 }
 
 template <class Report>
-void expect_as_planned(const Report& run, const Plan& plan) {
+void expect_planned_memory(const Report& run, const Plan& plan) {
   ASSERT_EQ(run.devices.size(), plan.devices.size());
   for (std::size_t i = 0; i < plan.devices.size(); ++i)
     EXPECT_EQ(run.devices[i].memory.peak_bytes, plan.devices[i].total_bytes);
@@ -75,7 +75,7 @@ TEST_P(Precisions, WeightsInBf16TakeHalfAndScoreNearlyTheSame) {
       const Plan plan = plan_score(config, narrow, settings, requests);
       const ScoreReport want = engine.score(requests, settings, nullptr);
       const ScoreReport run = narrow_engine.score(requests, settings, nullptr);
-      expect_as_planned(run, plan);
+      expect_planned_memory(run, plan);
       double largest = 0;
       for (std::size_t i = 0; i < requests.size(); ++i)
         largest = std::max(largest, std::abs(run.log_likelihoods[i] - want.log_likelihoods[i]));
@@ -104,7 +104,7 @@ TEST_P(Precisions, ProjectionsInFp8TakeAQuarterAndEveryLayoutHasTheSameOnes) {
       const Plan plan = plan_score(config, narrow, settings, requests);
       const Plan wide_plan = plan_score(config, wide, settings, requests);
       const ScoreReport run = engine.score(requests, settings, nullptr);
-      expect_as_planned(run, plan);
+      expect_planned_memory(run, plan);
       const ScoreReport same = single.score(requests, settings, nullptr);
       const ScoreReport exact = wide_engine.score(requests, settings, nullptr);
       double largest = 0;
@@ -143,7 +143,7 @@ TEST_P(Precisions, CheckpointsInFp8ScoreAsTheirValuesDo) {
         for (const std::int64_t batch : {1, 3}) {
           const RunSettings settings{.fusion = parse_fusion(fusion), .batch = batch};
           const ScoreReport run = engine.score(requests, settings, nullptr);
-          expect_as_planned(run, plan_score(config, placement, settings, requests));
+          expect_planned_memory(run, plan_score(config, placement, settings, requests));
           for (std::size_t i = 0; i < requests.size(); ++i)
             EXPECT_NEAR(run.log_likelihoods[i], golden[i].at("log_likelihood").get<double>(), 1e-3)
                 << form << (weights ? " kept" : " multiplied out") << ", fusion " << fusion << ", batch " << batch;
@@ -163,7 +163,7 @@ TEST_P(Precisions, AKvCacheInBf16TakesHalfAndAllFormsAgree) {
     const RunSettings settings{.fusion = parse_fusion(fusion), .batch = 3};
     const Plan plan = plan_generate(config, narrow, settings, requests);
     const GenerateReport run = engine.generate(requests, settings, nullptr, {});
-    expect_as_planned(run, plan);
+    expect_planned_memory(run, plan);
     EXPECT_EQ(2 * bytes(plan, MemoryUse::kv),
               bytes(plan_generate(config, wide, settings, requests), MemoryUse::kv));
     std::vector<std::vector<std::int32_t>> tokens;

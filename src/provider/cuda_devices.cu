@@ -1,6 +1,7 @@
 // Opening GPUs (provider/cuda_devices.h).
 #include "provider/cuda_devices.h"
 
+#include <cuda_runtime.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 

@@ -30,7 +30,7 @@ WorkerMain fake_worker(FakeTroubles troubles) {
   };
 }
 
-CellSpec small_cell(std::int64_t batch) {
+CellSpec worker_cell(std::int64_t batch) {
   CellSpec spec = cell_of({{"parallel", "tp2"}, {"limit", "3"}});
   spec.run.batch = batch;
   return spec;
@@ -39,9 +39,9 @@ CellSpec small_cell(std::int64_t batch) {
 TEST(WorkerProcess, RunsCellsOfOneModelWithoutLoadingItAgain) {
   const std::atomic<bool> stop{false};
   WorkerProcess worker(fake_worker({.out_of_memory = 4}));
-  EXPECT_EQ(worker.run(small_cell(2), plenty, stop).result.status, "ok");
-  EXPECT_EQ(worker.run(small_cell(4), plenty, stop).result.status, "out_of_memory");
-  const CellRecords last = worker.run(small_cell(3), plenty, stop);
+  EXPECT_EQ(worker.run(worker_cell(2), plenty, stop).result.status, "ok");
+  EXPECT_EQ(worker.run(worker_cell(4), plenty, stop).result.status, "out_of_memory");
+  const CellRecords last = worker.run(worker_cell(3), plenty, stop);
   EXPECT_EQ(last.result.status, "ok");
   EXPECT_EQ(last.items.size(), 3u);
   EXPECT_EQ(last.phases.back().detail, "1 loads");
@@ -52,15 +52,15 @@ TEST(WorkerProcess, RunsCellsOfOneModelWithoutLoadingItAgain) {
 TEST(WorkerProcess, ComparesAnswersWithThoseItIsSent) {
   const std::atomic<bool> stop{false};
   WorkerProcess worker(fake_worker({}));
-  const CellRecords alone = worker.run(small_cell(2), plenty, stop);
+  const CellRecords alone = worker.run(worker_cell(2), plenty, stop);
   EXPECT_THAT(alone.result.result_json, HasSubstr(R"("sentinel":null)"));
-  SentinelReference reference = reference_of(small_cell(2), "the first", alone.items);
-  const CellRecords same = worker.run(small_cell(3), plenty, stop, &reference);
+  SentinelReference reference = reference_of(worker_cell(2), "the first", alone.items);
+  const CellRecords same = worker.run(worker_cell(3), plenty, stop, &reference);
   EXPECT_EQ(same.result.status, "ok");
   EXPECT_THAT(same.result.result_json, HasSubstr(R"("reference":"the first")"));
   for (ItemRecord& item : reference.items)
     for (double& value : item.log_likelihoods) value -= 30;
-  const CellRecords other = worker.run(small_cell(3), plenty, stop, &reference);
+  const CellRecords other = worker.run(worker_cell(3), plenty, stop, &reference);
   EXPECT_EQ(other.result.status, "degraded");
   EXPECT_THAT(other.result.reason, HasSubstr("the first"));
 }
@@ -68,18 +68,18 @@ TEST(WorkerProcess, ComparesAnswersWithThoseItIsSent) {
 TEST(WorkerProcess, BadInputIsACellsFailure) {
   const std::atomic<bool> stop{false};
   WorkerProcess worker(fake_worker({}));
-  CellSpec spec = small_cell(2);
+  CellSpec spec = worker_cell(2);
   spec.task = "/no/such/file.jsonl";
   const CellRecords records = worker.run(spec, plenty, stop);
   EXPECT_EQ(records.result.status, "failed");
   EXPECT_THAT(records.result.reason, HasSubstr("/no/such/file.jsonl"));
-  EXPECT_EQ(worker.run(small_cell(2), plenty, stop).result.status, "ok");
+  EXPECT_EQ(worker.run(worker_cell(2), plenty, stop).result.status, "ok");
 }
 
 TEST(WorkerProcess, ACrashNamesItsSignalAndLastWords) {
   const std::atomic<bool> stop{false};
   WorkerProcess worker(fake_worker({.crash = 2}));
-  const CellRecords records = worker.run(small_cell(2), plenty, stop);
+  const CellRecords records = worker.run(worker_cell(2), plenty, stop);
   EXPECT_EQ(records.result.status, "failed");
   EXPECT_THAT(records.result.reason, HasSubstr("SIGSEGV"));
   EXPECT_THAT(records.result.reason, HasSubstr("last words of the fake"));
@@ -89,7 +89,7 @@ TEST(WorkerProcess, ACrashNamesItsSignalAndLastWords) {
 TEST(WorkerProcess, AHangIsEndedAtItsTimeOut) {
   const std::atomic<bool> stop{false};
   WorkerProcess worker(fake_worker({.hang = 2}));
-  const CellRecords records = worker.run(small_cell(2), std::chrono::milliseconds(500), stop);
+  const CellRecords records = worker.run(worker_cell(2), std::chrono::milliseconds(500), stop);
   EXPECT_EQ(records.result.status, "timed_out");
   EXPECT_THAT(records.result.reason, HasSubstr("500.0 ms"));
   EXPECT_FALSE(worker.alive());
@@ -102,15 +102,15 @@ TEST(WorkerProcess, StopInterruptsAHang) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     stop = true;
   });
-  EXPECT_THROW(worker.run(small_cell(2), plenty, stop), Interrupted);
+  EXPECT_THROW(worker.run(worker_cell(2), plenty, stop), Interrupted);
   later.join();
 }
 
 TEST(WorkerRunner, ReplacesAWorkerThatDied) {
   const std::atomic<bool> stop{false};
   WorkerRunner runner(fake_worker({.crash = 2}), plenty, stop);
-  EXPECT_EQ(runner.run(small_cell(2), nullptr).result.status, "failed");
-  EXPECT_EQ(runner.run(small_cell(3), nullptr).result.status, "ok");
+  EXPECT_EQ(runner.run(worker_cell(2), nullptr).result.status, "failed");
+  EXPECT_EQ(runner.run(worker_cell(3), nullptr).result.status, "ok");
 }
 
 // The state letter of a process: "" when it is gone, "Z" when only its parent has not heard yet.
@@ -131,7 +131,7 @@ TEST(WorkerProcess, AKilledStudyLeavesNoOrphan) {
     WorkerProcess worker(fake_worker({.hang = 2}));
     const pid_t pid = worker.pid();
     if (write(ends[1], &pid, sizeof pid) != sizeof pid) _exit(1);
-    worker.run(small_cell(2), plenty, stop);
+    worker.run(worker_cell(2), plenty, stop);
     _exit(0);
   }
   pid_t worker = 0;

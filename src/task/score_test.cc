@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/shared_data.h"
+#include "task/test_tokenizer.h"
 
 namespace batchscope {
 namespace {
@@ -21,25 +22,6 @@ namespace {
 using nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
-
-// One token a byte, with one in front as LLaMA's BOS.
-class ByteTokenizer : public Tokenizer {
- public:
-  explicit ByteTokenizer(bool bos = true) : bos_(bos) {}
-  std::vector<std::int32_t> encode(std::string_view text) const override {
-    std::vector<std::int32_t> ids;
-    if (bos_) ids.push_back(256);
-    for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
-    return ids;
-  }
-  std::string decode(std::span<const std::int32_t>) const override { return {}; }
-  std::int64_t vocabulary() const override { return 257; }
-  std::optional<std::int32_t> prefix() const override { return prefix_; }
-  std::optional<std::int32_t> prefix_{};
-
- private:
-  bool bos_;
-};
 
 Question question(const std::string& context, std::vector<std::string> choices) {
   return {.id = 7, .context = context, .choices = std::move(choices)};
@@ -54,7 +36,7 @@ std::vector<json> lines_of(const std::filesystem::path& path) {
 
 TEST(Requests, AreSplitByCount) {
   const std::vector questions{question("ab", {"c", "def"})};
-  const TaskRequests task = make_requests(questions, ByteTokenizer(), 100);
+  const TaskRequests task = make_requests(questions, ByteTokenizer(true), 100);
   ASSERT_EQ(task.requests.size(), 2u);
   EXPECT_EQ(task.requests[0].tokens, (std::vector<std::int32_t>{256, 'a', 'b', ' ', 'c'}));
   EXPECT_EQ(task.requests[0].scored, 2);
@@ -67,14 +49,14 @@ TEST(Requests, AreSplitByCount) {
 
 TEST(Requests, SpaceBehindTheContextBelongsToTheContinuation) {
   const std::vector questions{question("ab \t", {"c"})};
-  const TaskRequests task = make_requests(questions, ByteTokenizer(), 100);
+  const TaskRequests task = make_requests(questions, ByteTokenizer(true), 100);
   EXPECT_EQ(task.tokens[0][0], 3);                // BOS, a, b
   EXPECT_EQ(task.requests[0].scored, 2 + 1 + 1);  // the space, the delimiter, the choice
 }
 
 TEST(Requests, LoseTokensOnTheLeft) {
   const std::vector questions{question("abcdef", {"gh", "g"})};  // 1 + 6 + 3 and 1 + 6 + 2 tokens
-  const TaskRequests task = make_requests(questions, ByteTokenizer(), 8);
+  const TaskRequests task = make_requests(questions, ByteTokenizer(true), 8);
   EXPECT_EQ(task.requests[0].tokens.size(), 9u);
   EXPECT_EQ(task.requests[0].tokens.front(), 'a');  // BOS is gone
   EXPECT_EQ(task.requests[0].scored, 3);
@@ -82,7 +64,7 @@ TEST(Requests, LoseTokensOnTheLeft) {
   EXPECT_EQ(task.counts.requested, 9 + 8);
   EXPECT_EQ(task.counts.truncated, 1);
   EXPECT_TRUE(task.truncated[0]);
-  const TaskRequests harder = make_requests(questions, ByteTokenizer(), 2);
+  const TaskRequests harder = make_requests(questions, ByteTokenizer(true), 2);
   EXPECT_EQ(harder.requests[0].tokens, (std::vector<std::int32_t>{' ', 'g', 'h'}));
   EXPECT_EQ(harder.requests[0].scored, 2);  // of three: nothing is left to predict the space from
   EXPECT_EQ(harder.counts.truncated, 7 + 6);
@@ -93,7 +75,7 @@ TEST(Requests, AlwaysHaveSomethingToScore) {
     const auto size = [](int low, int high) { return static_cast<std::size_t>(*rc::gen::inRange(low, high)); };
     const std::vector questions{question(std::string(size(0, 20), 'a'), {std::string(size(0, 20), 'b'), "c"})};
     const std::int64_t max_tokens = *rc::gen::inRange(1, 30);
-    const TaskRequests task = make_requests(questions, ByteTokenizer(), max_tokens);
+    const TaskRequests task = make_requests(questions, ByteTokenizer(true), max_tokens);
     std::int64_t inputs = 0;
     for (const ScoreRequest& request : task.requests) {
       const auto length = static_cast<std::int64_t>(request.tokens.size());
@@ -137,7 +119,7 @@ TEST(Requests, AnEmptyContextIsThePrefixToken) {
 }
 
 TaskRequests requests_of(const std::vector<Question>& questions) {
-  return make_requests(questions, ByteTokenizer(), 1000);
+  return make_requests(questions, ByteTokenizer(true), 1000);
 }
 
 TEST(Scores, PredictByEachNorm) {

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/input_warnings.h"
 #include "base/test_refusal.h"
+#include "task/test_tokenizer.h"
 #include "task/trace_formats.h"
 
 namespace batchscope {
@@ -15,14 +16,6 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-
-// One token a byte.
-class ByteTokenizer : public Tokenizer {
- public:
-  std::vector<std::int32_t> encode(std::string_view text) const override { return {text.begin(), text.end()}; }
-  std::string decode(std::span<const std::int32_t> tokens) const override { return {tokens.begin(), tokens.end()}; }
-  std::int64_t vocabulary() const override { return 256; }
-};
 
 std::string refusal_of(std::string_view trace) {
   return refusal([&] { parse_trace(trace, "t.jsonl"); });

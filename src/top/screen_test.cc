@@ -16,38 +16,38 @@ using testing::IsEmpty;
 using testing::Optional;
 using testing::SizeIs;
 
-auto about(double value) { return Optional(DoubleNear(value, 1e-6 * (1 + value))); }
+auto roughly(double value) { return Optional(DoubleNear(value, 1e-6 * (1 + value))); }
 constexpr double gib = 1 << 30;
 
 TEST(Screen, OfAGpu) {
   const TestMachine machine(2);
   const Screen screen = machine.screen(30);
   EXPECT_EQ(screen.host.name, "node7");
-  EXPECT_THAT(screen.host.cpus_busy, about(1.5));
-  EXPECT_THAT(screen.host.cpus, about(4));
+  EXPECT_THAT(screen.host.cpus_busy, roughly(1.5));
+  EXPECT_THAT(screen.host.cpus, roughly(4));
   EXPECT_EQ(screen.driver, "580.1");
   ASSERT_THAT(screen.boards, SizeIs(2));
   const Board& board = screen.boards[1];
   EXPECT_EQ(board.label, "gpu:1");
   EXPECT_EQ(board.name, "NVIDIA H200");
   EXPECT_FALSE(board.is_virtual);
-  EXPECT_THAT(board.utilization.now, about(0.83));
-  EXPECT_THAT(board.memory_used.now, about(60 * gib));
-  EXPECT_THAT(board.power_limit, about(700));
+  EXPECT_THAT(board.utilization.now, roughly(0.83));
+  EXPECT_THAT(board.memory_used.now, roughly(60 * gib));
+  EXPECT_THAT(board.power_limit, roughly(700));
   EXPECT_THAT(board.clock_limits, ElementsAre("power cap"));
   ASSERT_THAT(board.links, SizeIs(2));
   EXPECT_EQ(board.links[0].name, "PCIe");
-  EXPECT_THAT(board.links[0].rx.now, about(50 * gib));
-  EXPECT_THAT(board.links[1].tx.now, about(0));
+  EXPECT_THAT(board.links[0].rx.now, roughly(50 * gib));
+  EXPECT_THAT(board.links[1].tx.now, roughly(0));
   EXPECT_THAT(board.links[1].rx.history, SizeIs(30));
-  EXPECT_THAT(board.links[1].rx.history.back(), about(100 * gib));
+  EXPECT_THAT(board.links[1].rx.history.back(), roughly(100 * gib));
   EXPECT_THAT(board.errors, IsEmpty());
   EXPECT_EQ(board.trouble, "");
   ASSERT_THAT(screen.processes, SizeIs(2));
   EXPECT_EQ(screen.processes[1].board, "gpu:1");
   EXPECT_EQ(screen.processes[1].name, "python");
   EXPECT_EQ(screen.processes[1].pid, 43);
-  EXPECT_THAT(screen.processes[1].memory_share, about(41.0 / 140));
+  EXPECT_THAT(screen.processes[1].memory_share, roughly(41.0 / 140));
 }
 
 TEST(Screen, OfVirtualDevicesAsLongAsTheyRun) {
@@ -56,10 +56,10 @@ TEST(Screen, OfVirtualDevicesAsLongAsTheyRun) {
   ASSERT_THAT(screen.boards, SizeIs(3));
   EXPECT_EQ(screen.boards[2].label, "cpu:2");
   EXPECT_EQ(screen.boards[2].name, "virtual, pid 7");
-  EXPECT_THAT(screen.boards[2].utilization.now, about(0.5));
+  EXPECT_THAT(screen.boards[2].utilization.now, roughly(0.5));
   EXPECT_EQ(screen.boards[2].memory_capacity, std::nullopt);
   ASSERT_THAT(screen.boards[2].links, SizeIs(1));
-  EXPECT_THAT(screen.boards[2].links[0].tx.now, about(3.0 * (1 << 20)));
+  EXPECT_THAT(screen.boards[2].links[0].tx.now, roughly(3.0 * (1 << 20)));
   EXPECT_THAT(make_screen(machine.observation(70), 10).boards, IsEmpty());
 }
 
@@ -89,7 +89,7 @@ TEST(Screen, ALostGpuSaysWhyAndStays) {
   EXPECT_EQ(screen.boards[1].trouble, "the GPU is lost");
   EXPECT_EQ(screen.boards[1].utilization.now, std::nullopt);
   EXPECT_EQ(screen.boards[1].utilization.history.back(), std::nullopt);
-  EXPECT_THAT(screen.boards[0].utilization.history.back(), about(0.83));
+  EXPECT_THAT(screen.boards[0].utilization.history.back(), roughly(0.83));
 }
 
 // Such a GPU has no UUID; when it comes it has one, and the board without is over.
@@ -125,14 +125,14 @@ TEST(Screen, PartsOfAGpuStandBehindIt) {
   EXPECT_EQ(board.label, "gpu:0:1");
   EXPECT_EQ(board.name, "NVIDIA H200 MIG 1g.18gb");
   EXPECT_TRUE(board.is_part);
-  EXPECT_THAT(board.sm_active, about(0.5));
+  EXPECT_THAT(board.sm_active, roughly(0.5));
   EXPECT_THAT(board.absences, IsEmpty());
   EXPECT_TRUE(screen.boards[2].shares_host_memory);
   EXPECT_FALSE(board.shares_host_memory);
   for (const Process& process : screen.processes) {
     EXPECT_EQ(process.utilization.has_value(), process.pid == 43);
     if (process.pid == 77) {
-      EXPECT_THAT(process.memory_share, about(2.0 / 18));
+      EXPECT_THAT(process.memory_share, roughly(2.0 / 18));
     }
   }
   EXPECT_TRUE(is_complete(screen));
@@ -149,17 +149,17 @@ TEST(Screen, IsCompleteWhenEveryMainCurveHasBegun) {
 TEST(Screen, AContainersUseIsOfItsOwnLimits) {
   TestMachine machine(0);
   machine.environment["cpus"] = "64";
-  EXPECT_THAT(machine.screen().host.cpus, about(64));
+  EXPECT_THAT(machine.screen().host.cpus, roughly(64));
   machine.add("cgroup_cpu_seconds_total", "seconds", "cgroup", CounterKind::cumulative,
               [](double t) { return 0.5 * t; });
   machine.add("cgroup_cpu_limit_cores", "cores", "cgroup", CounterKind::gauge, [](double) { return 2.0; });
   machine.add("cgroup_memory_used_bytes", "bytes", "cgroup", CounterKind::gauge, [](double) { return 1 * gib; });
   machine.add("cgroup_memory_limit_bytes", "bytes", "cgroup", CounterKind::gauge, [](double) { return 4 * gib; });
   const Host host = machine.screen().host;
-  EXPECT_THAT(host.cpus_busy, about(0.5));
-  EXPECT_THAT(host.cpus, about(2));
-  EXPECT_THAT(host.memory_used, about(1 * gib));
-  EXPECT_THAT(host.memory_total, about(4 * gib));
+  EXPECT_THAT(host.cpus_busy, roughly(0.5));
+  EXPECT_THAT(host.cpus, roughly(2));
+  EXPECT_THAT(host.memory_used, roughly(1 * gib));
+  EXPECT_THAT(host.memory_total, roughly(4 * gib));
 }
 
 TEST(Screen, WhatIsMissingIsNamedOnce) {
@@ -192,7 +192,7 @@ TEST(Screen, WithoutExactBytesItTakesGpmsRates) {
               [](double) { return 5.0; });
   const Screen screen = machine.screen();
   ASSERT_THAT(screen.boards.at(0).links, SizeIs(1));
-  EXPECT_THAT(screen.boards[0].links[0].tx.now, about(5));
+  EXPECT_THAT(screen.boards[0].links[0].tx.now, roughly(5));
   EXPECT_EQ(screen.boards[0].links[0].rx.now, std::nullopt);
 }
 

@@ -1,15 +1,12 @@
 // Collectives over peers' memory. Block b of a kernel works with block b of the same kernel on every peer: they exchange
 // pointers and say when they have arrived by flags in each other's mailboxes. All launch as many blocks, and no more than
 // fit the GPU at once, since they wait for each other.
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
 #include <algorithm>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "comm/cuda/peer_kernels.h"
-#include "device/cuda/overlap.cuh"
+#include "device/cuda/element.cuh"
 
 namespace batchscope {
 
@@ -121,19 +118,6 @@ __device__ void leave(const PeerGroup& group, Meeting& meeting, std::uint64_t re
     atomicAdd(reinterpret_cast<Count*>(&group.counters->communicating_ns), static_cast<Count>(now_ns() - meeting.began));
 }
 
-template <class T>
-__device__ float to_float(T value) {
-  return static_cast<float>(value);
-}
-
-template <class T>
-__device__ T from_float(float value) {
-  return static_cast<T>(value);
-}
-
-struct Sum {
-  __device__ float operator()(float a, float b) const { return a + b; }
-};
 struct Max {
   __device__ float operator()(float a, float b) const { return a > b || a != a ? a : b; }
 };
@@ -145,7 +129,7 @@ __device__ Unit combine_units(const Unit& a, const Unit& b, Combine combine) {
   const T* y = reinterpret_cast<const T*>(&b);
   T* z = reinterpret_cast<T*>(&out);
 #pragma unroll
-  for (unsigned i = 0; i < sizeof(Unit) / sizeof(T); ++i) z[i] = from_float<T>(combine(to_float(x[i]), to_float(y[i])));
+  for (unsigned i = 0; i < sizeof(Unit) / sizeof(T); ++i) z[i] = narrow<T>(combine(widen(x[i]), widen(y[i])));
   return out;
 }
 
@@ -174,11 +158,11 @@ __global__ void __launch_bounds__(threads)
       for (int peer = 0; peer < group.size; ++peer) *reinterpret_cast<Unit*>(meeting.pointers[peer][0] + offset) = sum;
     } else {
       for (std::int64_t byte = offset; byte < bytes; byte += sizeof(T)) {
-        float sum = to_float(*reinterpret_cast<const T*>(meeting.pointers[0][0] + byte));
+        float sum = widen(*reinterpret_cast<const T*>(meeting.pointers[0][0] + byte));
         for (int peer = 1; peer < group.size; ++peer)
-          sum = to_float(from_float<T>(combine(sum, to_float(*reinterpret_cast<const T*>(meeting.pointers[peer][0] + byte)))));
+          sum = widen(narrow<T>(combine(sum, widen(*reinterpret_cast<const T*>(meeting.pointers[peer][0] + byte)))));
         for (int peer = 0; peer < group.size; ++peer)
-          *reinterpret_cast<T*>(meeting.pointers[peer][0] + byte) = from_float<T>(sum);
+          *reinterpret_cast<T*>(meeting.pointers[peer][0] + byte) = narrow<T>(sum);
       }
     }
   }
@@ -228,17 +212,17 @@ __global__ void __launch_bounds__(threads) reduce_rows_kernel(const PeerGroup gr
       float sum[width];
       Pack pack = reinterpret_cast<const Pack*>(reinterpret_cast<const T*>(meeting.pointers[0][0]) + y_at)[i];
 #pragma unroll
-      for (int e = 0; e < width; ++e) sum[e] = to_float(pack.values[e]);
+      for (int e = 0; e < width; ++e) sum[e] = widen(pack.values[e]);
       for (int peer = 1; peer < group.size; ++peer) {
         pack = reinterpret_cast<const Pack*>(reinterpret_cast<const T*>(meeting.pointers[peer][0]) + y_at)[i];
 #pragma unroll
-        for (int e = 0; e < width; ++e) sum[e] = to_float(from_float<T>(sum[e] + to_float(pack.values[e])));
+        for (int e = 0; e < width; ++e) sum[e] = widen(narrow<T>(sum[e] + widen(pack.values[e])));
       }
       Pack stream = x[i];
 #pragma unroll
       for (int e = 0; e < width; ++e) {
-        stream.values[e] = from_float<T>(to_float(stream.values[e]) + sum[e]);
-        const float value = to_float(stream.values[e]);  // the norm is of the sum as it is kept
+        stream.values[e] = narrow<T>(widen(stream.values[e]) + sum[e]);
+        const float value = widen(stream.values[e]);  // the norm is of the sum as it is kept
         row_sums[i * width + e] = value;
         squares += value * value;
       }
@@ -252,11 +236,11 @@ __global__ void __launch_bounds__(threads) reduce_rows_kernel(const PeerGroup gr
         const Pack weight = reinterpret_cast<const Pack*>(rows.weight)[i];
 #pragma unroll
         for (int e = 0; e < width; ++e)
-          out.values[e] = from_float<T>(to_float(weight.values[e]) *
-                                        to_float(from_float<T>(row_sums[i * width + e] * scale)));
+          out.values[e] = narrow<T>(widen(weight.values[e]) *
+                                        widen(narrow<T>(row_sums[i * width + e] * scale)));
       } else {
 #pragma unroll
-        for (int e = 0; e < width; ++e) out.values[e] = from_float<T>(row_sums[i * width + e]);
+        for (int e = 0; e < width; ++e) out.values[e] = narrow<T>(row_sums[i * width + e]);
       }
       for (int peer = 0; peer < group.size; ++peer)
         reinterpret_cast<Pack*>(reinterpret_cast<T*>(meeting.pointers[peer][1]) + out_at)[i] = out;

@@ -44,6 +44,7 @@ inline bool has_aligned_rows(const Tensor& x) {
   return reinterpret_cast<std::uintptr_t>(x.data) % 16 == 0 && (x.rows <= 1 || x.stride * size_of(x.dtype) % 16 == 0);
 }
 
+inline constexpr int block_threads = 256;  // of kernels whose threads do not need each other
 inline constexpr int warp_size = 32;
 inline constexpr unsigned whole_warp = 0xffffffffu;
 

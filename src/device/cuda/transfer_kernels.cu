@@ -6,7 +6,6 @@
 namespace batchscope {
 namespace {
 
-constexpr int block_threads = 256;
 constexpr int group = 8;  // elements of a thread
 
 template <class T>

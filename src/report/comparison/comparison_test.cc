@@ -24,7 +24,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-constexpr const char* small_study = "repeats = 5\n[grid]\nparallel = ['tp2', 'mp2']\nbatch = [8, 32]\n";
+constexpr const char* compared_study = "repeats = 5\n[grid]\nparallel = ['tp2', 'mp2']\nbatch = [8, 32]\n";
 constexpr std::int64_t items = 400;
 
 AnswerSheet answers(std::int64_t lost = 0, std::int64_t count = items) {
@@ -72,7 +72,7 @@ ComparedStudy study_of(const std::string& text) {
 
 using Change = std::function<void(ComparedStudy&)>;
 
-Comparison changed(const Change& change, const Thresholds& thresholds = {}, const std::string& text = small_study) {
+Comparison changed(const Change& change, const Thresholds& thresholds = {}, const std::string& text = compared_study) {
   const ComparedStudy a = study_of(text);
   ComparedStudy b = a;
   change(b);
@@ -115,7 +115,7 @@ void generate(ComparedStudy& study, double ttft_ms) {
 }
 
 TEST(Comparison, GenerationIsJudgedByItsTime) {
-  ComparedStudy a = study_of(small_study);
+  ComparedStudy a = study_of(compared_study);
   generate(a, 20);
   ComparedStudy b = a;
   generate(b, 30);
@@ -130,7 +130,7 @@ TEST(Comparison, GenerationIsJudgedByItsTime) {
 }
 
 TEST(Comparison, TimesOfOtherRequestsAreNotJudged) {
-  ComparedStudy a = study_of(small_study);
+  ComparedStudy a = study_of(compared_study);
   generate(a, 20);
   ComparedStudy b = a;
   for (CellSummary& cell : b.report.cells) cell.result["tokens"]["requested"] = 240;
@@ -256,7 +256,7 @@ TEST(Comparison, HowCellsEnd) {
   EXPECT_THAT(found.regressions(), ElementsAre(HasSubstr("ok in A, out of memory in B: cpu:0 is full"),
                                                HasSubstr("ok in A, TRUNCATED in B")));
   EXPECT_THAT(found.not_judged(), ElementsAre(HasSubstr("not run in B")));
-  const ComparedStudy good = study_of(small_study);
+  const ComparedStudy good = study_of(compared_study);
   ComparedStudy bad = good;
   bad.report.cells[0].status = "failed";
   EXPECT_EQ(compare(bad, good, {}).cells[0].status.judgement, Judgement::better);
@@ -272,7 +272,7 @@ TEST(Comparison, ASmallerLargestBatch) {
       }
     };
   };
-  ComparedStudy a = study_of(small_study), b = a;
+  ComparedStudy a = study_of(compared_study), b = a;
   with(40)(a);
   with(39)(b);
   EXPECT_THAT(compare(a, b, {}).regressions(), testing::Contains(HasSubstr("largest batch 39, before 40")));
@@ -322,7 +322,7 @@ struct Simulated {
   double slower = 1;
   std::int64_t lost = 0;
   int alarms(int comparisons) {
-    const ComparedStudy plain = study_of(small_study);
+    const ComparedStudy plain = study_of(compared_study);
     int count = 0;
     for (int i = 0; i < comparisons; ++i) {
       ComparedStudy a = plain, b = plain;

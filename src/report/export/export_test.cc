@@ -1,4 +1,4 @@
-// Exported tables: hostile texts come back unharmed, unknown stays unknown, every sample is there once.
+// Exported tables: hostile_csv texts come back unharmed, unknown stays unknown, every sample is there once.
 #include "report/export/export.h"
 
 #include <gmock/gmock.h>
@@ -64,17 +64,17 @@ std::vector<json> json_rows(const StoreReader& reader, std::string_view name) {
   return rows;
 }
 
-constexpr const char* hostile = "a,\"b\"\n'; DROP TABLE cells;\r\xff \x1b[31m";
+constexpr const char* hostile_csv = "a,\"b\"\n'; DROP TABLE cells;\r\xff \x1b[31m";
 
 // A study with one cell that failed without a result, one that is fine, one never run; a recording beside it.
 class ExportTest : public testing::Test {
  protected:
   ExportTest() : writer_(folder_ / "s.bscope", OpenMode::create) {
     session_ = writer_.begin_session("study");
-    writer_.set_environment(session_, {{"cpu", hostile}});
-    study_ = writer_.add_study(hostile, "{}");
+    writer_.set_environment(session_, {{"cpu", hostile_csv}});
+    study_ = writer_.add_study(hostile_csv, "{}");
     const std::vector<CellRecord> cells{
-        {.key = hostile, .spec_json = R"({"strategy":"tp2","repeat":1,"spec":{"batch":4,"packing":"packed"}})"},
+        {.key = hostile_csv, .spec_json = R"({"strategy":"tp2","repeat":1,"spec":{"batch":4,"packing":"packed"}})"},
         {.key = "failed", .spec_json = "not JSON", .position = 1},
         {.key = "never run", .spec_json = "[]", .position = 2}};
     const auto ids = writer_.add_cells(study_, cells);
@@ -84,7 +84,7 @@ class ExportTest : public testing::Test {
                           .log_likelihoods = {-0.1, std::numeric_limits<double>::quiet_NaN()},
                           .tokens = {1, 2, 3}};
     const ItemRecord numbered{.id_json = "7", .log_likelihoods = {}, .tokens = {}, .prediction_bytes = 3};
-    const Phase phase{.name = hostile, .track = "cpu:0", .begin = Nanoseconds(5), .end = Nanoseconds(7)};
+    const Phase phase{.name = hostile_csv, .track = "cpu:0", .begin = Nanoseconds(5), .end = Nanoseconds(7)};
     const DeviceRecord device{
         .name = "cpu:0", .peak_bytes = 5, .links = {{.kind = "virtual", .predicted_tx_bytes = 1LL << 60}}};
     const LedgerRecord entry{.collective = "all_reduce", .algorithm = "ring", .phase = "layer", .calls = 2};
@@ -98,7 +98,7 @@ class ExportTest : public testing::Test {
                             .result_json = R"({"acc":0.1,"tokens":{"requested":12},"batches":null})"},
                            items, {&phase, 1}, {&entry, 1}, {&device, 1}, {&request, 1});
     const auto bad = writer_.start_attempt(session_, ids[1]);
-    writer_.finish_attempt(bad, {.status = "failed", .reason = hostile}, {}, {}, {}, {});
+    writer_.finish_attempt(bad, {.status = "failed", .reason = hostile_csv}, {}, {}, {}, {});
   }
 
   std::int64_t add_series(bool is_integer) {
@@ -106,7 +106,7 @@ class ExportTest : public testing::Test {
                                .name = "x_total",
                                .unit = "bytes",
                                .kind = "cumulative",
-                               .device = hostile,
+                               .device = hostile_csv,
                                .source = "test",
                                .is_integer = is_integer});
   }
@@ -120,11 +120,11 @@ TEST_F(ExportTest, AllTablesHaveTheirColumnsInBothFormats) {
   const auto series = add_series(false);
   SampleBlock block{.before = {Nanoseconds(1)}, .after = {Nanoseconds(2)}, .columns = {{.series = series}}};
   block.columns[0].reals = {0.5};
-  const GapRecord gap{.series = series, .begin = Nanoseconds(3), .end = Nanoseconds(4), .ticks = 1, .reason = hostile};
+  const GapRecord gap{.series = series, .begin = Nanoseconds(3), .end = Nanoseconds(4), .ticks = 1, .reason = hostile_csv};
   writer_.append_samples({&block, 1}, {&gap, 1});
   writer_.append_samples({}, {}, {{{.session = session_, .source = "host", .period = Nanoseconds(9)}}});
   writer_.set_frontier(
-      {.study = study_, .strategy = hostile, .tries = {{4, "ok", ""}}, .largest_ran = 0, .reason = hostile});
+      {.study = study_, .strategy = hostile_csv, .tries = {{4, "ok", ""}}, .largest_ran = 0, .reason = hostile_csv});
   const auto reader = writer_.reader();
   for (const ExportTable& one : export_tables()) {
     SCOPED_TRACE(one.name);
@@ -159,8 +159,8 @@ TEST_F(ExportTest, CellsHaveSettingsAndResultsOrNothing) {
   EXPECT_TRUE(rows[2]["attempt"].is_null());
 
   const auto csv = parse_csv(exported(reader, "cells", RowFormat::csv));
-  EXPECT_EQ(csv[1][0], hostile);
-  EXPECT_EQ(csv[1][1], hostile);
+  EXPECT_EQ(csv[1][0], hostile_csv);
+  EXPECT_EQ(csv[1][1], hostile_csv);
   const auto column = [&](std::string_view name) {
     return static_cast<std::size_t>(std::find(csv[0].begin(), csv[0].end(), name) - csv[0].begin());
   };
@@ -213,7 +213,7 @@ TEST_F(ExportTest, SamplesComeOnceEachInPortions) {
   const auto rows = parse_csv(exported(reader, "samples", RowFormat::csv));
   EXPECT_EQ(rows.size(), 1 + count + 4U);  // absent ones have no row
   const auto zero = reader.sessions()[0].monotonic_zero_unix.count();
-  EXPECT_THAT(rows[2], ElementsAre(std::to_string(session_), std::to_string(integers), "x_total", hostile, "bytes",
+  EXPECT_THAT(rows[2], ElementsAre(std::to_string(session_), std::to_string(integers), "x_total", hostile_csv, "bytes",
                                    "1000", "1010", std::to_string(zero + 1000), "7"));
   EXPECT_EQ(rows.back().back(), "0.5");
 }

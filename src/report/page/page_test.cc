@@ -20,7 +20,7 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr const char* hostile = "</script></title><img src=x onerror=\"alert(1)\">'&\x01\u2028]]>";
+constexpr const char* hostile_html = "</script></title><img src=x onerror=\"alert(1)\">'&\x01\u2028]]>";
 
 // What is wrong with the nesting of tags; "" when nothing is. Scripts and styles are skipped as a browser does.
 std::string complaint(std::string_view html) {
@@ -46,7 +46,7 @@ std::string complaint(std::string_view html) {
   return open.empty() ? "" : "<" + open.back() + "> is never closed";
 }
 
-Page page_of(const std::string& text) {
+Page page_with(const std::string& text) {
   TextTable table({text, "b"});
   table.add({{text}, {"1.5", Colour::none, 1.5}});
   Figure figure{.id = "f", .title = text, .caption = text, .x = {.label = text}, .y = {.label = text}};
@@ -65,7 +65,7 @@ Page page_of(const std::string& text) {
 }
 
 TEST(Page, ForeignTextStaysText) {
-  const std::string html = to_html(page_of(hostile));
+  const std::string html = to_html(page_with(hostile_html));
   EXPECT_EQ(complaint(html), "");
   EXPECT_THAT(html, Not(HasSubstr("<img")));
   EXPECT_THAT(html, HasSubstr("&lt;img src=x onerror=&quot;alert(1)&quot;&gt;"));
@@ -74,7 +74,7 @@ TEST(Page, ForeignTextStaysText) {
 }
 
 TEST(Page, BrokenUtf8IsReplaced) {
-  const std::string html = to_html(page_of("a\xff\xc3z"));
+  const std::string html = to_html(page_with("a\xff\xc3z"));
   EXPECT_EQ(html.find('\xff'), std::string::npos);
   EXPECT_EQ(html.find("\xc3z"), std::string::npos);
 }
@@ -82,7 +82,7 @@ TEST(Page, BrokenUtf8IsReplaced) {
 RC_GTEST_PROP(Page, IsWellFormedForAnyText, ()) {
   const auto text = *rc::gen::container<std::string>(
       rc::gen::oneOf(rc::gen::arbitrary<char>(), rc::gen::elementOf(std::string("<>&\"'/!-]script="))));
-  RC_ASSERT(complaint(to_html(page_of(text))) == "");
+  RC_ASSERT(complaint(to_html(page_with(text))) == "");
 }
 
 TEST(Page, DataForScriptsCannotEndItsElement) {
@@ -117,7 +117,7 @@ TEST(Page, EmbeddedFilesStandInTheirElements) {
 
 // The style sheet has something for each colour of a drawing, so that none stays as on paper where the ground is dark.
 TEST(Page, DrawingsFollowTheTheme) {
-  Figure figure = page_of("x").parts[0].figures[0];
+  Figure figure = page_with("x").parts[0].figures[0];
   for (std::size_t style = 0; style < 9; ++style)
     figure.series.push_back({.name = "s", .style = style, .points = {{.x = 0, .y = 1, .hollow = style == 1}}});
   figure.x.categories = {"a", "b", "c"};
@@ -136,7 +136,7 @@ TEST(Page, DrawingsFollowTheTheme) {
 
 // The policy names our scripts by their digests, so a browser runs them and nothing else.
 TEST(Page, OnlyOurScriptsMayRun) {
-  const std::string html = to_html(page_of("x"));
+  const std::string html = to_html(page_with("x"));
   const std::size_t begin = html.find("Content-Security-Policy");
   const std::string policy = html.substr(begin, html.find('>', begin) - begin);
   EXPECT_THAT(policy, HasSubstr("default-src 'none'"));

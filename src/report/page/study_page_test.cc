@@ -24,7 +24,7 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr const char* small_study = R"(
+constexpr const char* study_of_page = R"(
 name = "small"
 repeats = 2
 device-memory = "1MiB"
@@ -62,7 +62,7 @@ std::string page_of(const std::filesystem::path& path) {
 
 TEST(StudyPage, HasEveryTableOfTheTerminal) {
   const TestFolder folder;
-  write_test_study(folder / "s.bscope", small_study, mixed_result);
+  write_test_study(folder / "s.bscope", study_of_page, mixed_result);
   const std::string html = page_of(folder / "s.bscope");
   for (const Section& section : study_sections(read_study_report(StoreReader(folder / "s.bscope")))) {
     EXPECT_THAT(html, HasSubstr("id=\"table-" + section.id + "\""));
@@ -86,7 +86,7 @@ std::string column_header(const std::string& html, const std::string& path) {
 
 TEST(StudyPage, ShowsGenerationWhereAnyCellDoes) {
   const TestFolder folder;
-  write_test_study(folder / "plain.bscope", small_study, mixed_result);
+  write_test_study(folder / "plain.bscope", study_of_page, mixed_result);
   write_test_study(folder / "generation.bscope",
                    "name = 'g'\n[grid]\nparallel = 'tp2'\nbatch = [1, 8]\nprompt-tokens = 8\noutput-tokens = 4\n",
                    [](const CellSpec& spec, std::int64_t) { return test_generation(spec, 2, 10); });
@@ -106,7 +106,7 @@ TEST(StudyPage, OfOneCellAndOfNothingButFailures) {
   write_test_study(folder / "one.bscope", "name = 'one'\n[grid]\nbatch = [1]\n",
                    [](const CellSpec& spec, std::int64_t) { return test_result(spec, 1, 1); });
   EXPECT_THAT(page_of(folder / "one.bscope"), HasSubstr("1 of 1 done"));
-  write_test_study(folder / "failed.bscope", small_study, failed_result);
+  write_test_study(folder / "failed.bscope", study_of_page, failed_result);
   const std::string failed = page_of(folder / "failed.bscope");
   EXPECT_THAT(failed, HasSubstr("no cell is ok"));
   EXPECT_THAT(failed, HasSubstr("no such &lt;model&gt;"));

@@ -65,7 +65,7 @@ TEST(MetricsText, WhatIsNoSampleIsCounted) {
   EXPECT_EQ(page.samples.size(), 2U);
 }
 
-std::string refusal(const std::string& url) {
+std::string scrape_refusal(const std::string& url) {
   try {
     scrape_source(url, std::chrono::seconds(1));
   } catch (const InputError& error) {
@@ -77,14 +77,14 @@ std::string refusal(const std::string& url) {
 TEST(Scrape, Urls) {
   for (const char* good :
        {"http://localhost:8000/metrics", "http://localhost:8000", "http://[::1]:8000/x?y=z", "http://h", "https://h"})
-    EXPECT_EQ(refusal(good), "none") << good;
+    EXPECT_EQ(scrape_refusal(good), "none") << good;
   EXPECT_EQ(scrape_source("http://[::1]:8000", std::chrono::seconds(1))->name(), "scrape [::1]:8000");
   for (const char* bad : {"", "localhost:8000", "http://", "http://:80/", "http://h/a b", "http://h\r\nX: y/"})
-    EXPECT_THAT(refusal(bad), HasSubstr("http://HOST[:PORT][/PATH]")) << bad;
-  EXPECT_THAT(refusal("http://h:99999/"), HasSubstr("port"));
+    EXPECT_THAT(scrape_refusal(bad), HasSubstr("http://HOST[:PORT][/PATH]")) << bad;
+  EXPECT_THAT(scrape_refusal("http://h:99999/"), HasSubstr("port"));
   for (const char* secret : {"http://user:secret@h/", "https://user:secret@h", "ftp://user:secret@h/", "user:secret@h",
                              "http://user:secret@h\n", "http://:secret@", "http://user:secret@h:99999/"})
-    EXPECT_THAT(refusal(secret), testing::Not(HasSubstr("secret"))) << secret;
+    EXPECT_THAT(scrape_refusal(secret), testing::Not(HasSubstr("secret"))) << secret;
 }
 
 TEST(Scrape, AServerThatIsDownIsAbsent) {

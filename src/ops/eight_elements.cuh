@@ -1,51 +1,17 @@
-// How attention's CUDA kernels touch elements: arithmetic is in f32, storage in f32, bf16 or f16, eight elements at a
-// time.
+// How attention's CUDA kernels touch elements: eight at a time, of any dtype.
 #pragma once
-
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#include <cuda_runtime.h>
 
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
 
-#include "base/check.h"
-#include "tensor/tensor.h"
+#include "device/cuda/element.cuh"
 
 namespace batchscope {
 
-// Calls body(T{}) with the device's type of the dtype.
-template <class Body>
-void for_cuda_dtype(DType dtype, const Body& body) {
-  if (dtype == DType::f32) return body(float{});
-  if (dtype == DType::bf16) return body(__nv_bfloat16{});
-  CHECK_THAT(dtype == DType::f16, "CUDA kernels compute f32, bf16 and f16, not {}", name_of(dtype));
-  body(__half{});
-}
-
-__device__ __forceinline__ float to_float(float x) { return x; }
-__device__ __forceinline__ float to_float(__nv_bfloat16 x) { return __bfloat162float(x); }
-__device__ __forceinline__ float to_float(__half x) { return __half2float(x); }
-
-template <class T>
-__device__ __forceinline__ T to_element(float x);
-template <>
-__device__ __forceinline__ float to_element<float>(float x) {
-  return x;
-}
-template <>
-__device__ __forceinline__ __nv_bfloat16 to_element<__nv_bfloat16>(float x) {
-  return __float2bfloat16_rn(x);
-}
-template <>
-__device__ __forceinline__ __half to_element<__half>(float x) {
-  return __float2half_rn(x);
-}
-
 template <class T>
 __device__ __forceinline__ float rounded(float x) {
-  return to_float(to_element<T>(x));
+  return widen(narrow<T>(x));
 }
 
 // Two neighbours in one word, the first in its lower half.
