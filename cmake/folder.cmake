@@ -18,7 +18,8 @@ add_custom_target(folder_tests)
 add_custom_target(optimised_tests)
 
 # batchscope_precompile(TARGET KIND): the headers of cmake/precompiled.h, read once for all targets of that kind, which are
-# compiled with the same options. Fuzz targets go without, so that a file that lacks an include is found.
+# compiled with the same options; the first of them has no definition that another lacks. Fuzz targets go without, so that a
+# file that lacks an include is found.
 function(batchscope_precompile target kind)
   if(BATCHSCOPE_FUZZ)
     return()
@@ -54,10 +55,6 @@ function(batchscope_folder name)
   endif()
   list(TRANSFORM ARG_NEEDS PREPEND batchscope_)
   list(TRANSFORM ARG_TESTS PREPEND batchscope_)
-  set(optimised OFF)
-  if(ARG_COMPUTES OR ARG_SIMULATES)
-    set(optimised ON)
-  endif()
 
   if(sources)
     add_library(batchscope_${name} STATIC ${sources})
@@ -65,8 +62,10 @@ function(batchscope_folder name)
     set(kind plain)
     if(ARG_OWN)
       set(kind threaded)
-    elseif(BATCHSCOPE_SANITIZE AND optimised)
-      set(kind optimised)
+    elseif(BATCHSCOPE_SANITIZE AND ARG_COMPUTES)
+      set(kind computing)
+    elseif(BATCHSCOPE_SANITIZE AND ARG_SIMULATES)
+      set(kind simulating)
     endif()
     batchscope_precompile(batchscope_${name} ${kind})
     if(ARG_OWN)  # loops over elements, whose speed shall not depend on their neighbours in a list of files
@@ -77,7 +76,7 @@ function(batchscope_folder name)
     set(scope INTERFACE)
   endif()
   target_include_directories(batchscope_${name} ${scope} ${CMAKE_SOURCE_DIR}/src)
-  if(BATCHSCOPE_SANITIZE AND sources AND NOT optimised)  # where compiling takes longer than running
+  if(BATCHSCOPE_SANITIZE AND sources AND NOT ARG_COMPUTES AND NOT ARG_SIMULATES)  # where compiling takes longer than running
     target_compile_options(batchscope_${name} PRIVATE -O0)
   endif()
   target_link_libraries(batchscope_${name} ${scope} ${ARG_NEEDS} ${ARG_LINK} Threads::Threads)
@@ -123,8 +122,9 @@ function(batchscope_folder name)
       target_link_options(${target} PRIVATE -fsanitize=fuzzer)
     else()  # without libFuzzer the same target replays its corpus, as a test
       target_sources(${target} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/replay_corpus.cc)
-      target_compile_options(${target} PRIVATE -O0 -U_FORTIFY_SOURCE)
-      batchscope_precompile(${target} tests)
+      if(BATCHSCOPE_SANITIZE)  # as plain libraries
+        target_compile_options(${target} PRIVATE -O0)
+      endif()
       add_test(NAME ${target} COMMAND ${target} ${corpus})
       set_tests_properties(${target} PROPERTIES LABELS corpus)
       add_dependencies(folder_tests ${target})
