@@ -97,7 +97,7 @@ TEST_F(PaperStudyTest, Decodes) {
 }
 
 TEST_F(PaperStudyTest, AnswersAreTheSameAndCutOnesFallToChance) {
-  const Ended ended = study("paper_accuracy", {"sample=200", "max-tokens-per-sequence=[4,16,48]"});
+  const Ended ended = study("paper_accuracy", {"sample=100", "max-tokens-per-sequence=[4,16,48]"});
   ASSERT_EQ(ended.code, 0) << ended.errors;
   const nlohmann::json json = report("paper_accuracy");
   double uncut = 0, least = 1;

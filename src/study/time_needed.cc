@@ -69,6 +69,16 @@ class Experience {
     return mean ? std::optional(std::exp(*mean)) : std::nullopt;
   }
   bool knows_rest() const { return rest_.count > 0; }
+  bool has_seen(const std::string& strategy) const { return timed_.contains(strategy); }
+  // By how much strategies differ in their ratios: a factor for one that has not run. Absent where too few have.
+  std::optional<double> factor_between_strategies() const {
+    std::vector<double> means;
+    for (const auto& [strategy, mean] : ratios_) means.push_back(mean.sum / static_cast<double>(mean.count));
+    if (means.size() < 3) return std::nullopt;
+    // mean_interval() is of their mean; another one lies about it as far again, times the root of their number and one.
+    const MeanInterval of_mean = mean_interval(means);
+    return std::exp((*of_mean.high - of_mean.mean) * std::sqrt(static_cast<double>(means.size()) + 1));
+  }
 
  private:
   using Means = std::map<std::string, Mean>;
@@ -104,6 +114,7 @@ TimeNeeded time_needed(std::span<const ExpectedRun> runs) {
   TimeNeeded needed{.runs = std::ssize(runs), .seconds = 0, .ratio = experience.ratio()};
   needed.with_loading = experience.knows_rest();
   std::set<std::string> workers;  // a model for each
+  double unseen = 0;              // of `seconds`, strategies that have not run yet
   for (const ExpectedRun& run : runs) {
     if (run.wall) {
       ++needed.finished;
@@ -112,11 +123,15 @@ TimeNeeded time_needed(std::span<const ExpectedRun> runs) {
     const auto expected = experience.expected(run);
     if (!expected) needed.seconds.reset();
     if (needed.seconds) *needed.seconds += *expected;
+    if (expected && run.fits && !experience.has_seen(run.strategy)) unseen += *expected;
     if (needed.seconds && workers.insert(run.worker).second) *needed.seconds += experience.loading(run.worker);
   }
-  if (const auto factor = error_factor(runs, experience); factor && needed.seconds) {
-    needed.low = *needed.seconds / *factor;
-    needed.high = *needed.seconds * *factor;
+  const auto seen_factor = error_factor(runs, experience);
+  const auto unseen_factor = unseen > 0 ? experience.factor_between_strategies() : std::optional<double>(1);
+  if (seen_factor && unseen_factor && needed.seconds) {
+    const double seen = *needed.seconds - unseen;
+    needed.low = seen / *seen_factor + unseen / *unseen_factor;
+    needed.high = seen * *seen_factor + unseen * *unseen_factor;
   }
   return needed;
 }
