@@ -84,7 +84,7 @@ void add_study(CLI::App& app, int& exit_code) {
       ->type_name("FILE.bscope");
   command
       ->add_option("--set", options->settings,
-                   "another value for a key of the file, wherever it stands: --set device=cpu:4 --set \"batch=[1,8]\"")
+                   "another value for a key of the file, wherever it stands: --set device=cpu:4 --set limit=40")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
   CLI::Option* dry_run = command->add_flag("--dry-run", options->dry_run,
