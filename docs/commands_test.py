@@ -104,6 +104,7 @@ def make_files(folder):
         (folder / script).write_text("import time\ntime.sleep(0.1)\nprint('12.5 tokens/s')\n")
     (folder / "studies").mkdir()
     (folder / "studies" / "demo.toml").write_text(STUDY.format("demo", 1))
+    (folder / "studies" / "collapse.toml").symlink_to(ROOT / "studies" / "collapse.toml")
     (folder / "mine.toml").write_text(STUDY.format("mine", 5))
     for command in ("batchscope study studies/demo.toml -o demo.bscope", "batchscope study mine.toml -o before.bscope",
                     "batchscope record -o run.bscope --duration 10s"):

@@ -205,7 +205,8 @@ for line in sys.stdin:
 )");
   const std::string scenario =
       R"({"gpus": [{"nvlinks": 4}, {"nvlinks": 4, "load": [{"power_w": 500, "gpu_utilization": 0.8,
-    "nvlink_tx_bytes_per_s": 30e9, "nvlink_rx_bytes_per_s": 20e9}]}]})";
+    "nvlink_tx_bytes_per_s": 30e9, "nvlink_rx_bytes_per_s": 20e9, "pcie_tx_bytes_per_s": 8e9, "pcie_rx_bytes_per_s": 4e9,
+    "sm_activity": 0.6}]}]})";
   const auto run_on_gpu = [&](const std::vector<std::string>& arguments) {
     return run_program(arguments, folder_.path(), [&] {
       setenv("LD_LIBRARY_PATH", std::filesystem::path(BATCHSCOPE_FAKE_NVML).parent_path().c_str(), 1);
@@ -222,6 +223,7 @@ for line in sys.stdin:
     EXPECT_EQ(link.at("kind"), "nvlink");
     EXPECT_NEAR(link.at("link_tx_bytes").get<double>(), 30e9 * seconds, 3e9 * seconds);
     EXPECT_NEAR(link.at("link_rx_bytes").get<double>(), 20e9 * seconds, 2e9 * seconds);
+    EXPECT_NEAR(device.at("sm_active").get<double>(), 0.6, 0.05);
     EXPECT_TRUE(link.at("counted_tx_bytes").is_null());
     EXPECT_TRUE(device.at("memory").at("planned_bytes").is_null());
   };
@@ -235,11 +237,22 @@ for line in sys.stdin:
   check(json.at("devices").at(0), json.at("seconds"));
 
   write("g.toml",
-        "name = 'g'\nlimit = 4\nsentinel-items = 0\n[[cell]]\nengine = \"" + slow + "\"\ndevice = 'cuda:1'\n");
+        "name = 'g'\nlimit = 4\nsentinel-items = 0\npaper-sampler = true\n[[cell]]\nengine = \"" + slow + "\"\ndevice = 'cuda:1'\n");
   const Ended study = run_on_gpu({"study", in_folder("g.toml"), "-o", in_folder("g.bscope"), "--json"});
   ASSERT_EQ(study.code, 0) << study.errors;
   const nlohmann::json cell = nlohmann::json::parse(study.output).at("cells").at(0);
-  check(cell.at("result").at("devices").at(0), cell.at("result").at("seconds"));
+  const nlohmann::json& device = cell.at("result").at("devices").at(0);
+  check(device, cell.at("result").at("seconds"));
+
+  // The paper's sampler sees two windows of 20 ms in each 1/6 s, one a direction, and scales what it saw up.
+  const nlohmann::json& paper = device.at("paper");
+  EXPECT_NEAR(paper.at("utilisation").get<double>(), 0.8, 0.05);
+  EXPECT_NEAR(paper.at("tx_bytes_per_s").get<double>(), 8e9, 1e9);
+  const double exact = paper.at("rx_exact_bytes"), seen = paper.at("rx_seen_bytes");
+  EXPECT_NEAR(exact, 4e9 * cell.at("result").at("seconds").get<double>(), 4e9);
+  EXPECT_NEAR(seen / exact, 0.12, 0.05);
+  const Ended tables = run({"report", in_folder("g.bscope")});
+  EXPECT_THAT(tables.output, AllOf(HasSubstr("The paper's method beside exact counters"), HasSubstr("Energy: joules")));
 }
 
 // Our own engine and a server in one study, with the times of their requests.

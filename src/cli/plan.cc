@@ -34,7 +34,7 @@ constexpr std::int64_t most_tokens = 1 << 24;
 
 struct PlanOptions {
   CellOptions cell;
-  std::string sequence_length, new_tokens, json, trace;
+  std::string sequence_length, new_tokens, json, trace, items;
 };
 
 // What is planned, for any batch, and how large a batch can be at all.
@@ -175,14 +175,27 @@ std::string known_shapes() {
   return text;
 }
 
+// A task of lengths, as question.h reads it.
+std::string items_text(const PreparedTask& task) {
+  if (task.questions.empty()) throw InputError("--items: a plan of questions has them; give --task FILE");
+  std::string text;
+  for (std::size_t i = 0; i < task.questions.size(); ++i) {
+    const Question& question = task.questions[i];
+    text += nlohmann::ordered_json{{"id", question.id}, {"tokens", task.requests.tokens[i]}, {"gold", question.gold}}.dump() + "\n";
+  }
+  return text;
+}
+
 void plan(const PlanOptions& options) {
   check_destination(options.json, "--json");
+  check_destination(options.items, "--items");
   check_destination(options.trace, "--step-trace");
   if (options.json == "-" && options.trace == "-")
     throw InputError("--json and --step-trace: standard output can take one of them; give the other a file");
   const CellSpec spec = options.cell.cell();
   const Subject subject = subject_of(options, spec);
   const auto task = subject.task_of(spec.run.batch);
+  if (!options.items.empty()) write_output(options.items, items_text(*task));
   MeasuredRates rates;
   CellTimeModel times(rates);
   times.expect(spec, *task);
@@ -218,6 +231,10 @@ void add_plan(CLI::App& app, int& exit_code) {
                    "every kernel and collective of the largest step, in order, one JSON object per line; - is standard "
                    "output, on a terminal as a table")
       ->type_name("FILE");
+  command
+      ->add_option("--items", options->items,
+                   "the tokens of each question, one JSON object per line: itself a task, where only lengths matter")
+      ->type_name("FILE.jsonl");
   command->add_option("--json", options->json, "the plan as one JSON object; - is standard output")->type_name("FILE");
   command->footer(
       "Memory is given at its peak; traffic, arithmetic and time for the whole run.\n"

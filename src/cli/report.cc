@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -27,6 +28,7 @@
 #include "report/study_report.h"
 #include "report/svg/svg.h"
 #include "store/store.h"
+#include "study/axes.h"
 #include "telemetry/summary/summary.h"
 
 namespace batchscope::cli {
@@ -35,6 +37,7 @@ namespace {
 struct ReportOptions {
   std::string file, figures, from, to, session;
   std::optional<std::string> study;
+  std::vector<std::string> where;
   bool verbose = false;
   JsonOption json;
   HtmlOption html;
@@ -57,6 +60,18 @@ void write_figures(const std::filesystem::path& folder, const std::vector<Figure
     write_file_atomically(folder / (figure.id + ".csv"), to_csv(figure));
   }
   warn(fmt::format("{} figures written to {}, each as SVG and CSV", figures.size(), folder.string()));
+}
+
+AxisValues values_of(const std::vector<std::string>& where) {
+  AxisValues values;
+  for (const std::string& one : where) {
+    const auto equals = std::min(one.find('='), one.size());
+    const std::string key = one.substr(0, equals);
+    if (find_axis(key) == nullptr || equals == one.size())
+      throw InputError("--where {}: write KEY=VALUE with a key of study files, as in link=pcie", one);
+    values.insert_or_assign(key, one.substr(equals + 1));
+  }
+  return values;
 }
 
 RecordingPart part_of(const ReportOptions& options) {
@@ -105,10 +120,12 @@ void report(ReportOptions& options) {
   const bool is_part = !options.from.empty() || !options.to.empty();
   if (is_part && (has_study || (options.figures.empty() && !options.html.is_given())))
     throw InputError("--from and --to choose the part of a recording that --figures and --html draw over time");
+  const AxisValues where = values_of(options.where);
+  if (!has_study && !where.empty()) throw InputError("--where chooses cells of a study; {} holds none", options.file);
   if (!has_study && report_load(options, reader)) return;
   if (!has_study) return report_recordings(options, reader, part);
   if (!options.session.empty()) throw InputError("--session is for recordings; {} holds a study", options.file);
-  const StudyReport study = read_study_report(reader, options.study);
+  const StudyReport study = read_study_report(reader, options.study, where);
   if (!options.figures.empty()) write_figures(options.figures, study_figures(study));
   options.html.put([&] { return study_page(study, reader); });
   options.json.put([&] { return options.html.text_or_nothing(to_text(study, stdout_has_colour())); },
@@ -124,6 +141,11 @@ void add_report(CLI::App& app, int& exit_code) {
   command->add_option("file", options->file, "of a study, an eval or a recording")->type_name("FILE.bscope");
   command->add_option("--study", options->study, "the study to report, where the file holds several")
       ->type_name("NAME");
+  command
+      ->add_option("--where", options->where,
+                   "only cells with this setting, by the keys of study files: --where link=pcie --where dtype=f16")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
   command
       ->add_option("--session", options->session,
                    "the recording to report, where the file holds several (appended, merged); default: all")

@@ -1,10 +1,12 @@
 // `batchscope study`: many cells, resumable.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "cli/command.h"
@@ -18,21 +20,36 @@
 #include "store/store.h"
 #include "study/dry_run.h"
 #include "study/study_file.h"
+#include "study/time_needed.h"
 
 namespace batchscope::cli {
 namespace {
 
 struct StudyOptions {
   std::string file, output, launcher;
+  std::vector<std::string> settings;
   bool dry_run = false;
   JsonOption json;
   HtmlOption html;
 };
 
-void dry_run(const StudySpec& study, const StudyOptions& options) {
+// With what the study's own file, where there is one, says of the runs that are finished.
+void dry_run(const StudySpec& study, const StudyOptions& options, const std::filesystem::path& path) {
   MeasuredRates rates;
   const DryRun planned = plan_study(study, rates);
-  options.json.put([&] { return to_text(planned); }, [&] { return to_json(planned); });
+  std::optional<StoreReader> file;
+  if (std::filesystem::exists(path)) file.emplace(path);
+  const std::vector<StudyRecord> studies = file ? file->studies() : std::vector<StudyRecord>();
+  const bool is_its_own = std::any_of(studies.begin(), studies.end(), [&](const StudyRecord& each) {
+    return each.name == study.name && each.spec_json == to_json(study).dump();
+  });
+  const TimeNeeded needed = time_needed(expected_runs(study, planned, is_its_own ? &*file : nullptr));
+  options.json.put([&] { return to_text(planned) + (planned.seconds || needed.finished > 0 ? to_text(needed) : ""); },
+                   [&] {
+                     nlohmann::json json = to_json(planned);
+                     json["time_needed"] = to_json(needed);
+                     return json;
+                   });
 }
 
 void study(StudyOptions& options) {
@@ -41,9 +58,9 @@ void study(StudyOptions& options) {
         "study: a launcher has started it more than once; start it alone, with --launcher \"mpirun -n {{ranks}}\"");
   options.json.settle(options.file);
   if (options.file.empty()) throw InputError("study: name a study file, for example studies/demo.toml");
-  const StudySpec spec = read_study(options.file);
-  if (options.dry_run) return dry_run(spec, options);
+  const StudySpec spec = read_study(options.file, options.settings);
   const std::filesystem::path path = options.output.empty() ? spec.name + ".bscope" : options.output;
+  if (options.dry_run) return dry_run(spec, options, path);
   options.html.settle(options.json, path);
   check_store_name(path.string(), "-o");
   std::optional<Launcher> launcher;
@@ -65,6 +82,11 @@ void add_study(CLI::App& app, int& exit_code) {
       ->type_name("FILE.toml");
   command->add_option("-o,--output", options->output, "file of the results (default: the study's name)")
       ->type_name("FILE.bscope");
+  command
+      ->add_option("--set", options->settings,
+                   "another value for a key of the file, wherever it stands: --set device=cpu:4 --set limit=40")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
   CLI::Option* dry_run = command->add_flag("--dry-run", options->dry_run,
                                            "list cells with planned memory and estimated time; run nothing");
   command

@@ -2,6 +2,7 @@
 #include "report/cell_numbers.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "study/json_optional.h"
 
@@ -33,6 +34,22 @@ std::optional<double> number(const CellSummary& cell, const char* key) {
   return cell.result.is_object() ? maybe_number(JsonObject(cell.result, "result"), key) : std::nullopt;
 }
 
+std::optional<MeanInterval> whole_seconds(const CellSummary& cell) {
+  if (!has_numbers(cell) || !cell.result.is_object()) return std::nullopt;
+  const JsonObject result(cell.result, "result");
+  if (!result.has("whole_task")) return std::nullopt;
+  const JsonObject whole = result.object("whole_task");
+  const auto seconds = maybe_number(whole, "seconds"), high = maybe_number(whole, "high"), ran = number(cell, "seconds");
+  if (!seconds || !ran || *seconds <= 0 || *ran <= 0) return std::nullopt;
+  MeanInterval mean{.mean = cell.time->mean * *seconds / *ran, .low = std::nullopt, .high = std::nullopt};
+  if (!high) return mean;
+  const double repeats = cell.time->high ? *cell.time->high / cell.time->mean - 1 : 0;
+  const double error = mean.mean * std::hypot(*high / *seconds - 1, repeats);
+  mean.low = std::max(mean.mean - error, 0.0);
+  mean.high = mean.mean + error;
+  return mean;
+}
+
 std::optional<double> measured_to_estimated(const CellSummary& cell) {
   const auto estimated = number(cell, "estimated_seconds");
   if (!cell.time || !estimated || *estimated <= 0) return std::nullopt;
@@ -56,6 +73,49 @@ std::optional<double> mean_over_devices(const CellSummary& cell,
     sum += *value;
   }
   return cell.devices.empty() ? std::nullopt : std::optional(sum / static_cast<double>(cell.devices.size()));
+}
+
+namespace {
+
+std::optional<double> mean_over_results(const CellSummary& cell,
+                                        const std::function<std::optional<double>(const JsonObject&)>& get) {
+  if (!cell.result.is_object() || !cell.result.contains("devices")) return std::nullopt;
+  double sum = 0;
+  const nlohmann::json& devices = cell.result.at("devices");
+  for (const nlohmann::json& device : devices) {
+    const auto value = get(JsonObject(device, "result's device"));
+    if (!value) return std::nullopt;
+    sum += *value;
+  }
+  return devices.empty() ? std::nullopt : std::optional(sum / static_cast<double>(devices.size()));
+}
+
+}  // namespace
+
+std::optional<double> mean_over_devices(const CellSummary& cell, const char* key) {
+  return mean_over_results(cell, [&](const JsonObject& device) { return maybe_number(device, key); });
+}
+
+std::optional<double> paper_number(const CellSummary& cell, const std::string& key) {
+  return mean_over_results(cell, [&](const JsonObject& device) -> std::optional<double> {
+    return device.has("paper") ? maybe_number(device.object("paper"), key.c_str()) : std::nullopt;
+  });
+}
+
+std::optional<double> joules_per_item(const CellSummary& cell) {
+  const auto each = mean_over_devices(cell, [](const DeviceRecord& device) { return device.energy_j; });
+  auto items = number(cell, "items");
+  if (!items) items = number(cell, "requests");
+  if (!each || items.value_or(0) <= 0) return std::nullopt;
+  return *each * static_cast<double>(cell.devices.size()) / *items;
+}
+
+std::optional<double> kept_share(const CellSummary& cell) {
+  if (!cell.result.is_object() || !cell.result.contains("tokens")) return std::nullopt;
+  const JsonObject result(cell.result, "result"), tokens = result.object("tokens");
+  const auto requested = maybe_number(tokens, "requested"), truncated = maybe_number(tokens, "truncated");
+  if (!requested || !truncated || *requested <= 0) return std::nullopt;
+  return 1 - *truncated / *requested;
 }
 
 std::optional<double> sent_bytes_per_s(const CellSummary& cell) {

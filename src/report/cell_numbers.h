@@ -19,12 +19,25 @@ bool has_requests(const CellSummary& cell);
 
 inline bool has_numbers(const CellSummary& cell) { return cell.time.has_value(); }
 
+// Of the whole task where the cell ran a sample of it: by all repeats; the interval has the errors of sampling and of
+// repeats.
+std::optional<MeanInterval> whole_seconds(const CellSummary& cell);
+
 // Mean seconds / what the model of performance had said before; absent where it had said nothing.
 std::optional<double> measured_to_estimated(const CellSummary& cell);
 
 // Absent when it is so for one device.
 std::optional<double> mean_over_devices(const CellSummary& cell,
                                         const std::function<std::optional<double>(const DeviceRecord&)>& get);
+
+// Of what the devices of the cell's result say, such as "utilisation": the mean; absent when it is so for one device.
+std::optional<double> mean_over_devices(const CellSummary& cell, const char* key);
+// Of what the paper's sampler saw of them: "tx_bytes_per_s", … (docs/formats.md).
+std::optional<double> paper_number(const CellSummary& cell, const std::string& key);
+// Of all devices, a question or a request.
+std::optional<double> joules_per_item(const CellSummary& cell);
+// The share of the tokens asked for that was not cut away.
+std::optional<double> kept_share(const CellSummary& cell);
 
 // Mean of the devices; a device without links moves nothing.
 std::optional<double> sent_bytes_per_s(const CellSummary& cell);

@@ -69,6 +69,13 @@ std::string time_lines(const JsonObject& result) {
   if (const auto load = maybe_number(result, "load_seconds"))
     text += fmt::format("; loaded in {} s", seconds_text(load));
   text += "\n";
+  if (result.has("whole_task")) {
+    const JsonObject whole = result.object("whole_task");
+    const auto low = maybe_number(whole, "low");
+    text += fmt::format("whole     {} s for all {} items", seconds_text(maybe_number(whole, "seconds")),
+                        format_count(maybe_integer(whole, "items").value_or(0)));
+    text += low ? fmt::format(", 95 % {} to {} s\n", seconds_text(low), seconds_text(maybe_number(whole, "high"))) : "\n";
+  }
   if (result.has("batch_ms") && result.object("batch_ms").has("p50"))
     text += percentiles_line(result, "batch_ms", generates ? "step" : "batch");
   if (result.has("served")) text += served_lines(result.object("served"));

@@ -11,7 +11,6 @@
 
 #include "base/json.h"
 #include "report/effects.h"
-#include "study/axes.h"
 #include "study/grid.h"
 #include "study/json_optional.h"
 
@@ -39,15 +38,21 @@ std::optional<double> chance_of(const std::vector<ItemRecord>& items) {
 // What is asked of the model, however it runs.
 std::string task_of(const CellSpec& spec) {
   std::string task;
-  for (const char* word : {"task", "limit"}) task += find_axis(word)->text(spec) + "|";
+  for (const char* word : {"task", "limit", "sample", "sample-seed"}) task += find_axis(word)->text(spec) + "|";
   for (const Axis& axis : axes())
     if (axis.is_of_workload()) task += axis.text(spec) + "|";
   return task;
 }
 
+// What the time of a cell is divided by to compare it: cells of one batch of requests have different numbers of them.
+double requests_of(const CellSummary& cell) {
+  const bool is_one_batch = cell.spec.workload && cell.spec.workload->requests == Workload::one_batch;
+  return is_one_batch ? static_cast<double>(cell.spec.run.batch * cell.spec.placement.layout.replicas()) : 1;
+}
+
 class Reader {
  public:
-  explicit Reader(const StoreReader& store) : store_(store) {}
+  Reader(const StoreReader& store, const AxisValues& where) : store_(store), where_(where) {}
   StudyReport read(const std::optional<std::string>& name);
 
  private:
@@ -61,6 +66,7 @@ class Reader {
   void compare_with_reference(const std::string& study_json);
 
   const StoreReader& store_;
+  const AxisValues& where_;
   StudyReport report_;
   std::map<std::string, std::size_t> cell_of_;  // key of repeat 1 to cell
 };
@@ -78,6 +84,7 @@ void Reader::read_cells(std::int64_t study) {
     const nlohmann::json json = parse_json(record.spec_json, "cell of the file");
     const JsonObject fields(json, "cell of the file");
     const CellSpec spec = cell_spec_from_json(fields.object("spec").value());
+    if (!has_values(spec, where_)) continue;
     const std::string key = cell_key(spec, 1);
     const auto [found, is_new] = cell_of_.emplace(key, report_.cells.size());
     if (is_new) report_.cells.push_back({.spec = spec, .strategy = strategy(spec, strategy_name(spec))});
@@ -147,7 +154,7 @@ void Reader::finish_strategies(std::int64_t study) {
     CellSummary& cell = report_.cells[i];
     if (!cell.seconds.empty()) cell.time = mean_interval(cell.seconds);
     const auto faster = [&](std::optional<std::size_t> best) {
-      return !best || cell.time->mean < report_.cells[*best].time->mean;
+      return !best || cell.time->mean / requests_of(cell) < report_.cells[*best].time->mean / requests_of(report_.cells[*best]);
     };
     for (const DeviceRecord& device : cell.devices)
       report_.has_virtual_devices = report_.has_virtual_devices || device.is_virtual;
@@ -221,6 +228,7 @@ StudyReport Reader::read(const std::optional<std::string>& name) {
   const StudyRecord study = chosen(name);
   report_.name = study.name;
   read_cells(study.id);
+  if (report_.cells.empty() && !where_.empty()) throw InputError("--where: no cell of {} has these values", report_.name);
   finish_strategies(study.id);
   compare_with_reference(study.spec_json);
   lay_out_tables();
@@ -255,8 +263,9 @@ std::string StudyReport::place(const CellSummary& cell) const {
   return fmt::format("{}, batch {}", label(cell), cell.spec.run.batch);
 }
 
-StudyReport read_study_report(const StoreReader& reader, const std::optional<std::string>& study) {
-  return Reader(reader).read(study);
+StudyReport read_study_report(const StoreReader& reader, const std::optional<std::string>& study,
+                              const AxisValues& where) {
+  return Reader(reader, where).read(study);
 }
 
 DeviceTraffic traffic_of(const DeviceRecord& device) {

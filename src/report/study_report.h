@@ -12,6 +12,7 @@
 #include "analysis/statistics.h"
 #include "report/section.h"
 #include "store/store.h"
+#include "study/axes.h"
 #include "study/cell.h"
 
 namespace batchscope {
@@ -104,8 +105,10 @@ struct StudyReport {
   std::string place(const CellSummary& cell) const;  // "TP2, batch 8"
 };
 
-// The study of that name; without one, of a file that holds one study. InputError lists those that there are.
-StudyReport read_study_report(const StoreReader& reader, const std::optional<std::string>& study = {});
+// The study of that name; without one, of a file that holds one study. InputError lists those that there are. Of its
+// cells those that have all values of `where`; InputError where none has.
+StudyReport read_study_report(const StoreReader& reader, const std::optional<std::string>& study = {},
+                              const AxisValues& where = {});
 
 nlohmann::json to_json(const StudyReport& report);
 // The report's tables and remarks in their order; those without content are left out.

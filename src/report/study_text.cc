@@ -17,6 +17,7 @@
 #include "report/study_report.h"
 #include "report/table_fields.h"
 #include "report/text.h"
+#include "study/json_optional.h"
 
 namespace batchscope {
 namespace {
@@ -82,7 +83,12 @@ Section time_section(const StudyReport& report, const Pivot& pivot) {
   const auto& strategies = report.strategies;
   const bool any_best =
       std::any_of(strategies.begin(), strategies.end(), [](const auto& s) { return s.best.has_value(); });
-  std::string note = any_best ? "* fastest in its column" : "no fastest cell: none is valid as a measurement";
+  const bool per_request = std::any_of(report.cells.begin(), report.cells.end(), [](const CellSummary& cell) {
+    return cell.spec.workload && cell.spec.workload->requests == Workload::one_batch;
+  });
+  std::string note = !any_best     ? "no fastest cell: none is valid as a measurement"
+                     : per_request ? "* least time a request in its column"
+                                   : "* fastest in its column";
   if (report.best)
     note += fmt::format("; fastest overall: {}, batch {}", report.label(report.cells[*report.best]),
                         report.cells[*report.best].spec.run.batch);
@@ -92,6 +98,28 @@ Section time_section(const StudyReport& report, const Pivot& pivot) {
           any_scored ? "Time and accuracy: seconds / accuracy (acc_norm)" : "Time: seconds",
           pivot.table([&](const CellSummary& cell) { return time_and_accuracy(cell, report); }),
           {note}};
+}
+
+// Only where cells ran a sample.
+Section whole_section(const StudyReport& report, const Pivot& pivot) {
+  std::set<std::int64_t> items;
+  for (const CellSummary& cell : report.cells)
+    if (whole_seconds(cell))
+      items.insert(maybe_integer(JsonObject(cell.result, "result").object("whole_task"), "items").value_or(0));
+  Section section{"whole", "Whole task, extrapolated: seconds with 95 % intervals / accuracy (acc_norm)"};
+  if (items.empty()) return section;
+  section.table = pivot.table([](const CellSummary& cell) -> Field {
+    const auto whole = whole_seconds(cell);
+    if (!whole) return {"?"};
+    const std::string error = whole->high ? seconds_text(*whole->high - whole->mean) : "?";
+    std::string text = fmt::format("{} ± {}", seconds_text(whole->mean), error);
+    if (const auto right = number(cell, "acc_norm")) text += " / " + percent_text(right);
+    if (is_loud(cell.status)) return {text + " " + status_words(cell.status), Colour::red, whole->mean};
+    return {text, cell.valid == false ? Colour::dim : Colour::none, whole->mean};
+  });
+  section.notes = {fmt::format("of {} questions, by a sample that has all lengths in their proportion",
+                               format_count(*items.rbegin()))};
+  return section;
 }
 
 // How far the model of performance was off, before anything ran.
@@ -151,6 +179,63 @@ Section busy_section(const Pivot& pivot) {
                                 text(mean(&DeviceRecord::busy_idle))),
                     Colour::none, compute};
           })};
+}
+
+// Three notions of utilisation, where the devices' own counters have theirs.
+Section use_section(const Pivot& pivot, const StudyReport& report) {
+  Section section{"use", "Utilisation: % in use by the driver / multiprocessors active / computing, mean of the devices"};
+  if (std::none_of(report.cells.begin(), report.cells.end(),
+                   [](const CellSummary& cell) { return mean_over_devices(cell, "utilisation").has_value(); }))
+    return section;
+  section.table = pivot.table([](const CellSummary& cell) -> Field {
+    const auto text = [](const std::optional<double>& share) {
+      return share ? fmt::format("{:.0f}", *share * 100) : std::string("?");
+    };
+    const auto driver = mean_over_devices(cell, "utilisation");
+    const auto computing = mean_over_devices(cell, [](const DeviceRecord& device) { return device.busy_compute; });
+    return {fmt::format("{} / {} / {}", text(driver), text(mean_over_devices(cell, "sm_active")), text(computing)),
+            Colour::none, driver};
+  });
+  return section;
+}
+
+Section energy_section(const Pivot& pivot, const StudyReport& report) {
+  Section section{"energy", "Energy: joules of all devices per question or request"};
+  if (std::none_of(report.cells.begin(), report.cells.end(),
+                   [](const CellSummary& cell) { return joules_per_item(cell).has_value(); }))
+    return section;
+  section.table = pivot.table([](const CellSummary& cell) -> Field {
+    const auto joules = joules_per_item(cell);
+    return {joules ? fmt::format("{:.3g}", *joules) : "?", Colour::none, joules};
+  });
+  return section;
+}
+
+// What the paper's sampler made of the same cells, mean of the devices.
+Section paper_section(const StudyReport& report) {
+  Section section{"paper", "The paper's method beside exact counters: PCIe bytes sent and received, mean of the devices"};
+  TextTable table({"strategy", "batch", "TX seen", "its TX rate", "exact", "RX seen", "its RX rate", "exact", "its use", "driver's"});
+  for (const CellSummary& cell : report.cells) {
+    const auto paper = [&](const std::string& key) { return paper_number(cell, key); };
+    if (!has_numbers(cell) || !paper("utilisation")) continue;
+    std::vector<Field> row{loud_label(report, cell), count_field(cell.spec.run.batch)};
+    for (const std::string direction : {"tx", "rx"}) {
+      const auto seen = paper(direction + "_seen_bytes"), exact = paper(direction + "_exact_bytes");
+      const auto share = seen && exact && *exact > 0 ? std::optional(*seen / *exact) : std::nullopt;
+      const auto rate = paper(direction + "_bytes_per_s");
+      row.push_back({percent_text(share, 0), Colour::none, share});
+      row.push_back({rate ? format_bytes(*rate) + "/s" : "?", Colour::none, rate});
+      const auto exact_rate = exact ? std::optional(*exact / number(cell, "seconds").value()) : std::nullopt;
+      row.push_back({exact_rate ? format_bytes(*exact_rate) + "/s" : "?", Colour::none, exact_rate});
+    }
+    row.push_back(share_field(paper("utilisation")));
+    row.push_back(share_field(mean_over_devices(cell, "utilisation")));
+    table.add(std::move(row));
+  }
+  if (table.empty()) return section;
+  section.table = std::move(table);
+  section.notes = {"seen: the share of the bytes that fell into the windows of its calls"};
+  return section;
 }
 
 // The device that uses most, and whether it is what the plan said, to the byte.
@@ -389,12 +474,16 @@ std::vector<Section> study_sections(const StudyReport& report) {
   const Pivot pivot(report);
   std::vector<Section> sections{time_section(report, pivot)};
   if (report.repeats > 1) sections.push_back(repeats_section(report, pivot));
+  sections.push_back(whole_section(report, pivot));
   sections.push_back(estimate_section(report, pivot));
   sections.push_back(requests_section(report));
   const auto tells = [](const CellSummary& cell) { return has_numbers(cell) && !cell.devices.empty(); };
   if (std::any_of(report.cells.begin(), report.cells.end(), tells)) {
     sections.push_back(rates_section(pivot));
     sections.push_back(busy_section(pivot));
+    sections.push_back(use_section(pivot, report));
+    sections.push_back(energy_section(pivot, report));
+    sections.push_back(paper_section(report));
     sections.push_back(memory_section(report, pivot));
   }
   for (Section& section : effects_sections(report)) sections.push_back(std::move(section));

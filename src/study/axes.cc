@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <numeric>
 
 #include "base/units.h"
+#include "cuda_driver/library.h"
 #include "engine/sampling.h"
 #include "study/json_optional.h"
 #include "study/link_json.h"
@@ -40,6 +42,23 @@ auto named(Parse parse, Text value, What what) {
     throw InputError("{}: {}", what, message);
   }
 }
+
+// "cuda:all": the GPUs that CUDA shows.
+DeviceSpec all_gpus(What what) {
+  static const std::size_t count = [&] {
+    try {
+      return cuda::Library().gpus().size();
+    } catch (const Failure& failure) {
+      throw InputError("{} cuda:all: {}; to plan for GPUs elsewhere, name them: cuda:0,1", what, failure.what());
+    }
+  }();
+  if (count == 0) throw InputError("{} cuda:all: CUDA finds none here; to plan for others, name them: cuda:0,1", what);
+  DeviceSpec device{.kind = "cuda", .numbers = std::vector<int>(count)};
+  std::iota(device.numbers.begin(), device.numbers.end(), 0);
+  return device;
+}
+
+constexpr std::string_view shared_by_devices = "/devices";  // "128GB/devices"
 
 // What may be set, as text.
 template <class T>
@@ -224,15 +243,22 @@ std::vector<Axis> rows() {
        .hint = "of each request"},
       {.word = "requests",
        .group = AxisGroup::task,
-       .kind = AxisKind::whole_number,
-       .set = [](Spec& s, Text v, What w) { workload(s).requests = parse_integer(v, 1, most_requests, w); },
-       .text = [](const Spec& s) { return s.workload ? count_text(s.workload->requests) : ""; },
+       .kind = AxisKind::count_or_word,
+       .set =
+           [](Spec& s, Text v, What w) {
+             workload(s).requests = v == "batch" ? Workload::one_batch : parse_integer(v, 1, most_requests, w);
+           },
+       .text =
+           [](const Spec& s) {
+             if (!s.workload) return std::string();
+             return s.workload->requests == Workload::one_batch ? "batch" : count_text(s.workload->requests);
+           },
        .type = "N",
-       .help = fmt::format("how many prompts (default: {})", default_requests),
+       .help = fmt::format("how many prompts; batch: as many as run at a time (default: {})", default_requests),
        .json = "/workload/requests",
        .in_json = InJson::or_null,
        .name = {.place = 20},
-       .label = [](const Spec&, Text v) { return v.empty() ? Said() : v + " requests"; },
+       .label = [](const Spec&, Text v) { return v.empty() ? Said() : v == "batch" ? "one batch" : v + " requests"; },
        .column = "workload_requests"},
       {.word = "arrival-rate",
        .group = AxisGroup::task,
@@ -325,6 +351,22 @@ std::vector<Axis> rows() {
        .in_json = InJson::or_null,
        .name = {.place = 25},
        .label = [](const Spec&, Text v) -> Said { return (v.empty() ? "all" : v) + " items"; }},
+      {.word = "sample",
+       .group = AxisGroup::task,
+       .kind = AxisKind::whole_number,
+       .set = [](Spec& s, Text v, What w) { s.sample = count(v, w); },
+       .text = [](const Spec& s) { return text_of(s.sample); },
+       .type = "N",
+       .help = "only N questions, spread evenly over all lengths; the result says what the whole task would take",
+       .label = [](const Spec&, Text v) -> Said { return v.empty() ? v : "sample of " + v; }},
+      {.word = "sample-seed",
+       .group = AxisGroup::task,
+       .kind = AxisKind::whole_number,
+       .set = [](Spec& s, Text v, What w) { s.sample_seed = seed(v, w); },
+       .text = [](const Spec& s) { return std::to_string(s.sample_seed); },
+       .type = "N",
+       .help = "which questions --sample takes",
+       .preset = "0"},
       {.word = "max-tokens-per-sequence",
        .group = AxisGroup::task,
        .kind = AxisKind::whole_number,
@@ -349,10 +391,13 @@ std::vector<Axis> rows() {
        .label = nothing},
       {.word = "device",
        .group = AxisGroup::placement,
-       .set = [](Spec& s, Text v, What w) { s.placement.device = named(parse_device, v, w); },
+       .set =
+           [](Spec& s, Text v, What w) {
+             s.placement.device = v == "cuda:all" ? all_gpus(w) : named(parse_device, v, w);
+           },
        .text = [](const Spec& s) { return to_string(s.placement.device); },
        .type = "DEVICE",
-       .help = "cpu:N, N virtual devices, or cuda:0,1 (default: what --parallel needs)",
+       .help = "cpu:N, N virtual devices, cuda:0,1, or cuda:all (default: what --parallel needs)",
        .in_json = InJson::always,
        .name = {.place = 9},
        .label = itself,
@@ -362,7 +407,7 @@ std::vector<Axis> rows() {
        .set = [](Spec& s, Text v, What w) { s.placement.layout = named(Layout::parse, v, w); },
        .text = [](const Spec& s) { return s.placement.layout.to_string(); },
        .type = "LAYOUT",
-       .help = "mp4 | pp4 | tp4 | dp4 | dp2.tp2 … (default: tp over all devices)",
+       .help = "mp4 | pp4 | tp4 | dp4 | dp2.tp2 …, or mp, pp, tp, dp over all devices (default: tp)",
        .in_json = InJson::always,
        .name = {.naming = Naming::bare, .place = 0},
        .label = nothing,  // a short name begins with it
@@ -467,10 +512,15 @@ std::vector<Axis> rows() {
       {.word = "device-memory",
        .group = AxisGroup::setting,
        .kind = AxisKind::size,
-       .set = [](Spec& s, Text v, What w) { s.run.device_memory_bytes = parse_bytes(v, w); },
+       .set =
+           [](Spec& s, Text v, What w) {
+             const bool is_shared = v.ends_with(shared_by_devices);
+             s.run.device_memory_bytes = parse_bytes(is_shared ? v.substr(0, v.size() - shared_by_devices.size()) : v, w);
+             if (is_shared) *s.run.device_memory_bytes /= s.placement.device.count();
+           },
        .text = [](const Spec& s) { return text_of(s.run.device_memory_bytes); },
        .type = "SIZE",
-       .help = "memory limit per device: 64MiB, 1.5GB (default: all there is)",
+       .help = "memory limit per device: 64MiB, 1.5GB; 128GB/devices: of all together (default: all there is)",
        .json = "/device_memory_bytes",
        .in_json = InJson::or_null,
        .name = {.word = "memory", .place = 4},
@@ -492,7 +542,7 @@ std::vector<Axis> rows() {
        .parts = link_parts,
        .name = {.place = 5},
        .label = itself,
-       .compared = {"Link: time", {"unpaced"}}},
+       .compared = {"Link: time", {"unpaced", "nvlink"}}},
   };
 }
 
@@ -546,18 +596,41 @@ CellSpec with_nothing_set(const CellSpec& spec) {
   return plain;
 }
 
+namespace {
+
+// Without a number: over all devices.
+bool is_bare(std::string_view layout) { return layout == "mp" || layout == "pp" || layout == "tp" || layout == "dp"; }
+
+}  // namespace
+
+void set_axis(CellSpec& spec, std::string_view word, const std::string& value) {
+  const Axis* axis = find_axis(word);
+  if (axis == nullptr) throw InputError("'{}' is not a setting of a cell", word);
+  const bool is_relative = word == "parallel" && is_bare(value);
+  axis->set(spec, is_relative ? fmt::format("{}{}", value, spec.placement.device.count()) : value, axis->flag_name());
+}
+
+bool has_values(const CellSpec& spec, const AxisValues& wanted) {
+  CellSpec same = spec;  // setting what it already has changes nothing
+  for (const auto& [word, value] : wanted) set_axis(same, word, value);
+  return to_json(same) == to_json(spec);
+}
+
 CellSpec cell_of(const AxisValues& given) {
   CellSpec spec;
-  for (const auto& [word, value] : given) {
-    const Axis* axis = find_axis(word);
-    if (axis == nullptr) throw InputError("'{}' is not a setting of a cell", word);
-    axis->set(spec, value, axis->flag_name());
-  }
+  // First what others are relative to.
+  const auto device = given.find("device"), parallel = given.find("parallel");
+  if (device != given.end())
+    set_axis(spec, "device", device->second);
+  else if (parallel != given.end() && is_bare(parallel->second))
+    throw InputError("--parallel {}: over which devices? name them with --device, or write {}4", parallel->second,
+                     parallel->second);
+  set_axis(spec, "parallel", parallel != given.end() ? parallel->second : "tp");
+  if (device == given.end()) set_axis(spec, "device", fmt::format("cpu:{}", spec.placement.layout.ranks()));
+  for (const auto& [word, value] : given)
+    if (word != "device" && word != "parallel") set_axis(spec, word, value);
   if (spec.workload && spec.workload->trace.empty() && spec.workload->requests == 0)
     spec.workload->requests = default_requests;
-  const bool has_device = given.contains("device"), has_parallel = given.contains("parallel");
-  if (!has_parallel) spec.placement.layout = Layout::parse(fmt::format("tp{}", spec.placement.device.count()));
-  if (!has_device) spec.placement.device = parse_device(fmt::format("cpu:{}", spec.placement.layout.ranks()));
   return spec;
 }
 

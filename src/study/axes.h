@@ -91,7 +91,12 @@ const Axis* find_axis(std::string_view word);  // null for an unknown one
 // The spec in which nothing is set that `spec` has set; it generates where that one does.
 CellSpec with_nothing_set(const CellSpec& spec);
 
+// Sets one axis; of --parallel "tp" stands for all devices that the spec has. InputError for an unknown word.
+void set_axis(CellSpec& spec, std::string_view word, const std::string& value);
+
 using AxisValues = std::map<std::string, std::string, std::less<>>;  // by word
+// Whether the cell has all these values.
+bool has_values(const CellSpec& spec, const AxisValues& wanted);
 // A whole cell from what was given. "device" and "parallel" complete each other when one is missing: as many devices as
 // ranks, or tensor parallelism over all devices. Not checked yet (check() in cell.h).
 CellSpec cell_of(const AxisValues& given);

@@ -40,7 +40,8 @@ const AxisValues everything_of_a_workload{{"parallel", "tp2"}, {"prompt-tokens",
                                           {"requests", "20"},  {"arrival-rate", "2.5"}, {"temperature", "0.7"},
                                           {"top-p", "0.9"},    {"task-seed", "3"}};
 const AxisValues everything_of_a_trace{{"trace", "a/t.csv"}, {"trace-format", "azure"}, {"trace-speed", "10"}};
-const AxisValues what_came_later{{"weights-dtype", "fp8"}, {"kv-dtype", "bf16"}};
+const AxisValues what_came_later{
+    {"weights-dtype", "fp8"}, {"kv-dtype", "bf16"}, {"sample", "128"}, {"sample-seed", "3"}};
 const AxisValues everything_of_a_server{
     {"engine", "http://localhost:8000/v1"}, {"retries", "3"}, {"request-timeout", "1500ms"}, {"token-file", "secret"}};
 const AxisValues a_token_in_a_variable{{"engine", "https://localhost/v1"}, {"token-variable", "TOKEN"}};

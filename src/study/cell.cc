@@ -48,6 +48,14 @@ nlohmann::json scores_json(const std::optional<TaskScores>& scores) {
   return json;
 }
 
+nlohmann::json whole_json(const std::optional<WholeTask>& whole) {
+  if (!whole) return nullptr;
+  return {{"items", whole->items},
+          {"seconds", whole->time.seconds},
+          {"low", json_or_null(whole->time.low)},
+          {"high", json_or_null(whole->time.high)}};
+}
+
 nlohmann::json link_json(const LinkReport& link) {
   return {{"kind", std::string(name_of(link.kind))},
           {"predicted_tx_bytes", json_or_null(link.predicted_tx_bytes)},
@@ -79,6 +87,8 @@ nlohmann::json to_json(const DeviceReport& device) {
             {"communicate", busy(&DeviceReport::Busy::communicate)},
             {"idle", busy(&DeviceReport::Busy::idle)}}},
           {"utilisation", json_or_null(device.utilisation)},
+          {"sm_active", nullptr},  // of counters (cell_counters.h)
+          {"paper", nullptr},
           {"energy_j", json_or_null(device.energy_joule)}};
 }
 
@@ -245,6 +255,7 @@ nlohmann::json to_json(const CellResult& result) {
   json["valid"] = json_or_null(result.valid);
   json["reason"] = result.reason;
   json["warnings"] = input_warnings();
+  json["whole_task"] = whole_json(result.whole);
   json["sentinel"] = sentinel_json(result.sentinel);
   json["engine"] = result.engine.empty() ? nlohmann::json() : nlohmann::json(result.engine);
   json["load_seconds"] = result.load_time ? nlohmann::json(to_seconds(*result.load_time)) : nlohmann::json(nullptr);

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "analysis/extrapolation.h"
 #include "analysis/sentinel.h"
 #include "base/error.h"
 #include "engine/engine.h"
@@ -43,6 +44,8 @@ struct CellSpec {
   std::string task;                   // path; "" is the embedded question set
   std::optional<Workload> workload;   // requests to generate, instead of questions
   std::optional<std::int64_t> limit;  // first N items or requests
+  std::optional<std::int64_t> sample;  // so many questions that stand for all (task/sample.h)
+  std::uint64_t sample_seed = 0;
   Placement placement;
   RunSettings run;
   std::optional<std::int64_t> max_tokens_per_sequence;
@@ -65,6 +68,12 @@ struct SentinelReport {
   SentinelVerdict verdict;
 };
 
+// What the whole task would have taken, of which a sample ran.
+struct WholeTask {
+  std::int64_t items = 0;
+  WholeTime time;
+};
+
 struct CellResult {
   CellStatus status = CellStatus::failed;
   std::optional<bool> valid;            // false when throttled, disturbed, counters absent; null when unknown
@@ -73,6 +82,7 @@ struct CellResult {
   std::vector<ItemScore> items;         // in the order of the task
   std::vector<RequestResult> requests;  // of a workload, in its order; empty unless it ran
   std::optional<SentinelReport> sentinel;  // absent: nobody looked
+  std::optional<WholeTask> whole;          // of a sample that ran, with times of its batches
   std::string engine;                      // its name and version; "": not known
   std::optional<Nanoseconds> load_time;
   std::optional<ScoreReport> run;  // of a workload, too: its batches are the passes through the model
@@ -89,6 +99,12 @@ struct PreparedTask {
   std::optional<ModelConfig> config;  // absent: the engine reads the model, we do not
   std::vector<Question> questions;  // with `requests`; none of a workload
   TaskRequests requests;
+  // All of the task, where `questions` are a sample; without requests where the engine tokenises.
+  struct Whole {
+    std::int64_t items = 0;
+    std::vector<ScoreRequest> requests;
+  };
+  std::optional<Whole> whole;
   std::optional<WorkloadRequests> workload;
   // Longest model input, and sequence of a workload: the cell's own limit or the model's, whichever is less.
   std::int64_t max_tokens = 0;

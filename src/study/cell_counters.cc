@@ -11,10 +11,12 @@
 #include <string_view>
 
 #include "base/comma_list.h"
+#include "base/error.h"
 #include "base/json.h"
 #include "engine/http/server_client.h"
 #include "study/json_optional.h"
 #include "telemetry/sources/nvml.h"
+#include "telemetry/sources/paper.h"
 #include "telemetry/sources/scrape.h"
 #include "telemetry/summary/phase_sums.h"
 
@@ -57,6 +59,18 @@ class GpuCounters {
     if (series == nullptr) return std::nullopt;
     return mean_over(store_.samples(*series, phase_.begin - margin, phase_.end + margin), phase_.begin, phase_.end);
   }
+  // Between the last readings before the interval's begin and its end: what was counted when, within that.
+  std::optional<double> seen(std::string_view name) const {
+    const SeriesRecord* series = find(name);
+    if (series == nullptr) return std::nullopt;
+    const SampleSeries samples = store_.samples(*series, phase_.begin - margin, phase_.end);
+    std::optional<double> first, last;
+    for (std::size_t i = 0; i < samples.size(); ++i) {
+      if (samples.after[i] <= phase_.begin || !first) first = samples.value(i);
+      if (samples.after[i] <= phase_.end) last = samples.value(i);
+    }
+    return first && last ? std::optional(*last - *first) : std::nullopt;
+  }
   bool has(std::string_view name) const { return find(name) != nullptr; }
 
  private:
@@ -89,6 +103,18 @@ nlohmann::json link_of(const GpuCounters& gpu, const char* kind) {
   return link;
 }
 
+// What the paper's sampler made of it, and the exact counters of the same bytes; null where it did not run.
+nlohmann::json paper_of(const GpuCounters& gpu) {
+  if (!gpu.has("paper_utilization_ratio")) return nullptr;
+  nlohmann::json paper = {{"utilisation", json_or_null(gpu.mean("paper_utilization_ratio"))}};
+  for (const std::string direction : {"tx", "rx"}) {
+    paper[direction + "_bytes_per_s"] = json_or_null(gpu.mean(fmt::format("paper_pcie_{}_bytes_per_second", direction)));
+    paper[direction + "_seen_bytes"] = json_or_null(gpu.seen(fmt::format("paper_pcie_{}_seen_bytes_total", direction)));
+    paper[direction + "_exact_bytes"] = json_or_null(gpu.increase(fmt::format("gpu_pcie_{}_bytes_total", direction)));
+  }
+  return paper;
+}
+
 // Of an engine that told nothing of its devices the links that the GPU has; of one that did, those that it used.
 void add_links(const GpuCounters& gpu, bool is_told, nlohmann::json& device) {
   for (const char* kind : {"nvlink", "pcie"}) {
@@ -111,7 +137,7 @@ bool are_on_gpus(std::span<const CellSpec> cells) {
                      [](const CellSpec& cell) { return cell.placement.device.kind == "cuda"; });
 }
 
-std::vector<std::unique_ptr<Source>> sources_of(std::span<const CellSpec> cells, int root) {
+std::vector<std::unique_ptr<Source>> sources_of(std::span<const CellSpec> cells, int root, bool paper_sampler) {
   auto sources = virtual_sources(root);
   std::set<std::string> servers;
   for (const CellSpec& cell : cells)
@@ -120,6 +146,11 @@ std::vector<std::unique_ptr<Source>> sources_of(std::span<const CellSpec> cells,
         sources.push_back(scrape_source(url, scrape_period, {.token = token_of(cell.engine.access)}));
   if (!are_on_gpus(cells)) return sources;
   for (auto& source : machine_gpus().sources) sources.push_back(std::move(source));
+  if (!paper_sampler) return sources;
+  PaperFailure failure;
+  auto paper = paper_source(failure);
+  if (!paper) throw InputError("paper-sampler: {}; leave it out", failure.why);
+  sources.push_back(std::move(paper));
   return sources;
 }
 
@@ -159,6 +190,8 @@ void add_counters(const CellSpec& spec, std::span<const Phase> phases, const Sto
     }
     (*device)["energy_j"] = json_or_null(gpu.increase("gpu_energy_joules_total"));
     (*device)["utilisation"] = json_or_null(gpu.mean("gpu_utilization_ratio"));
+    (*device)["paper"] = paper_of(gpu);
+    (*device)["sm_active"] = json_or_null(gpu.mean("gpu_sm_active_ratio"));
     add_links(gpu, is_told, *device);
   }
 }

@@ -19,7 +19,8 @@ namespace batchscope {
 // The counters of this process and its descendants; where cells run on GPUs, of all GPUs, too; and what the cells' servers
 // publish of themselves.
 bool are_on_gpus(std::span<const CellSpec> cells);  // any of them
-std::vector<std::unique_ptr<Source>> sources_of(std::span<const CellSpec> cells, int root);
+// With `paper_sampler` GPUs are sampled as the paper did, beside all else; InputError where it cannot begin.
+std::vector<std::unique_ptr<Source>> sources_of(std::span<const CellSpec> cells, int root, bool paper_sampler = false);
 
 class CellCounters {
  public:

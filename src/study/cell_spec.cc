@@ -19,6 +19,7 @@ constexpr double largest = std::numeric_limits<double>::max();
 
 // The value of an axis as JSON has it; null for text that is no number where one belongs, such as "auto".
 nlohmann::json value_json(const Axis& axis, const std::string& text) {
+  if (axis.kind == AxisKind::count_or_word && text == "batch") return text;
   if (axis.kind == AxisKind::text)
     return text.empty() && axis.in_json != InJson::always ? nlohmann::json(nullptr) : nlohmann::json(text);
   if (text.empty() || text[0] < '0' || text[0] > '9') return nullptr;
@@ -36,6 +37,7 @@ std::string number_text(double value) {
 
 std::string text_in(const Axis& axis, const JsonObject& fields, const std::string& key) {
   if (axis.kind == AxisKind::text) return fields.text(key);
+  if (axis.kind == AxisKind::count_or_word && fields.find(key)->is_string()) return fields.text(key);
   if (axis.kind == AxisKind::number) return number_text(fields.number(key, -1, largest));
   return std::to_string(fields.integer(key, 0, any_integer));
 }
@@ -122,6 +124,7 @@ void check(const CellSpec& spec) {
         "out "
         "one or the other",
         spec.task);
+  if (spec.sample && spec.workload) throw InputError("--sample: it takes questions; requests to generate have --limit");
   if (spec.workload) check(*spec.workload);
   check_engine(spec);
   check(spec.placement);

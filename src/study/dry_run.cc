@@ -99,8 +99,7 @@ std::string to_text(const DryRun& plan) {
                         row.problem.empty() ? "" : ": " + row.problem);
   }
   if (!plan.seconds) return text + "\nno times: the devices are not here, or nothing can run\n";
-  return text + fmt::format("\ntotal: about {}, without loading, by what kernels and collectives take on this machine\n",
-                            format_duration(from_seconds(*plan.seconds)));
+  return text + "\nabout: by what kernels and collectives of these sizes take on this machine\n";
 }
 
 }  // namespace batchscope

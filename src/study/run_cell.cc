@@ -1,17 +1,23 @@
 // Runs one cell (study/cell.h): the task made into requests, the plan, the engine's run, and what came of it.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <exception>
+#include <functional>
 #include <new>
+#include <numeric>
 #include <utility>
 
 #include "base/check.h"
 #include "comm/world.h"
+#include "engine/rank.h"
 #include "model/model.h"
 #include "plan/plan.h"
 #include "study/axes.h"
 #include "study/cell.h"
 #include "study/disturbance.h"
+#include "task/sample.h"
 
 namespace batchscope {
 namespace {
@@ -102,6 +108,29 @@ void settle_status(const CellSpec& spec, const PreparedTask& task, CellResult& r
                                       : fmt::format("the engine says that it cut {} tokens", truncated);
 }
 
+std::vector<std::int64_t> tokens_of_batches(std::span<const ScoreRequest> requests, const CellSpec& spec) {
+  const Layout& layout = spec.placement.layout;
+  std::vector<std::int64_t> tokens;
+  for (std::int64_t replica = 0; replica < layout.replicas(); ++replica)
+    for (const RequestIndices& batch : batches_of_replica(requests, spec.run, layout, replica)) {
+      std::int64_t& rows = tokens.emplace_back(0);
+      for (const Batch& part : pipeline_batches(requests, batch, layout, spec.run.packing)) rows += part.rows();
+    }
+  return tokens;
+}
+
+// Absent where the engine did not tell of its batches, or formed others.
+std::optional<WholeTask> whole_task(const CellSpec& spec, const PreparedTask& task, const ScoreReport& run) {
+  const std::vector<std::int64_t> tokens = tokens_of_batches(task.requests.requests, spec);
+  if (tokens.empty() || tokens.size() != run.batch_times.size()) return std::nullopt;
+  std::vector<SampledBatch> batches;
+  for (std::size_t i = 0; i < tokens.size(); ++i) batches.push_back({tokens[i], run.batch_times[i]});
+  const std::vector<std::int64_t> of_whole = tokens_of_batches(task.whole->requests, spec);
+  return WholeTask{task.whole->items,
+                   whole_time(to_seconds(run.time), batches, std::ssize(of_whole),
+                              std::accumulate(of_whole.begin(), of_whole.end(), std::int64_t{0}))};
+}
+
 void score(Engine& engine, const CellSpec& spec, const PreparedTask& task, PhaseSink* phases, CellResult& result) {
   ScoreReport& run = *result.run;
   ScoreReport report = engine.score(task.requests.requests, spec.run, phases);
@@ -122,6 +151,7 @@ void score(Engine& engine, const CellSpec& spec, const PreparedTask& task, Phase
   }
   result.scores = summarize(result.items);
   settle_status(spec, task, result);
+  if (task.whole && !task.whole->requests.empty()) result.whole = whole_task(spec, task, run);
 }
 
 // Steps take the place of batches.
@@ -169,6 +199,8 @@ std::string task_key(const CellSpec& spec) {
   std::string key = spec.engine.is_ours() ? "ours|" : spec.engine.is_server() ? "server's|" : "theirs|";  // who tokenises
   for (const Axis& axis : axes())
     if (axis.group == AxisGroup::model || axis.group == AxisGroup::task) key += axis.text(spec) + "|";
+  if (spec.workload && spec.workload->requests == Workload::one_batch)
+    key += fmt::format("{}", spec.run.batch * spec.placement.layout.replicas());
   return key;
 }
 
@@ -177,14 +209,17 @@ void check_layout(const CellSpec& spec, const PreparedTask& task) {
 }
 
 static std::vector<Question> read_task(const CellSpec& spec) {
-  std::vector<Question> questions = read_questions(task_file(spec), spec.limit);
+  const auto limit = spec.sample ? std::nullopt : spec.limit;  // of a sample it takes the first
+  std::vector<Question> questions = read_questions(task_file(spec), limit);
   if (questions.empty()) throw InputError("{} has no questions", task_file(spec).string());
   return questions;
 }
 
 static std::vector<RequestOutline> outlines_of(const CellSpec& spec) {
-  return spec.workload->trace.empty() ? draw_requests(*spec.workload, spec.limit)
-                                      : read_trace(*spec.workload, spec.limit);
+  if (!spec.workload->trace.empty()) return read_trace(*spec.workload, spec.limit);
+  Workload workload = *spec.workload;
+  if (workload.requests == Workload::one_batch) workload.requests = spec.run.batch * spec.placement.layout.replicas();
+  return draw_requests(workload, spec.limit);
 }
 
 // Of the model that the server has, where its files are here. Else prompts are drawn from the ids of the embedded one,
@@ -207,18 +242,35 @@ static PreparedTask prepare_served_workload(const CellSpec& spec) {
   return task;
 }
 
+// Makes requests of the task's questions, or of the sample that the cell takes of them.
+static void make_task_requests(const CellSpec& spec, PreparedTask& task,
+                               const std::function<TaskRequests(std::span<const Question>)>& make) {
+  task.requests = make(task.questions);
+  if (!spec.sample) return;
+  std::vector<std::size_t> chosen = sample_by_length(task.questions, *spec.sample, spec.sample_seed);
+  if (spec.limit && *spec.limit < std::ssize(chosen)) chosen.resize(static_cast<std::size_t>(*spec.limit));
+  if (chosen.size() == task.questions.size()) return;
+  task.whole.emplace().items = std::ssize(task.questions);
+  if (task.requests.is_tokenised) task.whole->requests = std::move(task.requests.requests);
+  std::vector<Question> sample;
+  for (const std::size_t index : chosen) sample.push_back(std::move(task.questions[index]));
+  task.questions = std::move(sample);
+  task.requests = make(task.questions);
+}
+
 PreparedTask prepare_task(const CellSpec& spec) {
   PreparedTask task;
   if (spec.engine.is_server() && spec.workload) return prepare_served_workload(spec);
   if (!spec.engine.is_ours()) {  // its model is its own business; so are its tokens, unless it is a server of this model
     task.questions = read_task(spec);
     if (!spec.engine.is_server() || spec.model.path.empty() || !std::filesystem::exists(spec.model.path)) {
-      task.requests = make_text_requests(task.questions);
+      make_task_requests(spec, task, make_text_requests);
       return task;
     }
     const ModelConfig config = read_config(spec.model);
     task.max_tokens = config.max_positions;
-    task.requests = make_requests(task.questions, *open_tokenizer(spec.model, config), task.max_tokens);
+    const auto tokenizer = open_tokenizer(spec.model, config);
+    make_task_requests(spec, task, [&](auto questions) { return make_requests(questions, *tokenizer, task.max_tokens); });
     return task;
   }
   const ModelConfig& config = task.config.emplace(read_config(spec.model));
@@ -231,7 +283,7 @@ PreparedTask prepare_task(const CellSpec& spec) {
     return task;
   }
   task.questions = read_task(spec);
-  task.requests = make_requests(task.questions, *tokenizer, task.max_tokens);
+  make_task_requests(spec, task, [&](auto questions) { return make_requests(questions, *tokenizer, task.max_tokens); });
   return task;
 }
 

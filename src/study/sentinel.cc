@@ -34,6 +34,8 @@ CellSpec reference_cell(const CellSpec& spec) {
   plain.model = spec.model;
   plain.task = spec.task;
   plain.sentinel_items = spec.sentinel_items;
+  plain.sample = spec.sample;
+  plain.sample_seed = spec.sample_seed;
   plain.limit = std::min(spec.limit.value_or(spec.sentinel_items), spec.sentinel_items);
   plain.placement.device = parse_device("cpu:1");
   return plain;

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/file_kind.h"
+#include "base/json.h"
 #include "base/units.h"
 #include "study/ablation.h"
 #include "study/axes.h"
@@ -33,7 +34,9 @@ class StudyParser {
  private:
   template <class... Args>
   [[noreturn]] void refuse(const toml::node& node, fmt::format_string<Args...> format, Args&&... args) const {
-    throw InputError("{}:{}: {}", origin_, node.source().begin.line, fmt::format(format, std::forward<Args>(args)...));
+    const auto line = node.source().begin.line;  // 0: it came by --set
+    throw InputError("{}{}: {}", origin_, line > 0 ? fmt::format(":{}", line) : " with --set",
+                     fmt::format(format, std::forward<Args>(args)...));
   }
   void check_keys(const toml::table& table, const std::string& where, std::vector<std::string> known,
                   bool axes_too) const;
@@ -204,7 +207,12 @@ void StudyParser::add_cell(const AxisValues& values, const toml::node& where) {
   } catch (const InputError& error) {
     refuse(where, "{}", error.what());
   }
-  if (!keys_.insert(cell_key(spec, 1)).second) refuse(where, "the cell '{}' occurs twice", cell_key(spec, 1));
+  if (!keys_.insert(cell_key(spec, 1)).second) {
+    const auto layout = values.find("parallel");
+    const bool is_bare = layout != values.end() && layout->second.find_first_of("0123456789") == std::string::npos;
+    if (is_bare && spec.placement.layout.ranks() == 1) return;  // "mp" and "tp" over one device
+    refuse(where, "the cell '{}' occurs twice", cell_key(spec, 1));
+  }
   if (study_.cells.size() == most_cells) refuse(where, "more than {} cells; make the grid smaller", most_cells);
   study_.cells.push_back(std::move(spec));
 }
@@ -286,6 +294,7 @@ void StudyParser::parse_general(const toml::table& root) {
     refuse(root, "name: {} has a '/' in it; leave it out", quote(study_.name));
   if (const auto* node = get(root, "seed"))
     study_.seed = static_cast<std::uint64_t>(integer(*node, "seed", 0, any_integer));
+  if (const auto* node = get(root, "paper-sampler")) study_.paper_sampler = boolean(*node, "paper-sampler");
   if (const auto* node = get(root, "repeats")) study_.repeats = integer(*node, "repeats", 1, 1000);
   if (const auto* node = get(root, "time-out")) study_.time_out = duration(*node, "time-out");
   if (const auto* node = get(root, "period")) study_.sample_period = duration(*node, "period");
@@ -311,11 +320,7 @@ void StudyParser::parse_reference(const toml::table& root) {
   if (!node->is_table()) refuse(*node, "reference: a table [reference] is expected, not {}", type_name(*node));
   check_keys(*node->as_table(), "[reference] ", {}, true);
   const AxisValues wanted = scalars(*node->as_table(), {});
-  const auto matches = [&](const CellSpec& cell) {
-    CellSpec same = cell;  // setting what it already has changes nothing
-    for (const auto& [word, value] : wanted) find_axis(word)->set(same, value, word);
-    return to_json(same) == to_json(cell);
-  };
+  const auto matches = [&](const CellSpec& cell) { return has_values(cell, wanted); };
   try {
     const auto found = std::find_if(study_.cells.begin(), study_.cells.end(), matches);
     if (found == study_.cells.end()) refuse(*node, "[reference]: no cell of the study has these values");
@@ -327,7 +332,7 @@ void StudyParser::parse_reference(const toml::table& root) {
 }
 
 StudySpec StudyParser::parse(const toml::table& root) {
-  check_keys(root, "", {"name", "seed", "repeats", "time-out", "period", "grid", "cell", "reference", "frontier"},
+  check_keys(root, "", {"name", "seed", "repeats", "time-out", "period", "paper-sampler", "grid", "cell", "reference", "frontier"},
              true);
   parse_general(root);
   parse_frontier(root);
@@ -370,9 +375,47 @@ void check_dotted_keys(std::string_view text, const std::string& origin) {
   }
 }
 
+// Gives the key the value in each table that has it, a [task] by its own word. Lists are for grids.
+bool replace(toml::table& table, std::string_view name, const std::string& key, const toml::node& value) {
+  const bool takes_it = !value.is_array() || (name != "cell" && name != "reference");
+  const Axis* axis = find_axis(key);
+  const bool is_task = name == "task";
+  const std::string word = is_task && axis != nullptr && axis->is_of_workload() ? task_key_of(*axis) : key;
+  bool found = false;
+  for (auto&& [own, node] : table) {
+    const std::string_view own_name = own.str();
+    if (dashed(own_name) == word && !(is_task && (axis == nullptr || !axis->is_of_workload()))) {
+      found = true;
+      if (takes_it) value.visit([&](const auto& is) { table.insert_or_assign(own, is); });
+    } else if (toml::table* inner = node.as_table()) {
+      found |= replace(*inner, own_name, key, value);
+    } else if (toml::array* tables = node.as_array()) {
+      for (toml::node& each : *tables)
+        if (toml::table* one = each.as_table()) found |= replace(*one, own_name, key, value);
+    }
+  }
+  return found;
+}
+
+// "batch=[1,8]": the value as the file would have it; what is no TOML is text.
+void apply(const std::string& setting, toml::table& root) {
+  const auto equals = std::min(setting.find('='), setting.size());
+  if (equals == 0 || equals == setting.size())
+    throw InputError("--set {}: write KEY=VALUE, as in device=cpu:4", quote(setting));
+  const std::string key = dashed(setting.substr(0, equals)), text = setting.substr(equals + 1);
+  toml::table given;
+  try {
+    given = toml::parse("value = " + text);
+  } catch (const toml::parse_error&) {
+    given.insert_or_assign("value", text);
+  }
+  const toml::node& value = *given.get("value");
+  if (!replace(root, "", key, value)) value.visit([&](const auto& is) { root.insert_or_assign(key, is); });
+}
+
 }  // namespace
 
-StudySpec parse_study(std::string_view text, const std::string& origin) {
+StudySpec parse_study(std::string_view text, const std::string& origin, std::span<const std::string> settings) {
   check_dotted_keys(text, origin);
   toml::table root;
   try {
@@ -381,11 +424,12 @@ StudySpec parse_study(std::string_view text, const std::string& origin) {
   } catch (const toml::parse_error& error) {
     throw InputError("{}:{}: {}", origin, error.source().begin.line, error.description());
   }
+  for (const std::string& setting : settings) apply(setting, root);
   return StudyParser(origin, std::filesystem::path(origin).stem().string()).parse(root);
 }
 
-StudySpec read_study(const std::filesystem::path& path) {
-  StudySpec study = parse_study(read_file(path), path.string());
+StudySpec read_study(const std::filesystem::path& path, std::span<const std::string> settings) {
+  StudySpec study = parse_study(read_file(path), path.string(), settings);
   study.folder = std::filesystem::absolute(path).parent_path();
   return study;
 }
@@ -393,7 +437,7 @@ StudySpec read_study(const std::filesystem::path& path) {
 nlohmann::json to_json(const StudySpec& study) {
   nlohmann::json cells = nlohmann::json::array();
   for (const CellSpec& cell : study.cells) cells.push_back(to_json(cell));
-  return {{"name", study.name},
+  nlohmann::json json = {{"name", study.name},
           {"seed", study.seed},
           {"repeats", study.repeats},
           {"time_out_ns", study.time_out.count()},
@@ -401,6 +445,8 @@ nlohmann::json to_json(const StudySpec& study) {
           {"reference", cell_key(study.cells.at(study.reference), 1)},
           {"frontier", {{"search", study.frontier}, {"largest_batch", json_or_null(study.frontier_largest_batch)}}},
           {"cells", std::move(cells)}};
+  if (study.paper_sampler) json["paper_sampler"] = true;  // studies that began without it go on
+  return json;
 }
 
 CellSpec resolved(const CellSpec& spec, const std::filesystem::path& folder) {

@@ -64,6 +64,80 @@ search = false
   EXPECT_EQ(to_string(study.cells[7].placement.device), "cpu:2");
 }
 
+TEST(StudyFile, LayoutsAndMemoryFollowTheDevices) {
+  const std::string text = R"(
+device = "cpu:4"
+device-memory = "64MB/devices"
+[[grid]]
+parallel = ["mp", "tp"]
+batch = [1, 2]
+[reference]
+parallel = "tp"
+)";
+  const StudySpec study = parse_study(text, "s.toml");
+  ASSERT_EQ(study.cells.size(), 4u);
+  EXPECT_EQ(study.cells[0].placement.layout.to_string(), "mp4");
+  EXPECT_EQ(study.cells[3].placement.layout.to_string(), "tp4");
+  EXPECT_EQ(study.cells[3].run.device_memory_bytes, 16'000'000);
+  EXPECT_EQ(study.reference, 2u);
+  // Over one device both are the same.
+  const std::vector<std::string> one{"device=cpu:1"};
+  EXPECT_EQ(parse_study(text, "s.toml", one).cells.size(), 2u);
+  EXPECT_THAT(complaint("[grid]\nparallel = 'tp'\n"), HasSubstr("over which devices"));
+}
+
+TEST(StudyFile, SettingsReplaceWhatTheFileSays) {
+  const std::string text = R"(
+seed = 1
+limit = 9
+[task]
+kind = "generate"
+seed = 2
+prompt-tokens = 3
+output-tokens = 4
+requests = "batch"
+[[grid]]
+parallel = ["mp2", "tp2"]
+batch = [1, 2, 4]
+[reference]
+batch = 4
+[frontier]
+search = true
+)";
+  const auto with = [&](const std::vector<std::string>& settings) { return parse_study(text, "s.toml", settings); };
+  const StudySpec study = with({"batch=[4, 8]", "device=cpu:2", "seed=5", "task-seed=6", "limit=3", "search=false", "repeats=2"});
+  ASSERT_EQ(study.cells.size(), 4u);
+  EXPECT_EQ(study.cells[1].run.batch, 8);
+  EXPECT_EQ(study.cells[1].limit, 3);
+  EXPECT_EQ(study.seed, 5u);
+  EXPECT_EQ(study.cells[0].workload->sampling.seed, 6u);
+  EXPECT_EQ(study.repeats, 2);
+  EXPECT_FALSE(study.frontier);
+  EXPECT_EQ(to_json(with({})), to_json(parse_study(text, "s.toml")));
+  const auto refusal = [&](const std::string& setting) {
+    try {
+      with({setting});
+    } catch (const InputError& error) {
+      return std::string(error.what());
+    }
+    return std::string("none");
+  };
+  EXPECT_THAT(refusal("bacth=2"), AllOf(HasSubstr("--set"), HasSubstr("did you mean 'batch'")));
+  EXPECT_THAT(refusal("batch"), HasSubstr("KEY=VALUE"));
+  EXPECT_THAT(refusal("batch=many"), HasSubstr("whole number"));
+}
+
+TEST(StudyFile, ABatchOfRequests) {
+  const StudySpec study = parse_study("prompt-tokens = 3\noutput-tokens = 4\nrequests = 'batch'\n[grid]\nparallel = 'dp2'\nbatch = [1, 8]\n", "s.toml");
+  ASSERT_EQ(study.cells.size(), 2u);
+  EXPECT_EQ(strategy_name(study.cells[0]), strategy_name(study.cells[1]));
+  for (const CellSpec& cell : study.cells) {
+    EXPECT_EQ(to_json(cell_spec_from_json(to_json(cell))), to_json(cell));
+    EXPECT_EQ(std::ssize(prepare_task(cell).workload->requests), 2 * cell.run.batch);
+  }
+  EXPECT_NE(task_key(study.cells[0]), task_key(study.cells[1]));
+}
+
 TEST(StudyFile, MistakesAreNamedWithTheirLine) {
   EXPECT_THAT(complaint("\n[grid]\nbacth = [1]\n"), AllOf(HasSubstr("s.toml:3:"), HasSubstr("did you mean 'batch'")));
   EXPECT_THAT(complaint("tiem-out = '3s'\n"), AllOf(HasSubstr("s.toml:1:"), HasSubstr("did you mean 'time-out'")));

@@ -122,7 +122,8 @@ void StudyRunner::take_reference(std::int64_t cell) {
 const SentinelReference* StudyRunner::reference_for(const CellSpec& spec) const {
   const CellSpec& theirs = study_.cells[study_.reference];
   const auto asked = [](const CellSpec& cell) {
-    return std::tuple(cell.model.path, cell.model.random_shape, cell.model.seed, cell.task, cell.limit.value_or(0));
+    return std::tuple(cell.model.path, cell.model.random_shape, cell.model.seed, cell.task, cell.limit.value_or(0),
+                      cell.sample.value_or(0), cell.sample_seed);
   };
   const bool is_itself = to_json(spec) == to_json(theirs);
   static const SentinelReference trusted = SentinelReference::none("it is the study's reference");

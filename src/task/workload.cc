@@ -39,7 +39,7 @@ void check(const Workload& workload) {
   if (workload.sampling.temperature < 0)
     throw InputError("--temperature: {} is below 0, which takes the most probable token",
                      workload.sampling.temperature);
-  const bool has_lengths = workload.prompt_tokens > 0 || workload.output_tokens > 0 || workload.requests > 0;
+  const bool has_lengths = workload.prompt_tokens > 0 || workload.output_tokens > 0 || workload.requests != 0;
   if (!workload.trace.empty() && (has_lengths || workload.arrival_rate))
     throw InputError(
         "--trace: it says how long requests are and when they arrive; leave out --prompt-tokens, --output-tokens, "
@@ -52,7 +52,8 @@ void check(const Workload& workload) {
     throw InputError(
         "{}: requests are --prompt-tokens and --output-tokens long, 1 at least; give both, or --trace FILE",
         workload.prompt_tokens < 1 ? "--prompt-tokens" : "--output-tokens");
-  if (workload.requests < 1) throw InputError("--requests: {} requests; the minimum is 1", workload.requests);
+  if (workload.requests < 1 && workload.requests != Workload::one_batch)
+    throw InputError("--requests: {} requests; the minimum is 1", workload.requests);
 }
 
 std::vector<RequestOutline> draw_requests(const Workload& workload, std::optional<std::int64_t> limit) {

@@ -18,7 +18,8 @@ namespace batchscope {
 // As it is set. Either `trace`, or prompt_tokens, output_tokens and requests.
 struct Workload {
   std::int64_t prompt_tokens = 0, output_tokens = 0;  // of every request; 0: not given
-  std::int64_t requests = 0;                          // 0: not given
+  static constexpr std::int64_t one_batch = -1;
+  std::int64_t requests = 0;                          // 0: not given; one_batch: as many as run at a time
   std::optional<double> arrival_rate;                 // requests a second, > 0; absent: all are there at the begin
   std::string trace;                                  // path
   std::string trace_format;                           // a word of task/trace_formats.h; "": as the file looks

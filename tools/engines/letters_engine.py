@@ -2,7 +2,10 @@
 """The smallest engine that batchscope can run (docs/engines.md): it needs nothing but Python, and its model is how often
 each letter follows which in the context. Start from it for an engine of your own.
 
---wrong-beyond N: batches of more than N are answered wrongly and without a word, as some engines do; the sentinel sees it.
+Two faults of real engines to be tried, both without a word; the sentinel sees them:
+--wrong-beyond N: batches of more than N are answered wrongly.
+--workspace LETTERS: one workspace for the contexts of a batch. Each has an equal share of it, however long it is; letters
+beyond the share land on the next context's first ones, as keys and values do in DeepSpeed's kernel injection.
 """
 import argparse
 import json
@@ -20,8 +23,8 @@ def log_likelihood(context, continuation):
 
 
 class Engine:
-    def __init__(self, wrong_beyond):
-        self.wrong_beyond = wrong_beyond
+    def __init__(self, wrong_beyond, workspace):
+        self.wrong_beyond, self.workspace = wrong_beyond, workspace
 
     def hello(self, ask):
         return {"name": "letters", "version": "1", "protocol": 1}
@@ -37,8 +40,18 @@ class Engine:
         self.run(self.requests[:self.batch])
         return {"done": True}
 
+    def contexts(self, requests):
+        """As the workspace has them when all are written."""
+        contexts = [r["context"] for r in requests]
+        if self.workspace is None:
+            return contexts
+        share, letters = self.workspace // self.batch, {}
+        for place, text in reversed(list(enumerate(contexts))):
+            letters.update((place * share + i, letter) for i, letter in enumerate(text))
+        return ["".join(letters[place * share + i] for i in range(len(text))) for place, text in enumerate(contexts)]
+
     def run(self, requests):
-        values = [log_likelihood(r["context"], r["continuation"]) for r in requests]
+        values = [log_likelihood(context, r["continuation"]) for context, r in zip(self.contexts(requests), requests)]
         return values[::-1] if self.batch > self.wrong_beyond else values
 
     def score(self, ask):
@@ -55,7 +68,8 @@ class Engine:
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--wrong-beyond", type=int, default=1 << 30)
-    engine = Engine(parser.parse_args().wrong_beyond)
+    parser.add_argument("--workspace", type=int)
+    engine = Engine(**vars(parser.parse_args()))
     for line in sys.stdin:
         ask = json.loads(line)
         print(json.dumps(getattr(engine, ask["ask"])(ask)), flush=True)

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <string>
@@ -14,6 +15,7 @@
 #include "report/cell_numbers.h"
 #include "report/figure/figure_parts.h"
 #include "report/text.h"
+#include "study/grid.h"
 
 namespace batchscope {
 namespace {
@@ -121,18 +123,19 @@ Figure traffic_figure(const StudyReport& report, bool tx) {
 Figure sent_figure(const StudyReport& report) { return traffic_figure(report, true); }
 Figure received_figure(const StudyReport& report) { return traffic_figure(report, false); }
 
-Figure utilisation_figure(const StudyReport& report) {
-  Figure figure{.id = "traffic_utilisation",
-                .title = "Traffic against utilisation",
+// The paper's Fig. 5, by one of the notions of utilisation.
+Figure traffic_against(const StudyReport& report, const char* id, const char* title, const char* label,
+                       const std::function<std::optional<double>(const CellSummary&)>& share) {
+  Figure figure{.id = id,
+                .title = title,
                 .caption = "One point per batch size, connected in order and labelled. Mean of the devices.",
                 .x = {.label = "sent, bytes per second", .unit = FigureUnit::bytes_per_s},
-                .y = {.label = "share of time spent computing", .unit = FigureUnit::share}};
+                .y = {.label = label, .unit = FigureUnit::share}};
   for (std::size_t strategy = 0; strategy < report.strategies.size(); ++strategy) {
     FigureSeries series = series_of(report, strategy, FigureStroke::solid);
     for (const CellSummary* cell : cells_by_batch(report, strategy)) {
       const auto x = has_numbers(*cell) ? sent_bytes_per_s(*cell) : std::nullopt;
-      const auto y = mean_over_devices(
-          *cell, [](const DeviceRecord& device) -> std::optional<double> { return device.busy_compute; });
+      const auto y = share(*cell);
       if (!x || !y) continue;
       const std::int64_t batch = cell->spec.run.batch;
       FigurePoint point{.x = *x, .y = *y, .label = std::to_string(batch), .note = fmt::format("batch {}", batch)};
@@ -141,6 +144,50 @@ Figure utilisation_figure(const StudyReport& report) {
     }
     if (!series.points.empty()) figure.series.push_back(std::move(series));
   }
+  return figure;
+}
+
+Figure utilisation_figure(const StudyReport& report) {
+  return traffic_against(report, "traffic_utilisation", "Traffic against utilisation", "share of time spent computing",
+                         [](const CellSummary& cell) {
+                           return mean_over_devices(cell, [](const DeviceRecord& d) { return d.busy_compute; });
+                         });
+}
+Figure driver_figure(const StudyReport& report) {
+  return traffic_against(report, "traffic_driver", "Traffic against the driver's utilisation",
+                         "share of time in use, as the driver counts",
+                         [](const CellSummary& cell) { return mean_over_devices(cell, "utilisation"); });
+}
+Figure sm_figure(const StudyReport& report) {
+  return traffic_against(report, "traffic_sm", "Traffic against active multiprocessors", "share of multiprocessors active",
+                         [](const CellSummary& cell) { return mean_over_devices(cell, "sm_active"); });
+}
+
+// What Fig. 4 would have been by the paper's sampler.
+Figure paper_figure(const StudyReport& report) {
+  Figure figure{.id = "paper",
+                .title = "PCIe traffic sent per device, by the paper's method",
+                .caption = "Dashed, hollow: the mean of what it read; solid: the exact counter. Mean of the devices.",
+                .x = batch_axis(),
+                .y = {.label = "sent over PCIe, bytes per second", .unit = FigureUnit::bytes_per_s}};
+  add_over_batch(figure, report, plain([](const CellSummary& cell) { return paper_number(cell, "tx_bytes_per_s"); }),
+                 Trust::timing, FigureStroke::dashed);
+  for (FigureSeries& series : figure.series) series.hollow = true;
+  add_over_batch(figure, report, plain([](const CellSummary& cell) -> std::optional<double> {
+                   const auto bytes = paper_number(cell, "tx_exact_bytes"), seconds = number(cell, "seconds");
+                   return bytes && seconds && *seconds > 0 ? std::optional(*bytes / *seconds) : std::nullopt;
+                 }),
+                 Trust::timing);
+  return figure;
+}
+
+Figure energy_figure(const StudyReport& report) {
+  Figure figure{.id = "energy",
+                .title = "Energy by batch size",
+                .caption = "Of all devices, by their own counters, over the part that was timed.",
+                .x = batch_axis(),
+                .y = {.label = "joules per question or request"}};
+  add_over_batch(figure, report, plain(joules_per_item), Trust::timing);
   return figure;
 }
 
@@ -209,6 +256,37 @@ Figure accuracy_figure(const StudyReport& report) {
   return figure;
 }
 
+// What an honoured token limit costs. A line joins cells that differ in their limit alone.
+Figure kept_figure(const StudyReport& report) {
+  Figure figure{.id = "accuracy_kept",
+                .title = "Accuracy by share of tokens kept",
+                .caption = "By acc_norm, with 95 % Wilson intervals; sequences above a token limit are cut on the left.",
+                .x = {.label = "tokens kept, of those asked for", .unit = FigureUnit::share},
+                .y = {.label = "accuracy (acc_norm)", .unit = FigureUnit::share}};
+  std::map<std::pair<std::size_t, std::int64_t>, std::vector<const CellSummary*>> lines;  // by column and batch
+  for (const CellSummary& cell : report.cells)
+    if (has_numbers(cell) && number(cell, "acc_norm") && kept_share(cell))
+      lines[{report.strategies[cell.strategy].column, cell.spec.run.batch}].push_back(&cell);
+  for (auto& [place, cells] : lines) {
+    if (cells.size() < 2) continue;
+    std::sort(cells.begin(), cells.end(),
+              [](const CellSummary* a, const CellSummary* b) { return *kept_share(*a) < *kept_share(*b); });
+    FigureSeries series{.name = fmt::format("{}, batch {}", report.columns[place.first], place.second),
+                        .style = place.first};
+    for (const CellSummary* cell : cells)
+      series.points.push_back({.x = *kept_share(*cell),
+                               .y = *number(*cell, "acc_norm"),
+                               .low = number(*cell, "acc_norm_low"),
+                               .high = number(*cell, "acc_norm_high"),
+                               .label = token_limit_name(cell->spec),
+                               .note = doubt_of(*cell)});
+    figure.series.push_back(std::move(series));
+  }
+  if (report.chance && !figure.series.empty())
+    figure.limits.push_back({*report.chance, fmt::format("chance {}", percent_text(report.chance))});
+  return figure;
+}
+
 // Linear axes hide what is a hundredth of the largest.
 void choose_scale(Figure& figure) {
   const auto [low, high] = range_of_y(figure);
@@ -243,7 +321,8 @@ std::vector<Figure> study_figures(const StudyReport& report) {
   std::vector<Figure> over_batch{time_figure(report), throughput_figure(report)}, latencies = latency_figures(report);
   over_batch.insert(over_batch.end(), std::move_iterator(latencies.begin()), std::move_iterator(latencies.end()));
   for (Figure (*make)(const StudyReport&) :
-       {sent_figure, received_figure, utilisation_figure, memory_figure, accuracy_figure})
+       {sent_figure, received_figure, utilisation_figure, driver_figure, sm_figure, paper_figure, memory_figure,
+        energy_figure, accuracy_figure, kept_figure})
     over_batch.push_back(make(report));
   for (Figure& figure : over_batch) {
     choose_scale(figure);

@@ -99,6 +99,8 @@ const std::vector<Column> result_columns{
      "share of the time, mean of the devices"},
     {"in use", "utilisation", "mean(result.devices[].utilisation)", Kind::share, false,
      "as the driver counts, mean of the devices"},
+    {"SMs active", "utilisation", "mean(result.devices[].sm_active)", Kind::share, false,
+     "share of multiprocessors with work, mean over time and devices"},
     {"energy", "utilisation", "sum(result.devices[].energy_j)", Kind::number, false, "joules"},
     {"requested", "tokens", "result.tokens.requested", Kind::count, false, "tokens that the task asks for"},
     {"computed", "tokens", "result.tokens.computed", Kind::count, false, "real tokens that went through the model"},

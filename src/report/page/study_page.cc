@@ -29,12 +29,16 @@ struct FigurePlace {
   std::vector<std::string_view> figures, sections;
 };
 const FigurePlace figure_places[] = {
-    {"time", "Time", {"time", "throughput", "latency"}, {"time", "repeats"}},
+    {"time", "Time", {"time", "throughput", "latency"}, {"time", "repeats", "whole"}},
     {"generation", "Generation", {"ttft", "tpot"}, {"requests"}},
-    {"accuracy", "Accuracy", {"accuracy", "changed"}, {"accuracy"}},
+    {"accuracy", "Accuracy", {"accuracy", "accuracy_kept", "changed"}, {"accuracy"}},
     {"memory", "Memory", {"memory", "frontier"}, {"memory", "frontier"}},
-    {"traffic", "Traffic", {"traffic_tx", "traffic_rx", "traffic_utilisation", "closure"}, {"rates", "traffic"}},
-    {"busy", "Utilisation", {"busy"}, {"busy"}},
+    {"traffic",
+     "Traffic",
+     {"traffic_tx", "traffic_rx", "traffic_utilisation", "traffic_driver", "traffic_sm", "paper", "closure"},
+     {"rates", "traffic", "paper"}},
+    {"busy", "Utilisation", {"busy"}, {"busy", "use"}},
+    {"energy", "Energy", {"energy"}, {"energy"}},
     {"effects", "Effects", {"effects"}, {"effects"}},
     {"validity", "Validity", {}, {"troubles", "closing"}},
 };
