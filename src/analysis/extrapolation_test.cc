@@ -11,7 +11,8 @@ namespace {
 SampledBatch sampled(std::int64_t tokens, double seconds) { return {tokens, from_seconds(seconds)}; }
 
 TEST(WholeTime, OfBatchesThatCostSoMuchAndSoMuchATokenIsExact) {
-  const std::vector<SampledBatch> sample{sampled(400, 0.005 + 400e-5), sampled(300, 0.005 + 300e-5), sampled(100, 0.005 + 100e-5)};
+  const std::vector<SampledBatch> sample{sampled(400, 0.005 + 400e-5), sampled(300, 0.005 + 300e-5),
+                                         sampled(100, 0.005 + 100e-5)};
   const WholeTime whole = whole_time(0.023, sample, 60, 12'000);
   EXPECT_NEAR(whole.seconds, 60 * 0.005 + 12'000 * 1e-5, 1e-6);
   EXPECT_NEAR(*whole.low, whole.seconds, 1e-5);

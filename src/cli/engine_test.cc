@@ -236,8 +236,8 @@ for line in sys.stdin:
   ASSERT_EQ(json.at("devices").size(), 1u);
   check(json.at("devices").at(0), json.at("seconds"));
 
-  write("g.toml",
-        "name = 'g'\nlimit = 4\nsentinel-items = 0\npaper-sampler = true\n[[cell]]\nengine = \"" + slow + "\"\ndevice = 'cuda:1'\n");
+  write("g.toml", "name = 'g'\nlimit = 4\nsentinel-items = 0\npaper-sampler = true\n[[cell]]\nengine = \"" + slow +
+                      "\"\ndevice = 'cuda:1'\n");
   const Ended study = run_on_gpu({"study", in_folder("g.toml"), "-o", in_folder("g.bscope"), "--json"});
   ASSERT_EQ(study.code, 0) << study.errors;
   const nlohmann::json cell = nlohmann::json::parse(study.output).at("cells").at(0);

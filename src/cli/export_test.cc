@@ -1,5 +1,4 @@
 // `export` as a user runs it: files and folders that appear whole or not at all, and what it says when it cannot.
-#include "cli/test_program.h"
 #include "report/export/export.h"
 
 #include <fcntl.h>
@@ -17,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/test_program.h"
 #include "store/store.h"
 #include "store/test_folder.h"
 

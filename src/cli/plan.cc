@@ -181,7 +181,9 @@ std::string items_text(const PreparedTask& task) {
   std::string text;
   for (std::size_t i = 0; i < task.questions.size(); ++i) {
     const Question& question = task.questions[i];
-    text += nlohmann::ordered_json{{"id", question.id}, {"tokens", task.requests.tokens[i]}, {"gold", question.gold}}.dump() + "\n";
+    text += nlohmann::ordered_json{{"id", question.id}, {"tokens", task.requests.tokens[i]}, {"gold", question.gold}}
+                .dump() +
+            "\n";
   }
   return text;
 }

@@ -57,7 +57,8 @@ void run_study(const StudySpec& study, const std::filesystem::path& path, std::s
   // Before anything is recorded: it takes the CPUs for a while.
   if (course.cells_left() > 0 && !launcher) course.expect_seconds(estimated_seconds(study));
   // Reads the workers' devices too: they are children of this process.
-  recording.emplace(sources_of(study.cells, getpid(), study.paper_sampler), SamplerOptions{.period = study.sample_period}, &store, session);
+  recording.emplace(sources_of(study.cells, getpid(), study.paper_sampler),
+                    SamplerOptions{.period = study.sample_period}, &store, session);
   counters.emplace(*recording, store, session, are_on_gpus(study.cells));
   try {
     course.run();

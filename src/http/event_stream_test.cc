@@ -34,8 +34,8 @@ ReadEvents read_events(std::string_view bytes, std::size_t piece = 1, std::size_
 TEST(EventStream, EveryEndOfALineInPiecesOfAnySize) {
   for (std::size_t piece = 1; piece < 40; ++piece) {
     EXPECT_THAT(read_events("\xEF\xBB\xBF"
-                     "data: a\r\ndata:b\r\n\r\ndata: c\n\n: comment\n\ndata:  d\r\r",
-                     piece)
+                            "data: a\r\ndata:b\r\n\r\ndata: c\n\n: comment\n\ndata:  d\r\r",
+                            piece)
                     .events,
                 ElementsAre("a\nb", "c", " d"));
   }
@@ -65,7 +65,8 @@ TEST(EventStream, NothingGrowsBeyondTheLimit) {
   std::string lines;
   for (int i = 0; i < 20; ++i) lines += "data: 0123456789\n";
   EXPECT_FALSE(read_events(lines, 7, 50).is_whole);
-  EXPECT_TRUE(read_events("data: 0123456789\n\ndata: 0123456789\n\ndata: 0123456789\n\ndata: 0123456789\n\n", 7, 50).is_whole);
+  EXPECT_TRUE(
+      read_events("data: 0123456789\n\ndata: 0123456789\n\ndata: 0123456789\n\ndata: 0123456789\n\n", 7, 50).is_whole);
 }
 
 }  // namespace

@@ -158,9 +158,12 @@ TEST(GgufTokenizer, NamesWhatIsNotSupported) {
   EXPECT_THAT(vocabulary_error(byte_level(source, "superbpe")),
               HasSubstr("tokenizer.ggml.pre: not supported yet: \"superbpe\"; supported: default, gpt-2"));
   EXPECT_THAT(vocabulary_error(byte_level(source, "llama-bpe")), HasSubstr("tokenizer.ggml.bos_token_id"));
-  EXPECT_THAT(vocabulary_error(byte_level({source.tokens, {"a"}}, "gpt-2")), HasSubstr("merge 0, \"a\", is not two tokens"));
-  EXPECT_THAT(vocabulary_error(byte_level({source.tokens, {"a \u65e5"}}, "gpt-2")), HasSubstr("which the vocabulary lacks"));
-  EXPECT_THAT(vocabulary_error(byte_level({{"a", "\xff"}, {}}, "gpt-2")), HasSubstr("token 1, \"\\xff\", is not UTF-8"));
+  EXPECT_THAT(vocabulary_error(byte_level({source.tokens, {"a"}}, "gpt-2")),
+              HasSubstr("merge 0, \"a\", is not two tokens"));
+  EXPECT_THAT(vocabulary_error(byte_level({source.tokens, {"a \u65e5"}}, "gpt-2")),
+              HasSubstr("which the vocabulary lacks"));
+  EXPECT_THAT(vocabulary_error(byte_level({{"a", "\xff"}, {}}, "gpt-2")),
+              HasSubstr("token 1, \"\\xff\", is not UTF-8"));
   EXPECT_THAT(vocabulary_error(byte_level(source, "gpt-2").values<std::int32_t>("tokenizer.ggml.token_type", {1})),
               HasSubstr("1 types for"));
 }

@@ -15,7 +15,9 @@ namespace {
 using nlohmann::json;
 using testing::HasSubstr;
 
-json plain_file() { return {{"model", {{"type", "BPE"}, {"vocab", {{"a", 0}, {"b", 1}, {"ab", 2}}}, {"merges", {"a b"}}}}}; }
+json plain_file() {
+  return {{"model", {{"type", "BPE"}, {"vocab", {{"a", 0}, {"b", 1}, {"ab", 2}}}, {"merges", {"a b"}}}}};
+}
 
 std::string file_error(const json& file) {
   try {
@@ -51,19 +53,23 @@ TEST(TokenizerJson, NamesWhatIsNotSupported) {
     EXPECT_THAT(file_error(file), testing::AllOf(HasSubstr("t.json: "), HasSubstr(std::string(what)))) << file;
   };
   for (const char* part : {"normalizer", "pre_tokenizer", "post_processor", "decoder"})
-    unsupported(with_part(part, {{"type", "Odd"}}), std::string(part) + ".type: not supported yet: \"Odd\"; supported: ");
+    unsupported(with_part(part, {{"type", "Odd"}}),
+                std::string(part) + ".type: not supported yet: \"Odd\"; supported: ");
   unsupported(with_part("normalizer", {{"type", "Sequence"}, {"normalizers", {{{"type", "Precompiled"}}}}}),
               "normalizer.normalizers[0].type: not supported yet: \"Precompiled\"");
   unsupported(with_model("type", "Unigram"), "model.type: not supported yet: \"Unigram\"; supported: BPE");
   unsupported(with_model("dropout", 0.1), "model.dropout");
   unsupported(with_model("continuing_subword_prefix", "##"), "model.continuing_subword_prefix");
   unsupported(with_model("end_of_word_suffix", "</w>"), "model.end_of_word_suffix");
-  unsupported(with_part("pre_tokenizer", {{"type", "Split"}, {"pattern", {{"Regex", "\\b"}}}, {"behavior", "Isolated"}}),
-              "pre_tokenizer.pattern.Regex: not supported yet: \\b in the regular expression");
+  unsupported(
+      with_part("pre_tokenizer", {{"type", "Split"}, {"pattern", {{"Regex", "\\b"}}}, {"behavior", "Isolated"}}),
+      "pre_tokenizer.pattern.Regex: not supported yet: \\b in the regular expression");
 }
 
 TEST(TokenizerJson, NamesWhatIsDamaged) {
-  const auto damaged = [](const json& file, const char* what) { EXPECT_THAT(file_error(file), HasSubstr(what)) << file; };
+  const auto damaged = [](const json& file, const char* what) {
+    EXPECT_THAT(file_error(file), HasSubstr(what)) << file;
+  };
   damaged(json::object(), "model: expected an object, found nothing");
   damaged(with_model("merges", {"a b c"}), "model.merges[0]: expected two tokens");
   damaged(with_model("merges", {"a x"}), "a merge needs the token \"x\"");
@@ -71,14 +77,16 @@ TEST(TokenizerJson, NamesWhatIsDamaged) {
   damaged(with_model("vocab", {{"a", 1e9}}), "model.vocab.a: expected a token id");
   damaged(with_part("added_tokens", {{{"id", 0}}}), "added_tokens[0].content: expected a text");
   damaged(with_part("added_tokens", 3), "added_tokens: expected a list of objects, found 3");
-  damaged(with_part("pre_tokenizer", {{"type", "Metaspace"}, {"replacement", "__"}}), "replacement: expected one character");
+  damaged(with_part("pre_tokenizer", {{"type", "Metaspace"}, {"replacement", "__"}}),
+          "replacement: expected one character");
   damaged(with_part("pre_tokenizer", {{"type", "Metaspace"}, {"replacement", "_"}, {"prepend_scheme", "last"}}),
           "prepend_scheme: expected \"always\"");
   damaged(with_part("post_processor", {{"type", "TemplateProcessing"}, {"single", json::array()}}), "single: expected");
   const json template_of_9 = {{"type", "TemplateProcessing"},
                               {"single", {{{"SpecialToken", {{"id", "x"}}}}, {{"Sequence", {{"id", "A"}}}}}},
                               {"special_tokens", {{"x", {{"ids", {9}}}}}}};
-  damaged(with_part("post_processor", template_of_9), "texts should begin or end with the token 9, but there are only 3");
+  damaged(with_part("post_processor", template_of_9),
+          "texts should begin or end with the token 9, but there are only 3");
   json emptied = with_part("normalizer", {{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}});
   emptied["added_tokens"] = {{{"id", 3}, {"content", " "}, {"normalized", true}}};
   damaged(emptied, "normalisation leaves nothing of the added token \" \"");
@@ -106,13 +114,13 @@ TEST(TokenizerJson, StepsThatMultiplyEndWithAnError) {
   for (const json& file :
        {with_part("normalizer", sequence("normalizers", std::vector<json>(60, doubled))),
         with_part("normalizer",
-             sequence("normalizers",
-                      {replace({{"String", "a"}}, many), replace({{"String", "a"}}, many), {{"type", "NFC"}}})),
+                  sequence("normalizers",
+                           {replace({{"String", "a"}}, many), replace({{"String", "a"}}, many), {{"type", "NFC"}}})),
         with_part("normalizer",
-             sequence("normalizers", {replace({{"Regex", "(?=a)|"}}, many), replace({{"Regex", ""}}, many)})),
+                  sequence("normalizers", {replace({{"Regex", "(?=a)|"}}, many), replace({{"Regex", ""}}, many)})),
         with_part("pre_tokenizer", sequence("pretokenizers", std::vector<json>(60, {{"type", "ByteLevel"},
-                                                                               {"add_prefix_space", false},
-                                                                               {"use_regex", false}}))),
+                                                                                    {"add_prefix_space", false},
+                                                                                    {"use_regex", false}}))),
         with_part("decoder", sequence("decoders", std::vector<json>(60, doubled)))})
     EXPECT_THAT(encode_error(file), HasSubstr("t.json: its steps expand a text to more than 64 MiB")) << file;
   EXPECT_THAT(file_error(with_part("normalizer", sequence("normalizers", std::vector<json>(257, {{"type", "NFC"}})))),
@@ -124,8 +132,8 @@ TEST(TokenizerJson, TemplatesAreShort) {
     std::vector<json> single(parts, {{"SpecialToken", {{"id", "x"}, {"type_id", 0}}}});
     single.push_back({{"Sequence", {{"id", "A"}, {"type_id", 0}}}});
     return with_part("post_processor", {{"type", "TemplateProcessing"},
-                                   {"single", single},
-                                   {"special_tokens", {{"x", {{"id", "x"}, {"ids", std::vector<int>(ids, 0)}}}}}});
+                                        {"single", single},
+                                        {"special_tokens", {{"x", {{"id", "x"}, {"ids", std::vector<int>(ids, 0)}}}}}});
   };
   EXPECT_EQ(file_error(with_ids(2, 512)), "no error");
   EXPECT_THAT(file_error(with_ids(1, 60000)), HasSubstr("no more than 1024 tokens beside the text"));

@@ -39,7 +39,8 @@ std::optional<MeanInterval> whole_seconds(const CellSummary& cell) {
   const JsonObject result(cell.result, "result");
   if (!result.has("whole_task")) return std::nullopt;
   const JsonObject whole = result.object("whole_task");
-  const auto seconds = maybe_number(whole, "seconds"), high = maybe_number(whole, "high"), ran = number(cell, "seconds");
+  const auto seconds = maybe_number(whole, "seconds"), high = maybe_number(whole, "high"),
+             ran = number(cell, "seconds");
   if (!seconds || !ran || *seconds <= 0 || *ran <= 0) return std::nullopt;
   MeanInterval mean{.mean = cell.time->mean * *seconds / *ran, .low = std::nullopt, .high = std::nullopt};
   if (!high) return mean;

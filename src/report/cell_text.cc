@@ -74,7 +74,8 @@ std::string time_lines(const JsonObject& result) {
     const auto low = maybe_number(whole, "low");
     text += fmt::format("whole     {} s for all {} items", seconds_text(maybe_number(whole, "seconds")),
                         format_count(maybe_integer(whole, "items").value_or(0)));
-    text += low ? fmt::format(", 95 % {} to {} s\n", seconds_text(low), seconds_text(maybe_number(whole, "high"))) : "\n";
+    text +=
+        low ? fmt::format(", 95 % {} to {} s\n", seconds_text(low), seconds_text(maybe_number(whole, "high"))) : "\n";
   }
   if (result.has("batch_ms") && result.object("batch_ms").has("p50"))
     text += percentiles_line(result, "batch_ms", generates ? "step" : "batch");

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <set>
 #include <utility>
 
 #include "base/json.h"
@@ -154,7 +153,8 @@ void Reader::finish_strategies(std::int64_t study) {
     CellSummary& cell = report_.cells[i];
     if (!cell.seconds.empty()) cell.time = mean_interval(cell.seconds);
     const auto faster = [&](std::optional<std::size_t> best) {
-      return !best || cell.time->mean / requests_of(cell) < report_.cells[*best].time->mean / requests_of(report_.cells[*best]);
+      return !best ||
+             cell.time->mean / requests_of(cell) < report_.cells[*best].time->mean / requests_of(report_.cells[*best]);
     };
     for (const DeviceRecord& device : cell.devices)
       report_.has_virtual_devices = report_.has_virtual_devices || device.is_virtual;
@@ -186,9 +186,11 @@ void Reader::lay_out_tables() {
     const std::string limit = token_limit_name(specs[i]);
     strategy.label = limit.empty() ? names[i] : names[i] + " " + limit;
   }
-  std::set<StudyReport::Row> rows;
-  for (const CellSummary& cell : report_.cells) rows.insert({cell.spec.run.batch, token_limit_name(cell.spec)});
-  report_.rows.assign(rows.begin(), rows.end());
+  std::map<std::pair<std::int64_t, std::optional<std::int64_t>>, StudyReport::Row> rows;  // by batch and token limit
+  for (const CellSummary& cell : report_.cells)
+    rows.insert(
+        {{cell.spec.run.batch, cell.spec.max_tokens_per_sequence}, {cell.spec.run.batch, token_limit_name(cell.spec)}});
+  for (const auto& [place, row] : rows) report_.rows.push_back(row);
 }
 
 void Reader::compare_with_reference(const std::string& study_json) {
@@ -228,7 +230,8 @@ StudyReport Reader::read(const std::optional<std::string>& name) {
   const StudyRecord study = chosen(name);
   report_.name = study.name;
   read_cells(study.id);
-  if (report_.cells.empty() && !where_.empty()) throw InputError("--where: no cell of {} has these values", report_.name);
+  if (report_.cells.empty() && !where_.empty())
+    throw InputError("--where: no cell of {} has these values", report_.name);
   finish_strategies(study.id);
   compare_with_reference(study.spec_json);
   lay_out_tables();

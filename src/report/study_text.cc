@@ -183,7 +183,8 @@ Section busy_section(const Pivot& pivot) {
 
 // Three notions of utilisation, where the devices' own counters have theirs.
 Section use_section(const Pivot& pivot, const StudyReport& report) {
-  Section section{"use", "Utilisation: % in use by the driver / multiprocessors active / computing, mean of the devices"};
+  Section section{"use",
+                  "Utilisation: % in use by the driver / multiprocessors active / computing, mean of the devices"};
   if (std::none_of(report.cells.begin(), report.cells.end(),
                    [](const CellSummary& cell) { return mean_over_devices(cell, "utilisation").has_value(); }))
     return section;
@@ -213,8 +214,10 @@ Section energy_section(const Pivot& pivot, const StudyReport& report) {
 
 // What the paper's sampler made of the same cells, mean of the devices.
 Section paper_section(const StudyReport& report) {
-  Section section{"paper", "The paper's method beside exact counters: PCIe bytes sent and received, mean of the devices"};
-  TextTable table({"strategy", "batch", "TX seen", "its TX rate", "exact", "RX seen", "its RX rate", "exact", "its use", "driver's"});
+  Section section{"paper",
+                  "The paper's method beside exact counters: PCIe bytes sent and received, mean of the devices"};
+  TextTable table({"strategy", "batch", "TX seen", "its TX rate", "exact", "RX seen", "its RX rate", "exact", "its use",
+                   "driver's"});
   for (const CellSummary& cell : report.cells) {
     const auto paper = [&](const std::string& key) { return paper_number(cell, key); };
     if (!has_numbers(cell) || !paper("utilisation")) continue;

@@ -258,7 +258,9 @@ std::vector<Axis> rows() {
        .json = "/workload/requests",
        .in_json = InJson::or_null,
        .name = {.place = 20},
-       .label = [](const Spec&, Text v) { return v.empty() ? Said() : v == "batch" ? "one batch" : v + " requests"; },
+       .label = [](const Spec&, Text v) { return v.empty()      ? Said()
+                                                 : v == "batch" ? "one batch"
+                                                                : v + " requests"; },
        .column = "workload_requests"},
       {.word = "arrival-rate",
        .group = AxisGroup::task,
@@ -391,10 +393,8 @@ std::vector<Axis> rows() {
        .label = nothing},
       {.word = "device",
        .group = AxisGroup::placement,
-       .set =
-           [](Spec& s, Text v, What w) {
-             s.placement.device = v == "cuda:all" ? all_gpus(w) : named(parse_device, v, w);
-           },
+       .set = [](Spec& s, Text v,
+                 What w) { s.placement.device = v == "cuda:all" ? all_gpus(w) : named(parse_device, v, w); },
        .text = [](const Spec& s) { return to_string(s.placement.device); },
        .type = "DEVICE",
        .help = "cpu:N, N virtual devices, cuda:0,1, or cuda:all (default: what --parallel needs)",
@@ -480,7 +480,8 @@ std::vector<Axis> rows() {
        .set = [](Spec& s, Text v, What w) { s.run.batch = count(v, w); },
        .text = [](const Spec& s) { return std::to_string(s.run.batch); },
        .type = "N",
-       .help = "sequences at a time: of a batch, or of a server as requests in flight; a question has one for each choice",
+       .help =
+           "sequences at a time: of a batch, or of a server as requests in flight; a question has one for each choice",
        .preset = "1",
        .in_json = InJson::always,
        .name = {.naming = Naming::never},
@@ -515,7 +516,8 @@ std::vector<Axis> rows() {
        .set =
            [](Spec& s, Text v, What w) {
              const bool is_shared = v.ends_with(shared_by_devices);
-             s.run.device_memory_bytes = parse_bytes(is_shared ? v.substr(0, v.size() - shared_by_devices.size()) : v, w);
+             s.run.device_memory_bytes =
+                 parse_bytes(is_shared ? v.substr(0, v.size() - shared_by_devices.size()) : v, w);
              if (is_shared) *s.run.device_memory_bytes /= s.placement.device.count();
            },
        .text = [](const Spec& s) { return text_of(s.run.device_memory_bytes); },

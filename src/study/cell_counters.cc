@@ -108,7 +108,8 @@ nlohmann::json paper_of(const GpuCounters& gpu) {
   if (!gpu.has("paper_utilization_ratio")) return nullptr;
   nlohmann::json paper = {{"utilisation", json_or_null(gpu.mean("paper_utilization_ratio"))}};
   for (const std::string direction : {"tx", "rx"}) {
-    paper[direction + "_bytes_per_s"] = json_or_null(gpu.mean(fmt::format("paper_pcie_{}_bytes_per_second", direction)));
+    paper[direction + "_bytes_per_s"] =
+        json_or_null(gpu.mean(fmt::format("paper_pcie_{}_bytes_per_second", direction)));
     paper[direction + "_seen_bytes"] = json_or_null(gpu.seen(fmt::format("paper_pcie_{}_seen_bytes_total", direction)));
     paper[direction + "_exact_bytes"] = json_or_null(gpu.increase(fmt::format("gpu_pcie_{}_bytes_total", direction)));
   }

@@ -126,9 +126,8 @@ std::optional<WholeTask> whole_task(const CellSpec& spec, const PreparedTask& ta
   std::vector<SampledBatch> batches;
   for (std::size_t i = 0; i < tokens.size(); ++i) batches.push_back({tokens[i], run.batch_times[i]});
   const std::vector<std::int64_t> of_whole = tokens_of_batches(task.whole->requests, spec);
-  return WholeTask{task.whole->items,
-                   whole_time(to_seconds(run.time), batches, std::ssize(of_whole),
-                              std::accumulate(of_whole.begin(), of_whole.end(), std::int64_t{0}))};
+  return WholeTask{task.whole->items, whole_time(to_seconds(run.time), batches, std::ssize(of_whole),
+                                                 std::accumulate(of_whole.begin(), of_whole.end(), std::int64_t{0}))};
 }
 
 void score(Engine& engine, const CellSpec& spec, const PreparedTask& task, PhaseSink* phases, CellResult& result) {
@@ -270,7 +269,8 @@ PreparedTask prepare_task(const CellSpec& spec) {
     const ModelConfig config = read_config(spec.model);
     task.max_tokens = config.max_positions;
     const auto tokenizer = open_tokenizer(spec.model, config);
-    make_task_requests(spec, task, [&](auto questions) { return make_requests(questions, *tokenizer, task.max_tokens); });
+    make_task_requests(spec, task,
+                       [&](auto questions) { return make_requests(questions, *tokenizer, task.max_tokens); });
     return task;
   }
   const ModelConfig& config = task.config.emplace(read_config(spec.model));

@@ -332,8 +332,10 @@ void StudyParser::parse_reference(const toml::table& root) {
 }
 
 StudySpec StudyParser::parse(const toml::table& root) {
-  check_keys(root, "", {"name", "seed", "repeats", "time-out", "period", "paper-sampler", "grid", "cell", "reference", "frontier"},
-             true);
+  check_keys(
+      root, "",
+      {"name", "seed", "repeats", "time-out", "period", "paper-sampler", "grid", "cell", "reference", "frontier"},
+      true);
   parse_general(root);
   parse_frontier(root);
   const AxisValues defaults = scalars(root, {});
@@ -437,14 +439,15 @@ StudySpec read_study(const std::filesystem::path& path, std::span<const std::str
 nlohmann::json to_json(const StudySpec& study) {
   nlohmann::json cells = nlohmann::json::array();
   for (const CellSpec& cell : study.cells) cells.push_back(to_json(cell));
-  nlohmann::json json = {{"name", study.name},
-          {"seed", study.seed},
-          {"repeats", study.repeats},
-          {"time_out_ns", study.time_out.count()},
-          {"sample_period_ns", study.sample_period.count()},
-          {"reference", cell_key(study.cells.at(study.reference), 1)},
-          {"frontier", {{"search", study.frontier}, {"largest_batch", json_or_null(study.frontier_largest_batch)}}},
-          {"cells", std::move(cells)}};
+  nlohmann::json json = {
+      {"name", study.name},
+      {"seed", study.seed},
+      {"repeats", study.repeats},
+      {"time_out_ns", study.time_out.count()},
+      {"sample_period_ns", study.sample_period.count()},
+      {"reference", cell_key(study.cells.at(study.reference), 1)},
+      {"frontier", {{"search", study.frontier}, {"largest_batch", json_or_null(study.frontier_largest_batch)}}},
+      {"cells", std::move(cells)}};
   if (study.paper_sampler) json["paper_sampler"] = true;  // studies that began without it go on
   return json;
 }

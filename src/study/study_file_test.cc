@@ -105,7 +105,8 @@ batch = 4
 search = true
 )";
   const auto with = [&](const std::vector<std::string>& settings) { return parse_study(text, "s.toml", settings); };
-  const StudySpec study = with({"batch=[4, 8]", "device=cpu:2", "seed=5", "task-seed=6", "limit=3", "search=false", "repeats=2"});
+  const StudySpec study =
+      with({"batch=[4, 8]", "device=cpu:2", "seed=5", "task-seed=6", "limit=3", "search=false", "repeats=2"});
   ASSERT_EQ(study.cells.size(), 4u);
   EXPECT_EQ(study.cells[1].run.batch, 8);
   EXPECT_EQ(study.cells[1].limit, 3);
@@ -128,7 +129,8 @@ search = true
 }
 
 TEST(StudyFile, ABatchOfRequests) {
-  const StudySpec study = parse_study("prompt-tokens = 3\noutput-tokens = 4\nrequests = 'batch'\n[grid]\nparallel = 'dp2'\nbatch = [1, 8]\n", "s.toml");
+  const StudySpec study = parse_study(
+      "prompt-tokens = 3\noutput-tokens = 4\nrequests = 'batch'\n[grid]\nparallel = 'dp2'\nbatch = [1, 8]\n", "s.toml");
   ASSERT_EQ(study.cells.size(), 2u);
   EXPECT_EQ(strategy_name(study.cells[0]), strategy_name(study.cells[1]));
   for (const CellSpec& cell : study.cells) {

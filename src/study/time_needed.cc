@@ -23,7 +23,9 @@ struct Mean {
   void add(double value) { sum += value, ++count; }
   void add(const Mean& other) { sum += other.sum, count += other.count; }
   Mean without(const std::optional<double>& value) const { return value ? Mean{sum - *value, count - 1} : *this; }
-  std::optional<double> value() const { return count > 0 ? std::optional(sum / static_cast<double>(count)) : std::nullopt; }
+  std::optional<double> value() const {
+    return count > 0 ? std::optional(sum / static_cast<double>(count)) : std::nullopt;
+  }
 };
 
 // Logarithm of timed / estimated.
@@ -33,7 +35,9 @@ std::optional<double> ratio_of(const ExpectedRun& run) {
 }
 
 // A loading that is longer than all that the run took beside its timed part was another run's.
-bool has_loaded(const ExpectedRun& run) { return run.load && run.wall && *run.wall - run.timed.value_or(0) >= *run.load; }
+bool has_loaded(const ExpectedRun& run) {
+  return run.load && run.wall && *run.wall - run.timed.value_or(0) >= *run.load;
+}
 
 // What it took beside its timed part and a loading.
 std::optional<double> rest_of(const ExpectedRun& run) {
@@ -90,8 +94,8 @@ class Experience {
   Mean ratio_, rest_, load_;
 };
 
-// 95 % of such errors lie below it, as a factor. They are taken to go together: it does not shrink with the number of runs
-// that are left.
+// 95 % of such errors lie below it, as a factor. They are taken to go together: it does not shrink with the number of
+// runs that are left.
 std::optional<double> error_factor(std::span<const ExpectedRun> runs, const Experience& experience) {
   double squares = 0, weights = 0;
   std::int64_t count = 0;
@@ -174,13 +178,15 @@ nlohmann::json to_json(const TimeNeeded& needed) {
 
 std::string to_text(const TimeNeeded& needed) {
   const auto time = [](double seconds) { return format_duration(from_seconds(seconds)); };
-  std::string text = needed.finished > 0 ? fmt::format("{} of {} runs are finished; the others", needed.finished, needed.runs)
-                                         : fmt::format("{} runs", needed.runs);
+  std::string text = needed.finished > 0
+                         ? fmt::format("{} of {} runs are finished; the others", needed.finished, needed.runs)
+                         : fmt::format("{} runs", needed.runs);
   if (!needed.seconds) return text + " take an unknown time: nothing is known yet of some\n";
   text += fmt::format(" take about {}", time(*needed.seconds));
   if (needed.low) text += fmt::format(" ({} to {} with 95 % confidence)", time(*needed.low), time(*needed.high));
   text += needed.with_loading ? ", loading included" : ", without loading and warm-up";
-  if (needed.ratio) return text + fmt::format(": finished ones took {:.2f} times the model's estimate\n", *needed.ratio);
+  if (needed.ratio)
+    return text + fmt::format(": finished ones took {:.2f} times the model's estimate\n", *needed.ratio);
   return text + ".\nHow far off that is, this says once a few cells have run.\n";
 }
 

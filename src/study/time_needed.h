@@ -1,4 +1,5 @@
-// How long the rest of a study will take: by the model of performance, set right by what the study's own cells have taken.
+// How long the rest of a study will take: by the model of performance, set right by what the study's own cells have
+// taken.
 #pragma once
 
 #include <cstdint>

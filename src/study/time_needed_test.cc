@@ -17,8 +17,8 @@ namespace {
 using testing::HasSubstr;
 
 // Four strategies whose estimates are wrong by a factor each, loading and a rest.
-std::vector<ExpectedRun> runs_of_four_strategies(const std::function<bool(int strategy, int cell)>& is_finished, double& left,
-                                                 unsigned seed) {
+std::vector<ExpectedRun> runs_of_four_strategies(const std::function<bool(int strategy, int cell)>& is_finished,
+                                                 double& left, unsigned seed) {
   std::mt19937 random(seed);
   std::uniform_real_distribution<double> one(0, 1);
   std::vector<ExpectedRun> runs;

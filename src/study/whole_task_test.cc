@@ -22,7 +22,8 @@ std::vector<Question> questions_like_hellaswag(std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) {
     const auto context = static_cast<std::int64_t>(15 + random() % 80);
     Question question{.id = i, .choices = {"a", "b", "c", "d"}, .lengths = {context}};
-    for (int choice = 0; choice < 4; ++choice) question.lengths.push_back(context + 5 + static_cast<std::int64_t>(random() % 70));
+    for (int choice = 0; choice < 4; ++choice)
+      question.lengths.push_back(context + 5 + static_cast<std::int64_t>(random() % 70));
     questions.push_back(std::move(question));
   }
   return questions;
@@ -85,7 +86,8 @@ TEST(WholeTaskOfASample, IsInTheResult) {
   EXPECT_GT(task.whole->items, 100);
   EXPECT_EQ(std::ssize(task.whole->requests) % task.whole->items, 0);
   // The first of them, for who compares answers.
-  const PreparedTask first = prepare_task(cell_of({{"parallel", "tp2"}, {"sample", "12"}, {"sample-seed", "3"}, {"limit", "2"}}));
+  const PreparedTask first =
+      prepare_task(cell_of({{"parallel", "tp2"}, {"sample", "12"}, {"sample-seed", "3"}, {"limit", "2"}}));
   ASSERT_EQ(first.questions.size(), 2u);
   EXPECT_EQ(first.questions[1].id, task.questions[1].id);
   EXPECT_NE(task_key(spec), task_key(cell_of({{"parallel", "tp2"}, {"sample", "12"}})));

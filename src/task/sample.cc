@@ -10,7 +10,8 @@ namespace {
 
 std::size_t length_of(const Question& question) {
   if (!question.lengths.empty())
-    return static_cast<std::size_t>(std::accumulate(question.lengths.begin() + 1, question.lengths.end(), std::int64_t{0}));
+    return static_cast<std::size_t>(
+        std::accumulate(question.lengths.begin() + 1, question.lengths.end(), std::int64_t{0}));
   std::size_t length = question.context.size() * question.choices.size();
   for (const auto& choice : question.choices) length += choice.size();
   return length;

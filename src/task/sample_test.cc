@@ -14,7 +14,8 @@ namespace {
 std::vector<Question> questions_of_many_lengths(std::int64_t count) {
   std::vector<Question> questions;
   for (std::int64_t i = 0; i < count; ++i)
-    questions.push_back({.id = i, .context = std::string(static_cast<std::size_t>(i * 37 % count + 1), 'x'), .choices = {"a", "b"}});
+    questions.push_back(
+        {.id = i, .context = std::string(static_cast<std::size_t>(i * 37 % count + 1), 'x'), .choices = {"a", "b"}});
   return questions;
 }
 

@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-
 #include "base/error.h"
 #include "base/input_warnings.h"
 #include "base/test_refusal.h"

@@ -120,7 +120,8 @@ TEST_F(ExportTest, AllTablesHaveTheirColumnsInBothFormats) {
   const auto series = add_series(false);
   SampleBlock block{.before = {Nanoseconds(1)}, .after = {Nanoseconds(2)}, .columns = {{.series = series}}};
   block.columns[0].reals = {0.5};
-  const GapRecord gap{.series = series, .begin = Nanoseconds(3), .end = Nanoseconds(4), .ticks = 1, .reason = hostile_csv};
+  const GapRecord gap{
+      .series = series, .begin = Nanoseconds(3), .end = Nanoseconds(4), .ticks = 1, .reason = hostile_csv};
   writer_.append_samples({&block, 1}, {&gap, 1});
   writer_.append_samples({}, {}, {{{.session = session_, .source = "host", .period = Nanoseconds(9)}}});
   writer_.set_frontier(

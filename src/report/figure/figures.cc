@@ -159,7 +159,8 @@ Figure driver_figure(const StudyReport& report) {
                          [](const CellSummary& cell) { return mean_over_devices(cell, "utilisation"); });
 }
 Figure sm_figure(const StudyReport& report) {
-  return traffic_against(report, "traffic_sm", "Traffic against active multiprocessors", "share of multiprocessors active",
+  return traffic_against(report, "traffic_sm", "Traffic against active multiprocessors",
+                         "share of multiprocessors active",
                          [](const CellSummary& cell) { return mean_over_devices(cell, "sm_active"); });
 }
 
@@ -258,11 +259,12 @@ Figure accuracy_figure(const StudyReport& report) {
 
 // What an honoured token limit costs. A line joins cells that differ in their limit alone.
 Figure kept_figure(const StudyReport& report) {
-  Figure figure{.id = "accuracy_kept",
-                .title = "Accuracy by share of tokens kept",
-                .caption = "By acc_norm, with 95 % Wilson intervals; sequences above a token limit are cut on the left.",
-                .x = {.label = "tokens kept, of those asked for", .unit = FigureUnit::share},
-                .y = {.label = "accuracy (acc_norm)", .unit = FigureUnit::share}};
+  Figure figure{
+      .id = "accuracy_kept",
+      .title = "Accuracy by share of tokens kept",
+      .caption = "By acc_norm, with 95 % Wilson intervals; sequences above a token limit are cut on the left.",
+      .x = {.label = "tokens kept, of those asked for", .unit = FigureUnit::share},
+      .y = {.label = "accuracy (acc_norm)", .unit = FigureUnit::share}};
   std::map<std::pair<std::size_t, std::int64_t>, std::vector<const CellSummary*>> lines;  // by column and batch
   for (const CellSummary& cell : report.cells)
     if (has_numbers(cell) && number(cell, "acc_norm") && kept_share(cell))
@@ -320,9 +322,8 @@ bool any_hollow(const Figure& figure) {
 std::vector<Figure> study_figures(const StudyReport& report) {
   std::vector<Figure> over_batch{time_figure(report), throughput_figure(report)}, latencies = latency_figures(report);
   over_batch.insert(over_batch.end(), std::move_iterator(latencies.begin()), std::move_iterator(latencies.end()));
-  for (Figure (*make)(const StudyReport&) :
-       {sent_figure, received_figure, utilisation_figure, driver_figure, sm_figure, paper_figure, memory_figure,
-        energy_figure, accuracy_figure, kept_figure})
+  for (Figure (*make)(const StudyReport&) : {sent_figure, received_figure, utilisation_figure, driver_figure, sm_figure,
+                                             paper_figure, memory_figure, energy_figure, accuracy_figure, kept_figure})
     over_batch.push_back(make(report));
   for (Figure& figure : over_batch) {
     choose_scale(figure);

@@ -167,8 +167,8 @@ struct SampleInfo : Header {
   X(cuptiPmSamplingCounterDataGetSampleInfo, SampleInfo)
 
 template <class Structure>
-constexpr std::size_t used_size = sizeof(Structure);
+inline constexpr std::size_t used_size = sizeof(Structure);
 template <>
-constexpr std::size_t used_size<Decode> = 5 * sizeof(void*) + sizeof(DecodeStop) + sizeof(std::uint8_t);
+inline constexpr std::size_t used_size<Decode> = 5 * sizeof(void*) + sizeof(DecodeStop) + sizeof(std::uint8_t);
 
 }  // namespace batchscope::cupti
