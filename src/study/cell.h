@@ -93,18 +93,19 @@ nlohmann::json to_json(const DeviceReport& device);
 // The object of `eval --json` (docs/formats.md); unknown is null.
 nlohmann::json to_json(const CellResult& result);
 
+// Without requests where the engine tokenises.
+struct AllQuestions {
+  std::int64_t items = 0;
+  std::vector<ScoreRequest> requests;
+};
+
 // What a cell asks of the engine: its task, tokenised where our engine runs it. Cells that differ only in how they run
 // share it.
 struct PreparedTask {
   std::optional<ModelConfig> config;  // absent: the engine reads the model, we do not
   std::vector<Question> questions;  // with `requests`; none of a workload
   TaskRequests requests;
-  // All of the task, where `questions` are a sample; without requests where the engine tokenises.
-  struct Whole {
-    std::int64_t items = 0;
-    std::vector<ScoreRequest> requests;
-  };
-  std::optional<Whole> whole;
+  std::optional<AllQuestions> whole;  // where `questions` are a sample
   std::optional<WorkloadRequests> workload;
   // Longest model input, and sequence of a workload: the cell's own limit or the model's, whichever is less.
   std::int64_t max_tokens = 0;

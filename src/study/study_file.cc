@@ -388,7 +388,8 @@ bool replace(toml::table& table, std::string_view name, const std::string& key, 
     const std::string_view own_name = own.str();
     if (dashed(own_name) == word && !(is_task && (axis == nullptr || !axis->is_of_workload()))) {
       found = true;
-      if (takes_it) value.visit([&](const auto& is) { table.insert_or_assign(own, is); });
+      const toml::key& place = own;
+      if (takes_it) value.visit([&](const auto& is) { table.insert_or_assign(place, is); });
     } else if (toml::table* inner = node.as_table()) {
       found |= replace(*inner, own_name, key, value);
     } else if (toml::array* tables = node.as_array()) {
