@@ -2,6 +2,8 @@
 #include "http/message.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
 #include <utility>
 
 namespace batchscope::http {
@@ -53,6 +55,15 @@ std::string_view reason_of(int status) {
   for (const auto& [code, reason] : reasons)
     if (code == status) return reason;
   return "Unknown";
+}
+
+std::optional<std::chrono::seconds> retry_after(const Headers& headers) {
+  const auto text = headers.find("Retry-After");
+  std::int32_t seconds = 0;  // 68 years at most
+  if (!text) return std::nullopt;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), seconds);
+  if (error != std::errc() || end != text->data() + text->size() || seconds < 0) return std::nullopt;
+  return std::chrono::seconds(seconds);
 }
 
 }  // namespace batchscope::http

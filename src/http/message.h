@@ -1,6 +1,7 @@
 // HTTP messages as both sides see them.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -42,5 +43,8 @@ struct Request {
 
 // The words that go with a status: "Not Found".
 std::string_view reason_of(int status);
+
+// How long a server asks to wait before the next attempt; absent where it does not say, or names a date.
+std::optional<std::chrono::seconds> retry_after(const Headers& headers);
 
 }  // namespace batchscope::http

@@ -22,7 +22,7 @@ namespace {
 
 constexpr Nanoseconds between_looks = std::chrono::milliseconds(20);  // at whether to stop
 constexpr Nanoseconds first_retry = std::chrono::milliseconds(100);
-constexpr std::int64_t longest_retry_after_s = 10;
+constexpr Nanoseconds longest_retry_after = std::chrono::seconds(10);
 
 // One request that has been sent, perhaps again.
 struct Sent {
@@ -71,10 +71,7 @@ std::string retry_word(const http::Exchange& exchange) {
 }
 
 Nanoseconds retry_pause(const http::Exchange& exchange, std::int64_t retries) {
-  if (const auto after = exchange.response.headers.find("Retry-After");
-      after && after->size() <= 6 && !after->empty() &&
-      std::all_of(after->begin(), after->end(), [](char c) { return c >= '0' && c <= '9'; }))
-    return std::chrono::seconds(std::min<std::int64_t>(std::stoll(std::string(*after)), longest_retry_after_s));
+  if (const auto after = http::retry_after(exchange.response.headers)) return std::min<Nanoseconds>(*after, longest_retry_after);
   return first_retry * (std::int64_t{1} << std::min<std::int64_t>(retries, 6));
 }
 

@@ -39,13 +39,15 @@ const AxisValues everything_of_questions{{"engine", "batchscope"},
 const AxisValues everything_of_a_workload{{"parallel", "tp2"}, {"prompt-tokens", "8"},  {"output-tokens", "5"},
                                           {"requests", "20"},  {"arrival-rate", "2.5"}, {"temperature", "0.7"},
                                           {"top-p", "0.9"},    {"task-seed", "3"}};
+const AxisValues bursts{
+    {"prompt-tokens", "8"}, {"output-tokens", "5"}, {"arrival-rate", "2.5"}, {"burstiness", "0.5"}};
 const AxisValues everything_of_a_trace{{"trace", "a/t.csv"}, {"trace-format", "azure"}, {"trace-speed", "10"}};
 const AxisValues what_came_later{
     {"weights-dtype", "fp8"}, {"kv-dtype", "bf16"}, {"sample", "128"}, {"sample-seed", "3"}};
 const AxisValues everything_of_a_server{
     {"engine", "http://localhost:8000/v1"}, {"retries", "3"}, {"request-timeout", "1500ms"}, {"token-file", "secret"}};
 const AxisValues a_token_in_a_variable{{"engine", "https://localhost/v1"}, {"token-variable", "TOKEN"}};
-const std::array samples{&everything_of_questions, &everything_of_a_workload, &everything_of_a_trace,
+const std::array samples{&everything_of_questions, &everything_of_a_workload, &everything_of_a_trace, &bursts,
                          &what_came_later,         &everything_of_a_server,   &a_token_in_a_variable};
 
 // As files had them before there was a table: a study goes on only with the same names and the same JSON.

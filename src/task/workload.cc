@@ -44,6 +44,8 @@ void check(const Workload& workload) {
     throw InputError(
         "--trace: it says how long requests are and when they arrive; leave out --prompt-tokens, --output-tokens, "
         "--requests and --arrival-rate (--limit takes the first requests)");
+  if (!workload.arrival_rate && workload.burstiness != 1)
+    throw InputError("--burstiness is of arrivals; give --arrival-rate, too");
   if (workload.trace.empty() && (!workload.trace_format.empty() || workload.trace_speed != 1))
     throw InputError("{} is of --trace FILE; give that, too",
                      workload.trace_format.empty() ? "--trace-speed" : "--trace-format");
@@ -59,7 +61,9 @@ void check(const Workload& workload) {
 std::vector<RequestOutline> draw_requests(const Workload& workload, std::optional<std::int64_t> limit) {
   const std::int64_t count = std::min(workload.requests, limit.value_or(workload.requests));
   std::vector<Nanoseconds> arrivals(static_cast<std::size_t>(count), Nanoseconds(0));
-  if (workload.arrival_rate) arrivals = draw_arrivals({.rate = *workload.arrival_rate}, count, workload.sampling.seed);
+  if (workload.arrival_rate) 
+    arrivals = draw_arrivals({.rate = *workload.arrival_rate, .burstiness = workload.burstiness}, count,
+                             workload.sampling.seed);
   std::vector<RequestOutline> outlines;
   for (std::int64_t i = 0; i < count; ++i)
     outlines.push_back({.id = i,

@@ -21,6 +21,7 @@ struct Workload {
   static constexpr std::int64_t one_batch = -1;
   std::int64_t requests = 0;                          // 0: not given; one_batch: as many as run at a time
   std::optional<double> arrival_rate;                 // requests a second, > 0; absent: all are there at the begin
+  double burstiness = 1;                              // of arrivals (task/arrivals.h)
   std::string trace;                                  // path
   std::string trace_format;                           // a word of task/trace_formats.h; "": as the file looks
   double trace_speed = 1;                             // how many times faster its requests arrive
@@ -52,7 +53,8 @@ std::vector<RequestOutline> parse_trace(std::string_view text, std::string_view 
                                         std::optional<std::int64_t> limit = {}, std::string_view format = "",
                                         double speed = 1);
 
-// A workload of one length. Arrivals are a Poisson process of `arrival_rate` whose first event is the begin of the run.
+// A workload of one length. Arrivals are a process of `arrival_rate` and `burstiness` whose first event is the begin of
+// the run.
 std::vector<RequestOutline> draw_requests(const Workload& workload, std::optional<std::int64_t> limit = {});
 
 // What a workload asks of an engine: one request each, in the order of the workload.

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "base/error.h"
 #include "base/input_warnings.h"
 #include "base/test_refusal.h"
@@ -168,6 +170,20 @@ TEST(Workload, GapsBetweenArrivalsHaveTheRatesMean) {
   const auto outlines =
       draw_requests({.prompt_tokens = 1, .output_tokens = 1, .requests = 10'001, .arrival_rate = 4.0});
   EXPECT_NEAR(to_seconds(outlines.back().arrival) / 10'000, 0.25, 4 * 0.25 / 100);
+}
+
+TEST(Workload, BurstsVaryByTheirShape) {
+  Workload workload{.prompt_tokens = 1, .output_tokens = 1, .requests = 10'001, .arrival_rate = 4.0};
+  for (const double burstiness : {0.25, 1.0, 4.0}) {
+    workload.burstiness = burstiness;
+    const auto outlines = draw_requests(workload);
+    double squares = 0;
+    for (std::size_t i = 1; i < outlines.size(); ++i)
+      squares += std::pow(to_seconds(outlines[i].arrival - outlines[i - 1].arrival) / 0.25 - 1, 2);
+    EXPECT_NEAR(squares / 10'000 * burstiness, 1, 0.15) << burstiness;
+  }
+  workload.arrival_rate.reset();
+  EXPECT_THAT(refusal([&] { check(workload); }), HasSubstr("--burstiness is of arrivals; give --arrival-rate"));
 }
 
 TEST(Workload, PromptsThatAreTooLongLoseTheirBegin) {

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -100,14 +99,9 @@ class Senders {
   }
 
   static Nanoseconds pause_after(const ServerAnswer& answer, std::int64_t attempt) {
-    Nanoseconds time = std::min(longest_pause, first_pause * (std::int64_t{1} << std::min<std::int64_t>(attempt, 10)));
-    const auto asked = answer.transfer.response.headers.find("Retry-After");
-    if (std::int64_t seconds = 0; asked) {
-      const auto [end, error] = std::from_chars(asked->data(), asked->data() + asked->size(), seconds);
-      if (error == std::errc() && end == asked->data() + asked->size() && seconds >= 0)
-        time = std::min<Nanoseconds>(longest_pause, std::chrono::seconds(std::min<std::int64_t>(seconds, 3600)));
-    }
-    return time;
+    if (const auto after = http::retry_after(answer.transfer.response.headers))
+      return std::min<Nanoseconds>(longest_pause, *after);
+    return std::min(longest_pause, first_pause * (std::int64_t{1} << std::min<std::int64_t>(attempt, 10)));
   }
 
   void fail(const std::exception_ptr& failure) {
