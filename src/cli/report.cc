@@ -21,6 +21,7 @@
 #include "report/figure/figures.h"
 #include "report/figure/load_figures.h"
 #include "report/figure/recording_figures.h"
+#include "report/goodput.h"
 #include "report/load_report.h"
 #include "report/page/load_page.h"
 #include "report/page/study_page.h"
@@ -35,7 +36,7 @@ namespace batchscope::cli {
 namespace {
 
 struct ReportOptions {
-  std::string file, figures, from, to, session;
+  std::string file, figures, from, to, session, slo;
   std::optional<std::string> study;
   std::vector<std::string> where;
   bool verbose = false;
@@ -122,10 +123,13 @@ void report(ReportOptions& options) {
     throw InputError("--from and --to choose the part of a recording that --figures and --html draw over time");
   const AxisValues where = values_of(options.where);
   if (!has_study && !where.empty()) throw InputError("--where chooses cells of a study; {} holds none", options.file);
+  const auto slo = options.slo.empty() ? std::vector<load::SloTerm>() : parse_study_slo(options.slo, "--slo");
+  if (!has_study && !slo.empty())
+    throw InputError("--slo is of a study's requests; of load runs give it to batchscope load");
   if (!has_study && report_load(options, reader)) return;
   if (!has_study) return report_recordings(options, reader, part);
   if (!options.session.empty()) throw InputError("--session is for recordings; {} holds a study", options.file);
-  const StudyReport study = read_study_report(reader, options.study, where);
+  const StudyReport study = read_study_report(reader, options.study, where, slo);
   if (!options.figures.empty()) write_figures(options.figures, study_figures(study));
   options.html.put([&] { return study_page(study, reader); });
   options.json.put([&] { return options.html.text_or_nothing(to_text(study, stdout_has_colour())); },
@@ -146,6 +150,10 @@ void add_report(CLI::App& app, int& exit_code) {
                    "only cells with this setting, by the keys of study files: --where link=pcie --where dtype=f16")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
+  command
+      ->add_option("--slo", options->slo,
+                   "of a study that generates: which requests are goodput, ttft=200ms,tpot=30ms")
+      ->type_name("METRIC=TIME,…");
   command
       ->add_option("--session", options->session,
                    "the recording to report, where the file holds several (appended, merged); default: all")

@@ -60,6 +60,14 @@ nlohmann::json changed_json(const std::vector<ChangedItem>& changed) {
   return items;
 }
 
+nlohmann::json goodput_json(const std::optional<load::Goodput>& goodput) {
+  if (!goodput) return nullptr;
+  return {{"met", goodput->met},
+          {"share", goodput->share},
+          {"requests_per_s", goodput->requests_per_s},
+          {"output_tokens_per_s", json_or_null(goodput->output_tokens_per_s)}};
+}
+
 nlohmann::json cell_json(const CellSummary& cell, const StudyReport& report) {
   return {{"key", cell_key(cell.spec, 1)},
           {"strategy", report.strategies[cell.strategy].name},
@@ -75,6 +83,7 @@ nlohmann::json cell_json(const CellSummary& cell, const StudyReport& report) {
           {"estimated_seconds", json_or_null(number(cell, "estimated_seconds"))},
           {"measured_to_estimated", json_or_null(measured_to_estimated(cell))},
           {"result", cell.result},
+          {"goodput", goodput_json(cell.goodput)},
           {"closure", traffic_json(cell)},
           {"ledger", ledger_json(cell.ledger)},
           {"against_reference", paired_json(cell.paired)},

@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "report/effects.h"
+#include "report/goodput.h"
 #include "study/grid.h"
 #include "study/json_optional.h"
 
@@ -51,7 +52,8 @@ double requests_of(const CellSummary& cell) {
 
 class Reader {
  public:
-  Reader(const StoreReader& store, const AxisValues& where) : store_(store), where_(where) {}
+  Reader(const StoreReader& store, const AxisValues& where, std::span<const load::SloTerm> slo)
+      : store_(store), where_(where), slo_(slo) {}
   StudyReport read(const std::optional<std::string>& name);
 
  private:
@@ -66,6 +68,7 @@ class Reader {
 
   const StoreReader& store_;
   const AxisValues& where_;
+  const std::span<const load::SloTerm> slo_;
   StudyReport report_;
   std::map<std::string, std::size_t> cell_of_;  // key of repeat 1 to cell
 };
@@ -138,6 +141,7 @@ void Reader::add_details(CellSummary& cell, const AttemptRecord& attempt) {
   cell.result = parse_json(attempt.result_json, "result of the file");
   cell.devices = store_.devices(attempt.id);
   cell.ledger = store_.ledger(attempt.id);
+  cell.goodput = goodput_of(store_.requests(attempt.id), slo_);
   cell.answers.clear();
   const std::vector<ItemRecord> items = store_.items(attempt.id);
   if (!report_.chance) report_.chance = chance_of(items);
@@ -267,8 +271,8 @@ std::string StudyReport::place(const CellSummary& cell) const {
 }
 
 StudyReport read_study_report(const StoreReader& reader, const std::optional<std::string>& study,
-                              const AxisValues& where) {
-  return Reader(reader, where).read(study);
+                              const AxisValues& where, std::span<const load::SloTerm> slo) {
+  return Reader(reader, where, slo).read(study);
 }
 
 DeviceTraffic traffic_of(const DeviceRecord& device) {

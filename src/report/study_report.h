@@ -6,10 +6,12 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "analysis/statistics.h"
+#include "load/metrics.h"
 #include "report/section.h"
 #include "store/store.h"
 #include "study/axes.h"
@@ -56,6 +58,7 @@ struct CellSummary {
   std::optional<Paired> paired;      // with the reference cell
   std::vector<Answer> answers;       // by acc_norm, in the order of the task
   std::vector<ChangedItem> changed;  // as many as paired->changed
+  std::optional<load::Goodput> goodput;  // of the attempt's requests, where there is an SLO
 };
 
 // What one setting alone does: two cells that differ in it and in nothing else, repeat by repeat.
@@ -106,9 +109,10 @@ struct StudyReport {
 };
 
 // The study of that name; without one, of a file that holds one study. InputError lists those that there are. Of its
-// cells those that have all values of `where`; InputError where none has.
+// cells those that have all values of `where`; InputError where none has. `slo`: what counts as goodput
+// (report/goodput.h).
 StudyReport read_study_report(const StoreReader& reader, const std::optional<std::string>& study = {},
-                              const AxisValues& where = {});
+                              const AxisValues& where = {}, std::span<const load::SloTerm> slo = {});
 
 nlohmann::json to_json(const StudyReport& report);
 // The report's tables and remarks in their order; those without content are left out.

@@ -6,9 +6,13 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <set>
 #include <sstream>
 
+#include "base/test_refusal.h"
 #include "report/cell_text.h"
+#include "report/figure/figures.h"
+#include "report/goodput.h"
 #include "report/test_study.h"
 #include "report/text.h"
 #include "store/test_folder.h"
@@ -172,6 +176,28 @@ TEST(MixedStudyReport, ShowsQuestionsAndRequestsEachInTheirOwnTables) {
   EXPECT_EQ(cell.at("result").at("latency_ms").at("p99"), 35);
   EXPECT_EQ(cell.at("spec").at("workload").at("arrival_rate"), 20);
   EXPECT_TRUE(cell.at("against_reference").is_null());
+}
+
+TEST(MixedStudyReport, GoodputIsOfRequestsThatAreFastEnough) {
+  const TestFolder folder;
+  write_test_study(folder / "s.bscope", mixed_text, mixed_result_of);
+  const auto read = [&](const char* slo) {
+    return read_study_report(StoreReader(folder / "s.bscope"), {}, {}, parse_study_slo(slo, "--slo"));
+  };
+  const StudyReport report = read("ttft=21ms,tpot=6ms,e2e=36ms");
+  const load::Goodput all = report.cells.back().goodput.value();
+  EXPECT_EQ(all.met, 10);
+  EXPECT_EQ(all.share, 1);
+  EXPECT_THAT(to_text(report, false), HasSubstr("Goodput: requests that were as fast as --slo asks"));
+  EXPECT_EQ(to_json(report).at("cells").back().at("goodput").at("requests_per_s"), all.requests_per_s);
+  EXPECT_FALSE(report.cells.front().goodput);  // of questions
+  std::set<std::string> figures;
+  for (const Figure& figure : study_figures(report)) figures.insert(figure.id);
+  EXPECT_TRUE(figures.contains("goodput") && figures.contains("goodput_rate"));
+
+  EXPECT_EQ(read("ttft=19ms").cells.back().goodput->met, 0);
+  EXPECT_THAT(refusal([] { parse_study_slo("itl=5ms", "--slo"); }), HasSubstr("--slo: a study keeps no gaps"));
+  EXPECT_THAT(refusal([] { parse_study_slo("fast", "--slo"); }), HasSubstr("METRIC=TIME"));
 }
 
 TEST(MixedStudyReport, DetailsAreOfTheFirstRepeatThatRan) {

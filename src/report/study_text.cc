@@ -323,6 +323,22 @@ Section requests_section(const StudyReport& report) {
           std::move(table)};
 }
 
+Section goodput_section(const StudyReport& report) {
+  Section section{"goodput", "Goodput: requests that were as fast as --slo asks"};
+  TextTable table({"strategy", "batch", "requests", "in time", "share", "requests/s in time"});
+  for (const CellSummary& cell : report.cells) {
+    if (!has_requests(cell) || !cell.goodput) continue;
+    table.add({loud_label(report, cell),
+               count_field(cell.spec.run.batch),
+               count_field(static_cast<std::int64_t>(*number(cell, "requests"))),
+               count_field(cell.goodput->met),
+               share_field(cell.goodput->share),
+               {fmt::format("{:.3g}", cell.goodput->requests_per_s), Colour::none, cell.goodput->requests_per_s}});
+  }
+  if (!table.empty()) section.table = std::move(table);
+  return section;
+}
+
 std::string accuracy_line_key(const CellSummary& cell) {
   const auto& p = cell.paired;
   return fmt::format("{} {} {} {} {}", cell.status, number(cell, "acc_norm").value_or(-1), p ? p->changed : -1,
@@ -480,6 +496,7 @@ std::vector<Section> study_sections(const StudyReport& report) {
   sections.push_back(whole_section(report, pivot));
   sections.push_back(estimate_section(report, pivot));
   sections.push_back(requests_section(report));
+  sections.push_back(goodput_section(report));
   const auto tells = [](const CellSummary& cell) { return has_numbers(cell) && !cell.devices.empty(); };
   if (std::any_of(report.cells.begin(), report.cells.end(), tells)) {
     sections.push_back(rates_section(pivot));

@@ -109,6 +109,57 @@ std::vector<Figure> latency_figures(const StudyReport& report) {
                              "Of each token after the first. ")};
 }
 
+const FigureAxis goodput_axis{.label = "requests in time, per second", .unit = FigureUnit::per_s};
+
+Figure goodput_figure(const StudyReport& report) {
+  Figure figure{.id = "goodput",
+                .title = "Goodput by batch size",
+                .caption = "Requests that were as fast as the SLO asks.",
+                .x = batch_axis(),
+                .y = goodput_axis};
+  add_over_batch(figure, report, plain([](const CellSummary& cell) {
+                   return cell.goodput ? std::optional(cell.goodput->requests_per_s) : std::nullopt;
+                 }),
+                 Trust::timing);
+  return figure;
+}
+
+// A line joins cells that differ in their arrival rate alone.
+Figure goodput_rate_figure(const StudyReport& report) {
+  Figure figure{.id = "goodput_rate",
+                .title = "Goodput by arrival rate",
+                .caption = "Requests that were as fast as the SLO asks.",
+                .x = {.label = "requests that arrive, per second", .unit = FigureUnit::per_s},
+                .y = goodput_axis};
+  std::vector<CellSpec> without_rate;
+  std::map<std::string, std::vector<const CellSummary*>> lines;
+  for (const CellSummary& cell : report.cells) {
+    if (!has_numbers(cell) || !cell.goodput || !cell.spec.workload->arrival_rate) continue;
+    CellSpec spec = cell.spec;
+    spec.workload->arrival_rate.reset();
+    auto& line = lines[cell_key(spec, 1)];
+    if (line.empty()) without_rate.push_back(spec);
+    line.push_back(&cell);
+  }
+  const std::vector<std::string> names = short_names(without_rate);
+  for (std::size_t i = 0; i < without_rate.size(); ++i) {
+    auto& cells = lines[cell_key(without_rate[i], 1)];
+    if (cells.size() < 2) continue;
+    const auto rate = [](const CellSummary* cell) { return *cell->spec.workload->arrival_rate; };
+    std::sort(cells.begin(), cells.end(),
+              [&](const CellSummary* a, const CellSummary* b) { return rate(a) < rate(b); });
+    FigureSeries series{.name = fmt::format("{}, batch {}", names[i], without_rate[i].run.batch),
+                        .style = figure.series.size()};
+    for (const CellSummary* cell : cells) {
+      FigurePoint point{.x = rate(cell), .y = cell->goodput->requests_per_s};
+      add_doubt(point, *cell, Trust::timing);
+      series.points.push_back(std::move(point));
+    }
+    figure.series.push_back(std::move(series));
+  }
+  return figure;
+}
+
 Figure traffic_figure(const StudyReport& report, bool tx) {
   Figure figure{
       .id = tx ? "traffic_tx" : "traffic_rx",
@@ -322,7 +373,7 @@ bool any_hollow(const Figure& figure) {
 std::vector<Figure> study_figures(const StudyReport& report) {
   std::vector<Figure> over_batch{time_figure(report), throughput_figure(report)}, latencies = latency_figures(report);
   over_batch.insert(over_batch.end(), std::move_iterator(latencies.begin()), std::move_iterator(latencies.end()));
-  for (Figure (*make)(const StudyReport&) : {sent_figure, received_figure, utilisation_figure, driver_figure, sm_figure,
+  for (Figure (*make)(const StudyReport&) : {goodput_figure, goodput_rate_figure, sent_figure, received_figure, utilisation_figure, driver_figure, sm_figure,
                                              paper_figure, memory_figure, energy_figure, accuracy_figure, kept_figure})
     over_batch.push_back(make(report));
   for (Figure& figure : over_batch) {

@@ -8,7 +8,7 @@
 
 namespace batchscope {
 
-// Those that the study has data for: time, throughput, latency, traffic_tx, traffic_rx, traffic_utilisation,
+// Those that the study has data for: time, throughput, latency, goodput, goodput_rate, traffic_tx, traffic_rx, traffic_utilisation,
 // traffic_driver, traffic_sm, paper, memory, energy, accuracy, accuracy_kept, changed, busy, frontier, closure,
 // effects. A strategy has the style of its column in the tables; where it is cut to a token limit its markers are
 // hollow.

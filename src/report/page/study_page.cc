@@ -30,7 +30,7 @@ struct FigurePlace {
 };
 const FigurePlace figure_places[] = {
     {"time", "Time", {"time", "throughput", "latency"}, {"time", "repeats", "whole"}},
-    {"generation", "Generation", {"ttft", "tpot"}, {"requests"}},
+    {"generation", "Generation", {"ttft", "tpot", "goodput", "goodput_rate"}, {"requests", "goodput"}},
     {"accuracy", "Accuracy", {"accuracy", "accuracy_kept", "changed"}, {"accuracy"}},
     {"memory", "Memory", {"memory", "frontier"}, {"memory", "frontier"}},
     {"traffic",
