@@ -151,8 +151,7 @@ void add_report(CLI::App& app, int& exit_code) {
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
   command
-      ->add_option("--slo", options->slo,
-                   "of a study that generates: which requests are goodput, ttft=200ms,tpot=30ms")
+      ->add_option("--slo", options->slo, "of a study that generates: which requests are goodput, ttft=200ms,tpot=30ms")
       ->type_name("METRIC=TIME,…");
   command
       ->add_option("--session", options->session,

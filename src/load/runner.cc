@@ -71,7 +71,8 @@ std::string retry_word(const http::Exchange& exchange) {
 }
 
 Nanoseconds retry_pause(const http::Exchange& exchange, std::int64_t retries) {
-  if (const auto after = http::retry_after(exchange.response.headers)) return std::min<Nanoseconds>(*after, longest_retry_after);
+  if (const auto after = http::retry_after(exchange.response.headers))
+    return std::min<Nanoseconds>(*after, longest_retry_after);
   return first_retry * (std::int64_t{1} << std::min<std::int64_t>(retries, 6));
 }
 

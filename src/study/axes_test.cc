@@ -39,8 +39,7 @@ const AxisValues everything_of_questions{{"engine", "batchscope"},
 const AxisValues everything_of_a_workload{{"parallel", "tp2"}, {"prompt-tokens", "8"},  {"output-tokens", "5"},
                                           {"requests", "20"},  {"arrival-rate", "2.5"}, {"temperature", "0.7"},
                                           {"top-p", "0.9"},    {"task-seed", "3"}};
-const AxisValues bursts{
-    {"prompt-tokens", "8"}, {"output-tokens", "5"}, {"arrival-rate", "2.5"}, {"burstiness", "0.5"}};
+const AxisValues bursts{{"prompt-tokens", "8"}, {"output-tokens", "5"}, {"arrival-rate", "2.5"}, {"burstiness", "0.5"}};
 const AxisValues everything_of_a_trace{{"trace", "a/t.csv"}, {"trace-format", "azure"}, {"trace-speed", "10"}};
 const AxisValues what_came_later{
     {"weights-dtype", "fp8"}, {"kv-dtype", "bf16"}, {"sample", "128"}, {"sample-seed", "3"}};

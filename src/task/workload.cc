@@ -61,7 +61,7 @@ void check(const Workload& workload) {
 std::vector<RequestOutline> draw_requests(const Workload& workload, std::optional<std::int64_t> limit) {
   const std::int64_t count = std::min(workload.requests, limit.value_or(workload.requests));
   std::vector<Nanoseconds> arrivals(static_cast<std::size_t>(count), Nanoseconds(0));
-  if (workload.arrival_rate) 
+  if (workload.arrival_rate)
     arrivals = draw_arrivals({.rate = *workload.arrival_rate, .burstiness = workload.burstiness}, count,
                              workload.sampling.seed);
   std::vector<RequestOutline> outlines;

@@ -373,8 +373,9 @@ bool any_hollow(const Figure& figure) {
 std::vector<Figure> study_figures(const StudyReport& report) {
   std::vector<Figure> over_batch{time_figure(report), throughput_figure(report)}, latencies = latency_figures(report);
   over_batch.insert(over_batch.end(), std::move_iterator(latencies.begin()), std::move_iterator(latencies.end()));
-  for (Figure (*make)(const StudyReport&) : {goodput_figure, goodput_rate_figure, sent_figure, received_figure, utilisation_figure, driver_figure, sm_figure,
-                                             paper_figure, memory_figure, energy_figure, accuracy_figure, kept_figure})
+  for (Figure (*make)(const StudyReport&) :
+       {goodput_figure, goodput_rate_figure, sent_figure, received_figure, utilisation_figure, driver_figure, sm_figure,
+        paper_figure, memory_figure, energy_figure, accuracy_figure, kept_figure})
     over_batch.push_back(make(report));
   for (Figure& figure : over_batch) {
     choose_scale(figure);
