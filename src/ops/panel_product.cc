@@ -2,112 +2,112 @@
 #include "ops/panel_product.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <vector>
 
 #include "device/cpu/parallel_for.h"
 #include "ops/row_math.h"
+#include "ops/vectors.h"
 
 namespace batchscope {
 namespace {
 
-constexpr std::int64_t lanes = 16;
 constexpr std::int64_t widest_panel = 64;
 constexpr std::int64_t bytes_ahead = 4096;  // of the element in use; what a prefetch needs to hide a memory's latency
 
-using Lanes [[gnu::vector_size(64)]] = float;
-using Words [[gnu::vector_size(64)]] = std::uint32_t;
-
-[[gnu::always_inline]] inline Lanes as_floats(const Words& words) {
-  Lanes floats;
-  std::memcpy(&floats, &words, sizeof floats);
-  return floats;
-}
-
 // Of the upper bytes: Float8's conversion.
-[[gnu::always_inline]] inline Lanes fp8_lanes(const Words& words) {
-  return as_floats((words & 0x80000000u) | (words >> 4 & 0x07f00000u)) * 0x1p120f;
+template <int bytes>
+[[gnu::always_inline]] inline typename Vectors<bytes>::Floats fp8_floats(const typename Vectors<bytes>::Words& words) {
+  return as_floats<bytes>((words & 0x80000000u) | (words >> 4 & 0x07f00000u)) * 0x1p120f;
 }
 
-template <int rows, int width, class T>
-[[gnu::always_inline]] inline void panel_sums(const float* x, std::int64_t x_stride, const T* panel, std::int64_t columns,
-                                              float* sums) {
-  Lanes sum[rows][width] = {};
+// `width` registers of a panel's rows, the first of which is at `panel`: their sums stay in registers.
+template <int bytes, int rows, int width, class T>
+[[gnu::always_inline]] inline void some_sums(const float* x, std::int64_t x_stride, const std::byte* panel,
+                                             std::int64_t panel_rows, std::int64_t columns, float* sums) {
+  using Floats = typename Vectors<bytes>::Floats;
+  using Words = typename Vectors<bytes>::Words;
   constexpr std::int64_t group = 4 / sizeof(T);  // of each row: one f32, two bf16 or four fp8
-  const auto* at = reinterpret_cast<const std::byte*>(panel);
-  for (std::int64_t k = 0; k < columns; k += group, at += width * sizeof(Words)) {
+  Floats sum[rows][width] = {};
+  for (std::int64_t k = 0; k < columns; k += group, panel += panel_rows * 4) {
     Words words[width];
-    std::memcpy(words, at, sizeof words);
-    for (int w = 0; w < width; ++w)
-      __builtin_prefetch(at + bytes_ahead + w * static_cast<std::int64_t>(sizeof(Words)));
+    std::memcpy(words, panel, sizeof words);
+    for (int ahead = 0; ahead < width * bytes; ahead += 64) __builtin_prefetch(panel + bytes_ahead + ahead);
     for (int r = 0; r < rows; ++r)
       for (int w = 0; w < width; ++w) {
         if constexpr (group == 1) {
-          sum[r][w] += x[r * x_stride + k] * as_floats(words[w]);
+          sum[r][w] += x[r * x_stride + k] * as_floats<bytes>(words[w]);
         } else if constexpr (group == 2) {
-          sum[r][w] += x[r * x_stride + k] * as_floats(words[w] << 16);
-          sum[r][w] += x[r * x_stride + k + 1] * as_floats(words[w] & 0xffff0000u);
+          sum[r][w] += x[r * x_stride + k] * as_floats<bytes>(words[w] << 16);
+          sum[r][w] += x[r * x_stride + k + 1] * as_floats<bytes>(words[w] & 0xffff0000u);
         }
       }
     if constexpr (group == 4)
       for (int w = 0; w < width; ++w) {
-        const Lanes values[group] = {fp8_lanes(words[w] << 24), fp8_lanes(words[w] << 16), fp8_lanes(words[w] << 8),
-                                     fp8_lanes(words[w])};
+        const Floats values[group] = {fp8_floats<bytes>(words[w] << 24), fp8_floats<bytes>(words[w] << 16),
+                                      fp8_floats<bytes>(words[w] << 8), fp8_floats<bytes>(words[w])};
         for (int r = 0; r < rows; ++r)
           for (int i = 0; i < group; ++i) sum[r][w] += x[r * x_stride + k + i] * values[i];
       }
   }
-  std::memcpy(sums, sum, sizeof sum);
+  for (int r = 0; r < rows; ++r)
+    for (int w = 0; w < width; ++w)
+      store_floats<bytes>(sum[r][w], sums + r * panel_rows + w * Vectors<bytes>::lanes);
 }
 
-template <int rows, class T>
-[[gnu::always_inline]] inline void panel_sums(const float* x, std::int64_t x_stride, const T* panel, std::int64_t width,
-                                              std::int64_t columns, float* sums) {
-  switch (width / lanes) {
-    case 1:
-      return panel_sums<rows, 1>(x, x_stride, panel, columns, sums);
-    case 2:
-      return panel_sums<rows, 2>(x, x_stride, panel, columns, sums);
-    case 3:
-      return panel_sums<rows, 3>(x, x_stride, panel, columns, sums);
-    default:
-      return panel_sums<rows, 4>(x, x_stride, panel, columns, sums);
+// As many registers at a time as there are for `rows` rows; one pass over the panel where that is all of them.
+template <int bytes, int rows, class T>
+[[gnu::always_inline]] inline void sums_of_rows(const float* x, std::int64_t x_stride, const std::byte* panel,
+                                                std::int64_t panel_rows, std::int64_t columns, float* sums) {
+  constexpr int most = Vectors<bytes>::most_sums / rows;
+  for (std::int64_t done = 0; done < panel_rows;) {
+    const std::int64_t left = (panel_rows - done) / Vectors<bytes>::lanes;
+    const auto take = [&]<int width>() __attribute__((always_inline)) {
+      some_sums<bytes, rows, width, T>(x, x_stride, panel + done * 4, panel_rows, columns, sums + done);
+      done += width * Vectors<bytes>::lanes;
+    };
+    if (most >= 8 && left >= 8)
+      take.template operator()<std::min(most, 8)>();
+    else if (most >= 4 && left >= 4)
+      take.template operator()<std::min(most, 4)>();
+    else if (most >= 3 && left >= 3)
+      take.template operator()<std::min(most, 3)>();
+    else if (most >= 2 && left >= 2)
+      take.template operator()<std::min(most, 2)>();
+    else
+      take.template operator()<1>();
   }
 }
 
-template <class T>
-[[gnu::always_inline]] inline void panel_sums(const float* x, std::int64_t x_stride, std::int64_t rows, const T* panel,
-                                              std::int64_t width, std::int64_t columns, float* sums) {
+template <int bytes, class T>
+[[gnu::always_inline]] inline void sums_of(const float* x, std::int64_t x_stride, std::int64_t rows, const T* panel,
+                                           std::int64_t panel_rows, std::int64_t columns, float* sums) {
+  const auto* at = reinterpret_cast<const std::byte*>(panel);
   switch (rows) {
     case 1:
-      return panel_sums<1>(x, x_stride, panel, width, columns, sums);
+      return sums_of_rows<bytes, 1, T>(x, x_stride, at, panel_rows, columns, sums);
     case 2:
-      return panel_sums<2>(x, x_stride, panel, width, columns, sums);
+      return sums_of_rows<bytes, 2, T>(x, x_stride, at, panel_rows, columns, sums);
     case 3:
-      return panel_sums<3>(x, x_stride, panel, width, columns, sums);
+      return sums_of_rows<bytes, 3, T>(x, x_stride, at, panel_rows, columns, sums);
     default:
-      return panel_sums<4>(x, x_stride, panel, width, columns, sums);
+      return sums_of_rows<bytes, 4, T>(x, x_stride, at, panel_rows, columns, sums);
   }
 }
 
-// sums [rows, width] = x [rows, columns] * panel
-BATCHSCOPE_TARGET_CLONES
-void sums_of_panel(const float* x, std::int64_t x_stride, std::int64_t rows, const float* panel, std::int64_t width,
-                   std::int64_t columns, float* sums) {
-  panel_sums(x, x_stride, rows, panel, width, columns, sums);
-}
+// sums [rows, panel_rows] = x [rows, columns] * panel
+BATCHSCOPE_PER_TARGET(void sums_of_panel(const float* x, std::int64_t x_stride, std::int64_t rows, const float* panel,
+                                         std::int64_t panel_rows, std::int64_t columns, float* sums),
+                      sums_of<register_bytes>(x, x_stride, rows, panel, panel_rows, columns, sums))
 
-BATCHSCOPE_TARGET_CLONES
-void sums_of_panel(const float* x, std::int64_t x_stride, std::int64_t rows, const BFloat16* panel, std::int64_t width,
-                   std::int64_t columns, float* sums) {
-  panel_sums(x, x_stride, rows, panel, width, columns, sums);
-}
+BATCHSCOPE_PER_TARGET(void sums_of_panel(const float* x, std::int64_t x_stride, std::int64_t rows, const BFloat16* panel,
+                                         std::int64_t panel_rows, std::int64_t columns, float* sums),
+                      sums_of<register_bytes>(x, x_stride, rows, panel, panel_rows, columns, sums))
 
-BATCHSCOPE_TARGET_CLONES
-void sums_of_panel(const float* x, std::int64_t x_stride, std::int64_t rows, const Float8* panel, std::int64_t width,
-                   std::int64_t columns, float* sums) {
-  panel_sums(x, x_stride, rows, panel, width, columns, sums);
-}
+BATCHSCOPE_PER_TARGET(void sums_of_panel(const float* x, std::int64_t x_stride, std::int64_t rows, const Float8* panel,
+                                         std::int64_t panel_rows, std::int64_t columns, float* sums),
+                      sums_of<register_bytes>(x, x_stride, rows, panel, panel_rows, columns, sums))
 
 constexpr std::int64_t most_sums = most_panel_product_rows * widest_panel;
 
