@@ -141,7 +141,7 @@ void Reader::add_details(CellSummary& cell, const AttemptRecord& attempt) {
   cell.result = parse_json(attempt.result_json, "result of the file");
   cell.devices = store_.devices(attempt.id);
   cell.ledger = store_.ledger(attempt.id);
-  cell.goodput = goodput_of(store_.requests(attempt.id), slo_);
+  if (!slo_.empty()) cell.goodput = goodput_of(store_.requests(attempt.id), slo_);
   cell.answers.clear();
   const std::vector<ItemRecord> items = store_.items(attempt.id);
   if (!report_.chance) report_.chance = chance_of(items);

@@ -236,8 +236,7 @@ __global__ void __launch_bounds__(threads) reduce_rows_kernel(const PeerGroup gr
         const Pack weight = reinterpret_cast<const Pack*>(rows.weight)[i];
 #pragma unroll
         for (int e = 0; e < width; ++e)
-          out.values[e] = narrow<T>(widen(weight.values[e]) *
-                                        widen(narrow<T>(row_sums[i * width + e] * scale)));
+          out.values[e] = narrow<T>(widen(weight.values[e]) * widen(narrow<T>(row_sums[i * width + e] * scale)));
       } else {
 #pragma unroll
         for (int e = 0; e < width; ++e) out.values[e] = narrow<T>(row_sums[i * width + e]);
