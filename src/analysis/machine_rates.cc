@@ -225,6 +225,7 @@ TimedStep TimedRanks::score(const std::vector<ScoreRequest>& requests, Nanosecon
     });
   };
   const std::vector<std::vector<Batch>> once(1, parts);
+  on_every_rank([&](int index) { rank(index).prepare(once, question_.settings.fusion); });
   const Nanoseconds first = run(once);
   const auto repeats =
       std::clamp(static_cast<std::size_t>(budget / std::max(first, Nanoseconds(1))), least_in_a_row, most_in_a_row);

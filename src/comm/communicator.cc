@@ -18,6 +18,7 @@ void check_contiguous(const Tensor& x) {
 template <class Enqueue>
 void Communicator::call(std::string_view collective, std::string_view phase, std::int64_t payload,
                         const Enqueue& enqueue) {
+  if (device_.is_preparing()) return;
   const Device::Launch begin = device_.begin_launch();
   const Moved moved = enqueue();
   LedgerEntry entry{.rank = self(),
@@ -68,7 +69,7 @@ void Communicator::broadcast(const Tensor& x, int root, std::string_view phase) 
 }
 
 void Communicator::barrier() {
-  if (size() > 1) do_barrier();
+  if (size() > 1 && !device_.is_preparing()) do_barrier();
 }
 
 void Communicator::all_reduce_add_rms_norm(const Tensor& x, const Tensor& y, const Tensor& weight, float epsilon,

@@ -55,6 +55,13 @@ std::vector<std::string> HostGroup::gather(std::string bytes) {
   return all;
 }
 
+std::vector<std::string> HostGroup::all_gather(std::string bytes) {
+  std::vector<std::string> all = gather(std::move(bytes));
+  all.resize(static_cast<std::size_t>(size()));
+  for (std::string& each : all) each = broadcast(std::move(each));
+  return all;
+}
+
 void HostGroup::barrier() {
   gather({});
   broadcast({});

@@ -51,6 +51,8 @@ class HostGroup {
   std::string broadcast(std::string bytes);
   // What each gives, in the order of ranks, at rank 0; nothing elsewhere.
   std::vector<std::string> gather(std::string bytes);
+  // What each gives, in the order of ranks, everywhere.
+  std::vector<std::string> all_gather(std::string bytes);
   // Returns once all have called it.
   void barrier();
 

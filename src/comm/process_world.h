@@ -47,6 +47,7 @@ class ProcessWorld : public World, public HostMessages {
   HostMessages& messages() override { return *this; }
   std::unique_ptr<Transport> make_transport(std::vector<VirtualDeviceCounters*> counters, Clock& clock) override;
   void abort() override;
+  bool is_aborted() override;
   void settle(std::exception_ptr mine) override;
   void align_clocks() override;
   ClockOffset clock_offset() const override { return clock_offset_; }
@@ -75,7 +76,6 @@ class ProcessWorld : public World, public HostMessages {
   // up.
   template <class Ready, class Late>
   void wait(const Ready& ready, Abort abort, const Late& late);
-  bool is_aborted();
   bool note_abort(std::int64_t epoch);
   template <class Late>
   MessagePasser::Envelope await(Channel channel, int from, Abort abort, const Late& late);

@@ -39,6 +39,8 @@ class World {
 
   // Wakes all ranks that wait for another, wherever they are; they end with PeerFailed. From any thread.
   virtual void abort() = 0;
+  // Whether a rank elsewhere has failed since the last settle(); for those who wait for a device, not for a message.
+  virtual bool is_aborted() { return false; }
   // Called once a process for a piece of work that all did: returns in all of them when all have come here, if none
   // failed; else throws, in all of them, the failure that was the cause, and forgets an abort.
   virtual void settle(std::exception_ptr mine) = 0;

@@ -108,6 +108,23 @@ class Device {
     return true;
   }
 
+  // What the first step of its kind has to have been prepared for: a number for steps of so many rows, alike where the
+  // same will do. 0: nothing.
+  virtual std::int64_t preparation(std::int64_t /*rows*/) const { return 0; }
+  // Has `enqueue` enqueue a step, of which only that is done which may hold up everything on the device, such as
+  // measuring and loading a library's kernels; collectives do nothing. While no rank waits for another: it would wait
+  // for ever.
+  template <class Enqueue>
+  void prepare(const Enqueue& enqueue) {
+    struct Preparing {
+      explicit Preparing(bool& is) : is(is) { is = true; }
+      ~Preparing() { is = false; }
+      bool& is;
+    } const preparing(is_preparing_);
+    enqueue();
+  }
+  bool is_preparing() const { return is_preparing_; }
+
   // Fills a tensor with numbers that are drawn, where the device can do so itself; else nothing happens and it is false.
   virtual bool draw(const DrawnMatrix& /*values*/, const Weight& /*to*/) { return false; }
   // Host to device, converting to the tensor's dtype; shapes are equal. For loading: returns when the host's memory may
@@ -130,6 +147,7 @@ class Device {
   Arena arena_;
   LaunchObserver* observer_ = nullptr;
   std::int64_t kernels_ = 0;  // launched so far
+  bool is_preparing_ = false;
 };
 
 }  // namespace batchscope

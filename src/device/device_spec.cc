@@ -13,7 +13,17 @@
 namespace batchscope {
 
 std::string DeviceSpec::name(int index) const {
-  return fmt::format("{}:{}", kind, numbers.at(static_cast<std::size_t>(index)));
+  const int number = numbers.at(static_cast<std::size_t>(index));
+  std::string name = fmt::format("{}:{}", kind, number);
+  if (std::count(numbers.begin(), numbers.end(), number) > 1)
+    name += fmt::format(".{}", std::count(numbers.begin(), numbers.begin() + index, number));
+  return name;
+}
+
+int DeviceSpec::sharers() const {
+  std::ptrdiff_t most = 0;
+  for (const int number : numbers) most = std::max(most, std::count(numbers.begin(), numbers.end(), number));
+  return static_cast<int>(most);
 }
 
 DeviceSpec parse_device(std::string_view text) {
@@ -27,10 +37,7 @@ DeviceSpec parse_device(std::string_view text) {
     for (int number = 0; number < count; ++number) device.numbers.push_back(number);
   } else {
     for_each_part(rest, [&](std::string_view number) {
-      const auto index = static_cast<int>(parse_integer(number, 0, 1023, "--device cuda"));
-      if (std::find(device.numbers.begin(), device.numbers.end(), index) != device.numbers.end())
-        throw InputError("--device: '{}' names GPU {} twice", text, index);
-      device.numbers.push_back(index);
+      device.numbers.push_back(static_cast<int>(parse_integer(number, 0, 1023, "--device cuda")));
     });
   }
   return device;

@@ -14,14 +14,17 @@ class KernelTable {
   struct Kernel {
     void (*run)(const Context&, const void* op) = nullptr;
     std::int64_t (*workspace)(const Context&, const void* op) = nullptr;  // null: none
+    void (*prepare)(const Context&, const void* op) = nullptr;            // of Device::prepare(); null: nothing
   };
 
   // add<RmsNorm, rms_norm_cpu>() for `void rms_norm_cpu(const CpuContext&, const RmsNorm&)`.
   template <class Op, void (*function)(const Context&, const Op&)>
   void add() {
-    kernels_[typeid(Op)].run = [](const Context& context, const void* op) {
-      function(context, *static_cast<const Op*>(op));
-    };
+    kernels_[typeid(Op)].run = call<Op, function>;
+  }
+  template <class Op, void (*function)(const Context&, const Op&)>
+  void add_preparation() {
+    kernels_[typeid(Op)].prepare = call<Op, function>;
   }
   // Bytes that the op's kernel wants at Context::workspace.
   template <class Op, std::int64_t (*function)(const Context&, const Op&)>
@@ -38,6 +41,11 @@ class KernelTable {
   }
 
  private:
+  template <class Op, void (*function)(const Context&, const Op&)>
+  static void call(const Context& context, const void* op) {
+    function(context, *static_cast<const Op*>(op));
+  }
+
   std::unordered_map<std::type_index, Kernel> kernels_;
 };
 

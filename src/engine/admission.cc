@@ -64,6 +64,10 @@ Admission::Admission(RequestSource& source, std::size_t replica, Clock& clock, N
                      std::optional<HostGroup> group)
     : source_(source), replica_(replica), clock_(clock), begin_(begin), group_(std::move(group)) {}
 
+void Admission::barrier() {
+  if (group_) group_->barrier();
+}
+
 Admission::Decision Admission::next(std::size_t free_slots, bool is_active) {
   if (group_ && group_->rank() != 0) return decision_of(group_->broadcast({}));
   Decision decision{source_.take(replica_, free_slots, is_active), {}};

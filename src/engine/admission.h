@@ -25,6 +25,8 @@ class Admission {
 
   // What is admitted before the next step, where so many slots are free. Every rank asks before every step.
   Decision next(std::size_t free_slots, bool is_active);
+  // Returns once all ranks of the replica have called it.
+  void barrier();
 
  private:
   RequestSource& source_;

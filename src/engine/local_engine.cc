@@ -117,7 +117,7 @@ void LocalEngine::prepare(const RunSettings& settings) {
   if (settings.fusion.graph && to_string(settings.fusion) != "on" && !provider.has_graphs())
     spdlog::warn("--fusion graph: {} devices have no graphs to replay; it has no effect here", placement_.device.kind);
   devices_->prepare(settings.link, settings.device_memory_bytes);
-  link_ = provider.link_kind(settings.link);
+  link_ = provider.link_kind(settings.link, placement_.device);
   for (const auto& rank : ranks_) {
     Arena& arena = rank->device().arena();
     arena.limit(std::nullopt);
@@ -159,6 +159,7 @@ ScoreReport LocalEngine::score(std::span<const ScoreRequest> requests, const Run
 
   PhaseList told;  // of a process that others are to hear from
   PhaseSink* const sink = has_rank_0() ? phases : &told;
+  on_every_rank([&](Rank& rank, int) { rank.prepare(batches[replica_of(rank)], settings.fusion); });
   on_every_rank([&](Rank& rank, int index) {
     const auto& mine = batches[static_cast<std::size_t>(rank.place().replica)];
     const PhaseScope phase(sink, warm_up_phase, rank.device().name(), {}, &devices_->current_phase(index));
@@ -352,6 +353,7 @@ void LocalEngine::serve(RequestSource& source, std::int64_t sequence_tokens, std
 }
 
 void LocalEngine::warm_up(const std::vector<Generation>& starts, const RunSettings& settings, PhaseSink* sink) {
+  on_every_rank([&](Rank& rank, int) { rank.prepare(starts[replica_of(rank)], settings.fusion); });
   on_every_rank([&](Rank& rank, int index) {
     const PhaseScope phase(sink, warm_up_phase, rank.device().name(), {}, &devices_->current_phase(index));
     rank.warm_up(starts[replica_of(rank)], settings.fusion);

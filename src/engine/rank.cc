@@ -41,11 +41,9 @@ std::int64_t word_of(const Fusion& fusion) {
   return fusion.qkv | fusion.swiglu << 1 | fusion.norm << 2 | fusion.attention << 3 | fusion.comm << 4;
 }
 
-enum class StepKind { score, most_probable, draw };
-
 // What decides which kernels run on what, but for the contents of tensors. Plain attention has a score for every pair.
-ReplayKey replay_key(StepKind kind, const Batch& batch, const Fusion& fusion) {
-  ReplayKey key{static_cast<std::int64_t>(kind), word_of(fusion)};
+ReplayKey replay_key(std::int64_t kind, const Batch& batch, const Fusion& fusion) {
+  ReplayKey key{kind, word_of(fusion)};
   const auto shape = fusion.attention ? batch.launch_shape() : batch.shape();
   key.insert(key.end(), shape.begin(), shape.end());
   return key;
@@ -67,6 +65,41 @@ Rank::Rank(const ModelConfig& config, const Layout& layout, int rank, const Prec
 
 std::vector<int> Rank::replica_members() const { return members_of(layout_, place_, Group::replica); }
 
+Rank::StepKind Rank::kind_of(const GenerationStep& step) {
+  const bool is_drawn =
+      std::any_of(step.draws.begin(), step.draws.end(), [](const TokenDraw& draw) { return draw.temperature > 0; });
+  return is_drawn ? StepKind::draw : StepKind::most_probable;
+}
+
+bool Rank::is_new(StepKind kind, const Batch& batch, std::int64_t sequences, const Fusion& fusion) {
+  const std::int64_t rows = device_->preparation(batch.rows());
+  if (rows == 0) return false;
+  return prepared_
+      .insert({static_cast<std::int64_t>(kind), word_of(fusion), rows, device_->preparation(sequences),
+               device_->preparation(batch.logits())})
+      .second;
+}
+
+bool Rank::is_new(const GenerationStep& step, const Fusion& fusion) {
+  return is_new(kind_of(step), step.batch, std::ssize(step.requests), fusion);
+}
+
+void Rank::prepare(std::span<const std::vector<Batch>> batches, const Fusion& fusion) {
+  for (const auto& parts : batches)
+    for (const Batch& part : parts)
+      if (is_new(StepKind::score, part, 0, fusion))
+        device_->prepare([&] { idle_.push_back(enqueue_score(part, fusion)); });
+  device_->wait(device_->record());
+}
+
+void Rank::prepare(const Generation& generation, const Fusion& fusion) {
+  const ArenaScope scope(device_->arena());
+  const KvCache cache = allocate_cache(generation.cache_rows());
+  for (const GenerationStep& step : generation.largest_steps())
+    if (is_new(step, fusion)) device_->prepare([&] { idle_.push_back(enqueue_step(step, cache, fusion)); });
+  device_->wait(device_->record());
+}
+
 void Rank::score(std::span<const std::vector<Batch>> batches, const Fusion& fusion, std::span<double> out,
                  const BatchSinks& sinks) {
   drop_in_flight();
@@ -74,16 +107,9 @@ void Rank::score(std::span<const std::vector<Batch>> batches, const Fusion& fusi
     sinks.on_begin(index);
     const auto& parts = batches[index];
     for (const Batch& part : parts) {
-      const ArenaScope scope(device_->arena());
-      const StepInputs inputs(config_, part);
-      const Tensor result = device_->arena().allocate("log-probabilities", MemoryUse::activations, DType::f32, 1,
-                                                      std::max<std::int64_t>(part.logits(), 1));
-      InFlight step = take_buffers();
+      InFlight step = enqueue_score(part, fusion);
       step.batch = index;
-      step.part = holds_results() ? &part : nullptr;
       step.is_last_part = &part == &parts.back();
-      enqueue(step, inputs, result, replay_key(StepKind::score, part, fusion), fusion,
-              [&](const StepTensors& tensors) { forward_.score({part, tensors, fusion}, result); });
       in_flight_.push_back(std::move(step));
     }
     // In sequence means that the next batch starts once this one has left the last stage.
@@ -92,6 +118,20 @@ void Rank::score(std::span<const std::vector<Batch>> batches, const Fusion& fusi
     while (in_flight_.size() > parts.size()) finish_oldest(out, sinks);  // one batch behind
   }
   while (!in_flight_.empty()) finish_oldest(out, sinks);
+}
+
+Rank::InFlight Rank::enqueue_score(const Batch& part, const Fusion& fusion) {
+  const ArenaScope scope(device_->arena());
+  const StepInputs inputs(config_, part);
+  const Tensor result = device_->arena().allocate("log-probabilities", MemoryUse::activations, DType::f32, 1,
+                                                  std::max<std::int64_t>(part.logits(), 1));
+  InFlight step = take_buffers();
+  step.part = holds_results() ? &part : nullptr;
+  enqueue(step, inputs, result, replay_key(static_cast<std::int64_t>(StepKind::score), part, fusion), fusion,
+          [&](const StepTensors& tensors) {
+            forward_.score({part, tensors, fusion}, result);
+          });
+  return step;
 }
 
 Rank::InFlight Rank::take_buffers() {
@@ -105,6 +145,7 @@ void Rank::enqueue(InFlight& step, const StepInputs& inputs, const Tensor& out, 
                    const Fusion& fusion, const std::function<void(const StepTensors& inputs)>& forward) {
   const Tensor block =
       device_->arena().allocate("step inputs", MemoryUse::activations, DType::i32, 1, inputs.bytes() / 4);
+  if (device_->is_preparing()) return forward(inputs.on(block));
   make_room(*device_, step.inputs, inputs.bytes());
   inputs.pack(step.inputs.data.get());
   step.begin = device_->record();
@@ -244,6 +285,13 @@ void Rank::generate(Generation generation, Admission& admission, const Fusion& f
     }
     const bool is_prefill = !decision.admitted.empty();
     const GenerationStep step = is_prefill ? generation.prefill(decision.admitted) : generation.decode();
+    if (is_new(step, fusion)) {
+      device_->wait(device_->record());
+      admission.barrier();
+      device_->prepare([&] { idle_.push_back(enqueue_step(step, cache, fusion)); });
+      device_->wait(device_->record());
+      admission.barrier();
+    }
     sinks.on_begin(step, decision.time);
     const StepOutput output = run(step, cache, is_prefill ? of_prefill : fusion);
     generation.append(step, output.tokens);
@@ -251,45 +299,61 @@ void Rank::generate(Generation generation, Admission& admission, const Fusion& f
   }
 }
 
-StepOutput Rank::run(const GenerationStep& step, const KvCache& cache, const Fusion& fusion) {
+// What a step's results are in the block of words that is read: tokens [sequences], then for each logit row the
+// log-probability of its token, the most probable token and its log-probability.
+struct Rank::ResultWords {
+  explicit ResultWords(const GenerationStep& step)
+      : sequences(std::ssize(step.requests)), logits(step.has_log_probabilities ? step.batch.logits() : 0) {}
+  std::int64_t all() const { return sequences + 3 * logits; }
+  std::int64_t begin_of(std::int64_t part) const { return sequences + part * logits; }
+
+  std::int64_t sequences, logits;
+};
+
+Rank::InFlight Rank::enqueue_step(const GenerationStep& step, const KvCache& cache, const Fusion& fusion) {
   const ArenaScope scope(device_->arena());
-  const bool is_drawn = std::any_of(step.draws.begin(), step.draws.end(),
-                                    [](const TokenDraw& draw) { return draw.temperature > 0; });
-  const StepInputs inputs(config_, step.batch, step.cache_rows,
-                          is_drawn ? std::span<const TokenDraw>(step.draws) : std::span<const TokenDraw>());
-  const std::int64_t sequences = std::ssize(step.requests);
-  const std::int64_t logits = step.has_log_probabilities ? step.batch.logits() : 0;
-  const Tensor all = device_->arena().allocate("next tokens", MemoryUse::activations, DType::i32, 1,
-                                               sequences + 3 * logits);
+  const StepKind kind = kind_of(step);
+  const StepInputs inputs(
+      config_, step.batch, step.cache_rows,
+      kind == StepKind::draw ? std::span<const TokenDraw>(step.draws) : std::span<const TokenDraw>());
+  const ResultWords words(step);
+  const Tensor all = device_->arena().allocate("next tokens", MemoryUse::activations, DType::i32, 1, words.all());
   const auto part = [&](std::int64_t index, DType dtype) {
-    Tensor values = all.column_range(sequences + index * logits, logits);
+    Tensor values = all.column_range(words.begin_of(index), words.logits);
     values.dtype = dtype;
     return values;
   };
-  const NextTokens out{all.column_range(0, sequences), part(0, DType::f32), part(1, DType::i32), part(2, DType::f32)};
+  const NextTokens out{all.column_range(0, words.sequences), part(0, DType::f32), part(1, DType::i32),
+                       part(2, DType::f32)};
   InFlight passing = take_buffers();
   passing.part = &step.batch;
-  ReplayKey key = replay_key(is_drawn ? StepKind::draw : StepKind::most_probable, step.batch, fusion);
+  ReplayKey key = replay_key(static_cast<std::int64_t>(kind), step.batch, fusion);
   key.push_back(reinterpret_cast<std::intptr_t>(cache.layers.front().k.data));
   key.push_back(cache.layers.front().k.rows);
-  key.push_back(logits);
+  key.push_back(words.logits);
   enqueue(passing, inputs, all, key, fusion, [&](const StepTensors& tensors) {
     forward_.next_tokens({step.batch, tensors, fusion, &cache}, out);
     // Every shard of the last stage has them; other stages are told.
     if (layout_.stages() > 1)
       replica_->broadcast(all, static_cast<int>((layout_.stages() - 1) * layout_.shards()), "tokens");
   });
+  return passing;
+}
+
+StepOutput Rank::run(const GenerationStep& step, const KvCache& cache, const Fusion& fusion) {
+  InFlight passing = enqueue_step(step, cache, fusion);
   finish(passing);
-  const std::byte* const words = passing.results.data.get();
+  const ResultWords words(step);
+  const std::byte* const results = passing.results.data.get();
   const auto values = [&]<class T>(T, std::int64_t begin, std::int64_t count) {
     std::vector<T> copied(static_cast<std::size_t>(count));
-    if (count > 0) std::memcpy(copied.data(), words + begin * 4, copied.size() * sizeof(T));
+    if (count > 0) std::memcpy(copied.data(), results + begin * 4, copied.size() * sizeof(T));
     return copied;
   };
-  StepOutput output{.tokens = values(std::int32_t{}, 0, sequences),
-                    .log_probabilities = values(float{}, sequences, logits),
-                    .top_tokens = values(std::int32_t{}, sequences + logits, logits),
-                    .top_log_probabilities = values(float{}, sequences + 2 * logits, logits)};
+  StepOutput output{.tokens = values(std::int32_t{}, 0, words.sequences),
+                    .log_probabilities = values(float{}, words.begin_of(0), words.logits),
+                    .top_tokens = values(std::int32_t{}, words.begin_of(1), words.logits),
+                    .top_log_probabilities = values(float{}, words.begin_of(2), words.logits)};
   idle_.push_back(std::move(passing));
   return output;
 }

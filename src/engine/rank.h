@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -23,6 +24,11 @@ class Rank {
   Rank(const ModelConfig& config, const Layout& layout, int rank, const Precision& precision, DeviceSet& devices);
 
   void load(const WeightSource& source) { forward_.load(source); }
+
+  // To be called for what will run, before it, on all ranks alike and while none of them runs: see Device::prepare().
+  // Later it is found out which of the steps are new in kind.
+  void prepare(std::span<const std::vector<Batch>> batches, const Fusion& fusion);
+  void prepare(const Generation& generation, const Fusion& fusion);
 
   // Told of batches, by their index; times are on the host's monotonic clock.
   struct BatchSinks {
@@ -74,6 +80,10 @@ class Rank {
   std::vector<int> replica_members() const;
 
  private:
+  enum class StepKind { score, most_probable, draw };
+  static StepKind kind_of(const GenerationStep& step);
+  struct ResultWords;
+
   // `run`: does the step, and says what it took on the device.
   ObservedStep observe(const std::function<Nanoseconds()>& run, std::span<const Batch> parts);
   // What the host holds of a step that is on its way through the device.
@@ -85,8 +95,15 @@ class Rank {
     Event begin, end;
   };
 
+  // Whether a step is the first of its kind that is to be prepared; it is not afterwards.
+  bool is_new(StepKind kind, const Batch& batch, std::int64_t sequences, const Fusion& fusion);
+  bool is_new(const GenerationStep& step, const Fusion& fusion);
+
+  InFlight enqueue_score(const Batch& part, const Fusion& fusion);
+  InFlight enqueue_step(const GenerationStep& step, const KvCache& cache, const Fusion& fusion);
   InFlight take_buffers();
-  // Copies the inputs to the device, has `forward` enqueue the rest, and copies what came to step.results.
+  // Copies the inputs to the device, has `forward` enqueue the rest, and copies what came to step.results; while the
+  // device is prepared only `forward` is called.
   void enqueue(InFlight& step, const StepInputs& inputs, const Tensor& out, const ReplayKey& shape, const Fusion& fusion,
                const std::function<void(const StepTensors& inputs)>& forward);
   void finish(const InFlight& step);
@@ -104,6 +121,7 @@ class Rank {
   std::map<ReplayKey, Ledger> replayed_;     // what a replay of a step stands for
   std::unique_ptr<Communicator> shards_, stages_, replica_;
   Forward forward_;
+  std::set<std::vector<std::int64_t>> prepared_;  // kinds of steps
   std::deque<InFlight> in_flight_;  // the oldest first
   std::vector<InFlight> idle_;      // buffers
 };

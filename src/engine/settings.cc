@@ -59,7 +59,10 @@ Packing parse_packing(std::string_view text) {
 std::string to_string(Packing packing) { return std::string(packing_words[static_cast<std::size_t>(packing)]); }
 
 DeviceUse use_of(const Placement& placement, std::optional<int> cpu_sharers) {
-  return {placement.device, placement.threads, cpu_sharers.value_or(static_cast<int>(placement.layout.ranks()))};
+  return {.device = placement.device,
+          .threads = placement.threads,
+          .cpu_sharers = cpu_sharers.value_or(static_cast<int>(placement.layout.ranks())),
+          .by_processes = launched().has_value()};
 }
 
 void check(const Placement& placement) {

@@ -23,6 +23,7 @@ KernelTable<CudaContext> cuda_kernels() {
   kernels.add<HeadRmsNorm, head_rms_norm_cuda>();
   kernels.add<AddRmsNorm, add_rms_norm_cuda>();
   kernels.add<Linear, linear_cuda>();
+  kernels.add_preparation<Linear, prepare_linear_cuda>();
   kernels.add<Add, add_cuda>();
   kernels.add<Maximum, maximum_cuda>();
   kernels.add<Silu, silu_cuda>();

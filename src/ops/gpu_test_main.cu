@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <cstdlib>
 
 #include "device/cuda/cuda_device.h"
 #include "ops/cuda_kernels.h"
@@ -26,13 +27,14 @@ TestGpu& gpu() {
 
 std::unique_ptr<Device> open_test_gpu() {
   TestGpu& of = gpu();
-  return std::make_unique<CudaDevice>("cuda:0", 0, of.pages, cuda_kernels(), cuda_workspace_bytes, of.gemm, of.aborted);
+  return std::make_unique<CudaDevice>("cuda:0", 0, of.pages, cuda_kernels(), cuda_workspace_bytes, alike_rows, of.gemm, of.aborted);
 }
 
 }  // namespace batchscope
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
+  setenv("CUDA_MODULE_LOADING", "EAGER", 0);  // for ranks that share the GPU (provider/cuda_devices.cu)
   int count = 0;
   if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) {
     std::puts("skipped: CUDA finds no GPU here");

@@ -48,14 +48,6 @@ cudaDataType_t type_of(DType dtype) {
   throw Failure("products are of f32, bf16, f16 or fp8, not of {}", name_of(dtype));
 }
 
-// Numbers of rows for which one algorithm serves: exact up to 16, then in steps of about an eighth.
-std::int64_t alike(std::int64_t rows) {
-  if (rows <= 16) return rows;
-  const auto power = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(rows - 1)));
-  const std::int64_t step = std::max<std::int64_t>(power / 8, 16);
-  return (rows + step - 1) / step * step;
-}
-
 // A layout of `rows` rows that lie as `stride` says, in cuBLASLt's words.
 class Layout {
  public:
@@ -243,18 +235,22 @@ constexpr std::int64_t swept_bytes = 128 << 20;
 constexpr std::int64_t most_swept_rows = 64;
 class SweptMemory {
  public:
-  explicit SweptMemory(bool is_wanted) {
-    if (is_wanted && cudaMalloc(&data_, swept_bytes) != cudaSuccess) {
+  // In the stream's order: nothing waits for what other ranks' streams do on the same GPU.
+  SweptMemory(bool is_wanted, cudaStream_t stream) : stream_(stream) {
+    if (is_wanted && cudaMallocAsync(&data_, swept_bytes, stream) != cudaSuccess) {
       cudaGetLastError();
       data_ = nullptr;
     }
   }
-  ~SweptMemory() { cudaFree(data_); }
+  ~SweptMemory() {
+    if (data_ != nullptr) cudaFreeAsync(data_, stream_);
+  }
   SweptMemory(const SweptMemory&) = delete;
   SweptMemory& operator=(const SweptMemory&) = delete;
   std::byte* data() const { return static_cast<std::byte*>(data_); }
 
  private:
+  cudaStream_t stream_;
   void* data_ = nullptr;
 };
 
@@ -311,6 +307,15 @@ struct CudaGemm::Operation {
 };
 
 void linear_cuda(const CudaContext& context, const Linear& op) { context.gemm->multiply(context, op); }
+void prepare_linear_cuda(const CudaContext& context, const Linear& op) { context.gemm->prepare(context, op); }
+
+// Exact up to 16, then in steps of about an eighth.
+std::int64_t alike_rows(std::int64_t rows) {
+  if (rows <= 16) return rows;
+  const auto power = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(rows - 1)));
+  const std::int64_t step = std::max<std::int64_t>(power / 8, 16);
+  return (rows + step - 1) / step * step;
+}
 
 CudaGemm::CudaGemm(int device) {
   check_cuda(cudaSetDevice(device), "choosing the GPU");
@@ -336,6 +341,12 @@ void CudaGemm::multiply(const CudaContext& context, const Linear& op) {
   if (kept == DType::fp8) return multiply_widened(context, op);
   if (multiply(context, op, Operation(op))) return;
   for_cuda_dtype(op.out.dtype, [&]<class T>(T) { multiply_plainly<T, T>(context, op, {}); });
+}
+
+void CudaGemm::prepare(const CudaContext& context, const Linear& op) {
+  is_preparing_ = true;
+  multiply(context, op);
+  is_preparing_ = false;
 }
 
 void CudaGemm::multiply_fp8(const CudaContext& context, const Linear& op) {
@@ -371,6 +382,7 @@ void CudaGemm::multiply_widened(const CudaContext& context, const Linear& op) {
 
 bool CudaGemm::multiply(const CudaContext& context, const Linear& op, const Operation& operation) {
   const Shape shape = shape_of(op, operation.scaling);
+  if (is_preparing_ && !loaded_.insert(shape).second) return true;
   const Exact exact{static_cast<std::int64_t>(shape.dtype),
                     static_cast<std::int64_t>(shape.scaling),
                     shape.rows,
@@ -430,7 +442,7 @@ CudaGemm::Shape CudaGemm::shape_of(const Linear& op, Scaling scaling) {
     bits |= reinterpret_cast<std::uintptr_t>(x->data) |
             (x->rows > 1 ? static_cast<std::uintptr_t>(x->stride * size_of(x->dtype)) : 0);
   const int alignment = 1 << std::countr_zero(bits);
-  return {op.out.dtype, scaling, alike(op.x.rows), op.weight.rows(), op.weight.columns(), alignment, op.bias.elements() > 0};
+  return {op.out.dtype, scaling, alike_rows(op.x.rows), op.weight.rows(), op.weight.columns(), alignment, op.bias.elements() > 0};
 }
 
 std::vector<CudaGemm::Algorithm> CudaGemm::proposals(const Linear& op, const Operation& operation,
@@ -491,7 +503,7 @@ CudaGemm::Algorithm CudaGemm::measure(const CudaContext& context, const Linear& 
   }
 
   const auto started = std::chrono::steady_clock::now();
-  const SweptMemory swept(op.x.rows <= most_swept_rows);
+  const SweptMemory swept(op.x.rows <= most_swept_rows, context.stream);
   // All of them once, then the fastest few often enough to tell them apart.
   std::vector<Timed> timed;
   for (const Algorithm& candidate : candidates)

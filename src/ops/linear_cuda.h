@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,10 @@
 namespace batchscope {
 
 void linear_cuda(const CudaContext& context, const Linear& op);
+void prepare_linear_cuda(const CudaContext& context, const Linear& op);
+
+// A number for all those of rows that one algorithm serves.
+std::int64_t alike_rows(std::int64_t rows);
 
 // One GPU's. Used by one thread at a time.
 class CudaGemm {
@@ -32,6 +37,9 @@ class CudaGemm {
   // rows of x are multiplied as they are; more are rounded to FP8, too, with a scale a row (its largest magnitude / 448), and
   // FP8 is multiplied. Other FP8 weights are multiplied out first.
   void multiply(const CudaContext& context, const Linear& op);
+  // Sees to it that a product of this shape, or of rows that are alike, will not be the first: the library loads a
+  // kernel at its first use, once all that runs on the GPU has ended. What is in `out` afterwards means nothing.
+  void prepare(const CudaContext& context, const Linear& op);
 
   // How long algorithms may be measured in all; after that the library's first proposal is taken.
   static constexpr std::chrono::seconds tuning_budget{40};
@@ -90,6 +98,8 @@ class CudaGemm {
   cudaEvent_t begin_ = nullptr, end_ = nullptr;
   std::map<Shape, Algorithm> measured_;
   std::map<Exact, Algorithm> running_;
+  std::set<Shape> loaded_;  // of which a product has run
+  bool is_preparing_ = false;
   std::filesystem::path kept_;  // empty: there is no place for it
   Tuning tuning_;
 };

@@ -1,5 +1,5 @@
-// For tests of ops and of what is made of them: a device with matrices in double precision to compare with. It is a CPU, or,
-// in the tests of the CUDA library (ops_gpu_test), a GPU: the tests are the same.
+// For tests of ops and of what is made of them: a device with matrices in double precision to compare with. It is a
+// CPU, or, in the tests of the CUDA library (gpu_test), a GPU: the tests are the same.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -13,7 +13,7 @@ namespace batchscope {
 namespace {
 
 LinkKind link_kind(const Placement& placement, const LinkSpec& link) {
-  return device_provider(placement.device.kind).link_kind(link);
+  return device_provider(placement.device.kind).link_kind(link, placement.device);
 }
 
 // Batches that cost the same: one of them, and how many there are.
@@ -48,11 +48,12 @@ std::vector<Repeated> distinct_batches(const std::vector<RequestIndices>& batche
 
 // A rank that plans.
 struct PlanningRank {
-  PlanningRank(const ModelConfig& config, const Placement& placement, int index)
+  PlanningRank(const ModelConfig& config, const Placement& placement, const LinkSpec& link, int index)
       : devices(device_provider(placement.device.kind).plan(use_of(placement))),
         rank(std::make_unique<Rank>(config, placement.layout, index, placement.precision(), *devices)),
         device(dynamic_cast<PlanDevice*>(&rank->device())) {
     CHECK_THAT(device != nullptr, "a planning provider makes planning devices");
+    devices->prepare(link, std::nullopt);
   }
   std::unique_ptr<DeviceSet> devices;
   std::unique_ptr<Rank> rank;
@@ -72,7 +73,7 @@ DevicePlan finish(PlanningRank& planning, const Ledger& ledger, double flop, Lin
 // `requests`: how many the task has.
 DevicePlan plan_rank(const ModelConfig& config, const Placement& placement, const RunSettings& settings, int index,
                      std::size_t requests, const std::vector<Repeated>& batches, const BatchSink& on_batch, Plan& plan) {
-  PlanningRank planning(config, placement, index);
+  PlanningRank planning(config, placement, settings.link, index);
   Ledger total;
   double flop = 0;
   std::vector<double> log_likelihoods(requests);
@@ -123,7 +124,7 @@ Plan plan_generate(const ModelConfig& config, const Placement& placement, const 
   Plan plan;
   for (const auto& request : at_once) plan.tokens.requested += std::ssize(request.prompt) + request.new_tokens - 1;
   for (int index = 0; index < placement.layout.ranks(); ++index) {
-    PlanningRank planning(config, placement, index);
+    PlanningRank planning(config, placement, settings.link, index);
     Rank& rank = *planning.rank;
     const RequestIndices served = requests_of_replica(at_once.size(), placement.layout, rank.place().replica);
     const Generation generation(extent_of(at_once, served, settings.batch), {});
@@ -153,10 +154,11 @@ namespace {
 // A replica's stages, by their first shard, and their KV caches.
 class PlanningReplica {
  public:
-  PlanningReplica(const ModelConfig& config, const Placement& placement, std::int64_t replica, std::int64_t cache_rows) {
+  PlanningReplica(const ModelConfig& config, const Placement& placement, const LinkSpec& link, std::int64_t replica,
+                  std::int64_t cache_rows) {
     for (std::int64_t stage = 0; stage < placement.layout.stages(); ++stage) {
       const auto index = static_cast<int>(placement.layout.rank({replica, stage, 0}));
-      stages_.push_back(std::make_unique<PlanningRank>(config, placement, index));
+      stages_.push_back(std::make_unique<PlanningRank>(config, placement, link, index));
       caches_.push_back(stages_.back()->rank->allocate_cache(cache_rows));
     }
     traces_.resize(stages_.size());
@@ -188,7 +190,7 @@ Nanoseconds generation_end(const ModelConfig& config, const Placement& placement
   for (std::int64_t replica = 0; replica < placement.layout.replicas(); ++replica) {
     const RequestIndices served = requests_of_replica(to_the_end.size(), placement.layout, replica);
     Generation generation(extent_of(to_the_end, served, settings.batch), {});
-    PlanningReplica planning(config, placement, replica, generation.cache_rows());
+    PlanningReplica planning(config, placement, settings.link, replica, generation.cache_rows());
     ManualClock clock;
     ListedRequests source(to_the_end, served, clock, clock.now());
     Admission admission(source, 0, clock, clock.now());

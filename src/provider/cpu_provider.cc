@@ -148,7 +148,7 @@ std::unique_ptr<DeviceSet> CpuProvider::plan(const DeviceUse& use) {
                       .weight_panel = kernels.weight_panel};
   const auto time = std::make_shared<CommunicationTime>();
   return std::make_unique<PlannedDevices>(
-      std::move(traits), [time](std::vector<int> members, int self, Device& device, Ledger& ledger) {
+      std::move(traits), [time](std::vector<int> members, int self, Device& device, Ledger& ledger, const LinkSpec&) {
         return std::make_unique<RingCommunicator>(std::move(members), self, device, ledger, nullptr, *time);
       });
 }

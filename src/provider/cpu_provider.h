@@ -10,7 +10,7 @@ class CpuProvider : public DeviceProvider {
   void check(const DeviceUse& use, const Precision& precision) override;
   std::unique_ptr<DeviceSet> open(const DeviceUse& use, World& world) override;
   std::unique_ptr<DeviceSet> plan(const DeviceUse& use) override;
-  LinkKind link_kind(const LinkSpec&) const override { return LinkKind::virtual_link; }
+  LinkKind link_kind(const LinkSpec&, const DeviceSpec&) const override { return LinkKind::virtual_link; }
   bool is_virtual() const override { return true; }
   bool has_graphs() const override { return false; }
 };

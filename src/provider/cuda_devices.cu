@@ -6,14 +6,23 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstdlib>
+#include <cstring>
 #include <deque>
+#include <functional>
+#include <limits>
 #include <map>
 #include <mutex>
+#include <set>
+#include <string_view>
 #include <thread>
 
 #include "base/error.h"
 #include "comm/cuda/peer_kernels.h"
+#include "comm/cuda/staged_kernels.h"
+#include "comm/cuda/staging.h"
 #include "comm/world.h"
 #include "device/cuda/cuda_device.h"
 #include "ops/cuda_kernels.h"
@@ -84,65 +93,87 @@ class Counters {
   PeerCounters* on_device_ = nullptr;
 };
 
+// Loading a kernel may wait for all that runs on its GPU: for kernels that wait for what is to be launched next, where ranks
+// share it.
+void load_kernels_at_once() { setenv("CUDA_MODULE_LOADING", "EAGER", 0); }
+bool are_kernels_loaded_at_once() {
+  const char* mode = std::getenv("CUDA_MODULE_LOADING");
+  return mode != nullptr && std::string_view(mode) == "EAGER";
+}
+
+bool reaches(int from, int to) {
+  int can = 1;
+  if (from != to) check_cuda(cudaDeviceCanAccessPeer(&can, from, to), "asking the GPUs");
+  return can != 0;
+}
+
+template <class Value>
+std::string bytes_of(const Value& value) {
+  return {reinterpret_cast<const char*>(&value), sizeof value};
+}
+
 class CudaDevices : public DeviceSet {
  public:
-  CudaDevices(const DeviceUse& use, const World& world) : use_(use), count_(world.size()) {
-    if (world.count() != world.size())
-      throw InputError("--device {}: ranks on GPUs are threads of one process; start the program without a launcher",
+  CudaDevices(const DeviceUse& use, World& world) : use_(use), world_(world), count_(world.size()) {
+    if (!world.host().empty())
+      throw InputError("--device {}: ranks on GPUs of several hosts cannot reach each other; start all of them on one",
                        to_string(use.device));
     if (count_ > most_peers)
-      throw InputError("--parallel: {} ranks are more than the {} GPUs that one process can drive", count_, most_peers);
-    for (int rank = 0; rank < count_; ++rank) ranks_.emplace_back();
+      throw InputError("--parallel: {} ranks are more than the {} that GPUs of one host can be divided among", count_,
+                       most_peers);
+    if (are_threads() && use.device.sharers() > 1 && !are_kernels_loaded_at_once())
+      throw InputError("--device {}: ranks that share a GPU need its kernels loaded at once; set CUDA_MODULE_LOADING=EAGER",
+                       to_string(use.device));
+    if (!are_threads()) aborted_.is_set_elsewhere = [this] { return world_.is_aborted(); };
+    gpus_.sharers = use.device.sharers();
+    gpus_.multiprocessors = std::numeric_limits<int>::max();
+    for (const int number : use.device.numbers)
+      gpus_.multiprocessors = std::min(gpus_.multiprocessors, attribute(cudaDevAttrMultiProcessorCount, number));
+    if (gpus_.sharers > 1) gpus_.multiprocessors = std::max(gpus_.multiprocessors / (4 * gpus_.sharers), 1);
+    ranks_.resize(static_cast<std::size_t>(count_));
   }
 
   std::unique_ptr<Device> make_device(int rank) override {
     RankState& of = state(rank);
     const int number = number_of(rank);
-    std::vector<int> peers;
-    for (int other = 0; other < count_; ++other) peers.push_back(number_of(other));
+    std::set<int> peers{number};
+    for (int other = 0; are_threads() && other < count_; ++other)
+      if (reaches(number_of(other), number)) peers.insert(number_of(other));
     of.counters = std::make_unique<Counters>(number);
     of.gemm = std::make_unique<CudaGemm>(number);
-    of.pages = std::make_unique<CudaPages>(use_.device.name(rank), number, peers);
-    auto device = std::make_unique<CudaDevice>(use_.device.name(rank), number, *of.pages, cuda_kernels(),
-                                               cuda_workspace_bytes, *of.gemm, aborted_);
+    of.pages = std::make_unique<CudaPages>(name_of(rank), number, std::vector(peers.begin(), peers.end()));
+    auto device = std::make_unique<CudaDevice>(name_of(rank), number, *of.pages, cuda_kernels(), cuda_workspace_bytes,
+                                               alike_rows, *of.gemm, aborted_);
     of.device = device.get();
     return device;
   }
 
   std::unique_ptr<Communicator> make_communicator(std::vector<int> members, int self, Device& device,
                                                   Ledger& ledger) override {
-    const int rank = members[static_cast<std::size_t>(self)];
-    auto& gpu = dynamic_cast<CudaDevice&>(device);
-    const auto make_kernels = [&](const Tensor& mailbox) -> std::unique_ptr<PeerKernels> {
-      PeerDirectory& directory = directory_of(members);
-      check_cuda(cudaMemsetAsync(mailbox.data, 0, static_cast<std::size_t>(mailbox.bytes()), gpu.stream()),
-                 "clearing a mailbox");
-      check_cuda(cudaStreamSynchronize(gpu.stream()), "clearing a mailbox");
-      directory[static_cast<std::size_t>(self)] = reinterpret_cast<PeerMailbox*>(mailbox.data);
-      state(rank).mailboxes.push_back(mailbox);
-      return std::make_unique<CudaPeerKernels>(gpu.context(), directory, members, self, state(rank).counters->on_device(),
-                                               aborted_.host);
+    const auto make_kernels = [&](const Tensor& mailbox) {
+      return make_collectives(members, self, dynamic_cast<CudaDevice&>(device), mailbox);
     };
-    return std::make_unique<PeerCommunicator>(members, self, device, ledger, make_kernels);
+    return std::make_unique<PeerCommunicator>(members, self, device, ledger, !are_threads(), link_, make_kernels);
   }
 
   void prepare(const LinkSpec& link, std::optional<std::int64_t>) override {
-    if (link.kind == LinkKind::pcie)
-      throw InputError("--link pcie: GPUs of this build talk over peer memory alone; leave it out");
-    if (link.kind.value_or(LinkKind::nvlink) != LinkKind::nvlink || link.bytes_per_second)
+    if (link.bytes_per_second || (link.kind && link.kind != LinkKind::nvlink && link.kind != LinkKind::pcie))
       throw InputError("--link {}: links of GPUs cannot be paced; leave it out", to_string(link));
-    if (!aborted_.is_set()) return;
-    // Kernels that were told to give up left their peers' mailboxes as they were.
-    for (int rank = 0; rank < count_; ++rank) {
-      check_cuda(cudaSetDevice(number_of(rank)), "choosing the GPU");
-      check_cuda(cudaDeviceSynchronize(), use_.device.name(rank).c_str());
-    }
-    for (int rank = 0; rank < count_; ++rank) {
-      check_cuda(cudaSetDevice(number_of(rank)), "choosing the GPU");
-      for (const Tensor& mailbox : state(rank).mailboxes)
+    if (link.kind != LinkKind::pcie) check_peers();
+    for_each_rank_here([&](RankState& of) {
+      check_cuda(cudaDeviceSynchronize(), of.device->name().c_str());
+      if (link != link_) of.device->forget_graphs();
+    });
+    link_ = link;
+    // Kernels that were told to give up left flags as they were.
+    for_each_rank_here([&](RankState& of) {
+      for (const Tensor& mailbox : of.mailboxes)
         check_cuda(cudaMemset(mailbox.data, 0, static_cast<std::size_t>(mailbox.bytes())), "clearing a mailbox");
-      check_cuda(cudaDeviceSynchronize(), use_.device.name(rank).c_str());
-    }
+      for (StagingArea* area : of.device_areas)
+        check_cuda(cudaMemset(area->flags, 0, sizeof area->flags), "clearing a staging area");
+      for (StagingArea* area : of.host_areas) std::memset(area->flags, 0, sizeof area->flags);
+      check_cuda(cudaDeviceSynchronize(), of.device->name().c_str());
+    });
     aborted_.set(false);
   }
   void abort() override { aborted_.set(true); }
@@ -158,7 +189,12 @@ class CudaDevices : public DeviceSet {
   void end_measuring(int rank) override {
     RankState& of = state(rank);
     check_cuda(cudaStreamSynchronize(of.device->stream()), of.device->name().c_str());
-    of.after = of.counters->read();
+    of.moved = difference(of.counters->read(), of.before);
+    if (!are_threads()) {
+      const auto all = world_.all_ranks(rank).all_gather(bytes_of(of.moved));
+      for (int other = 0; other < count_; ++other)
+        std::memcpy(&state(other).moved, all[static_cast<std::size_t>(other)].data(), sizeof of.moved);
+    }
     const auto& tuning = of.gemm->tuning();
     if (rank == 0 && tuning.measured > 0)
       spdlog::debug("products: {} tuned in {:.1f} s, {} known from before", tuning.measured, tuning.seconds,
@@ -167,19 +203,17 @@ class CudaDevices : public DeviceSet {
 
   DeviceReport report(int rank, Nanoseconds time, Nanoseconds working) override {
     const RankState& of = state(rank);
-    DeviceReport device{.name = use_.device.name(rank), .is_virtual = false};
+    DeviceReport device{.name = name_of(rank), .is_virtual = false};
     if (count_ > 1) {
       LinkReport& link = device.links.emplace_back();
-      link.kind = LinkKind::nvlink;
-      link.counted_tx_bytes = 0;
-      link.counted_rx_bytes = 0;
+      link.kind = cuda_link_kind(link_, use_.device);
+      std::uint64_t tx = of.moved.to_host_bytes, rx = of.moved.from_host_bytes;
       for (int peer = 0; peer < count_; ++peer) {
-        const RankState& other = state(peer);
-        *link.counted_tx_bytes += difference(of, &PeerCounters::written_bytes, peer) +
-                                  difference(other, &PeerCounters::read_bytes, rank);
-        *link.counted_rx_bytes += difference(of, &PeerCounters::read_bytes, peer) +
-                                  difference(other, &PeerCounters::written_bytes, rank);
+        tx += of.moved.written_bytes[peer] + state(peer).moved.read_bytes[rank];
+        rx += of.moved.read_bytes[peer] + state(peer).moved.written_bytes[rank];
       }
+      link.counted_tx_bytes = static_cast<std::int64_t>(tx);
+      link.counted_rx_bytes = static_cast<std::int64_t>(rx);
     }
     if (time > Nanoseconds(0)) device.busy = busy(of, time, working);
     return device;
@@ -190,20 +224,35 @@ class CudaDevices : public DeviceSet {
     std::unique_ptr<Counters> counters;
     std::unique_ptr<CudaGemm> gemm;
     std::unique_ptr<CudaPages> pages;
-    CudaDevice* device = nullptr;  // the rank's
+    CudaDevice* device = nullptr;  // the rank's; null where it is elsewhere
+    // Its own, of all its groups.
     std::vector<Tensor> mailboxes;
+    std::vector<StagingArea*> host_areas, device_areas;
     CurrentPhase phase;
-    PeerCounters before{}, after{};
+    PeerCounters before{}, moved{};  // at the begin of a run; during the run
   };
 
-  static std::int64_t difference(const RankState& of, std::uint64_t (PeerCounters::*bytes)[most_peers], int peer) {
-    return static_cast<std::int64_t>((of.after.*bytes)[peer] - (of.before.*bytes)[peer]);
+  // What ranks of a group know of each other.
+  struct Group {
+    std::vector<int> members;
+    PeerDirectory mailboxes{};
+    StagingDirectory on_host{}, on_device{};
+    std::vector<std::unique_ptr<HostStaging>> host_areas;
+    std::vector<std::unique_ptr<DeviceStaging>> device_areas;
+  };
+
+  static PeerCounters difference(const PeerCounters& after, const PeerCounters& before) {
+    using Words = std::array<std::uint64_t, sizeof(PeerCounters) / sizeof(std::uint64_t)>;
+    auto words = std::bit_cast<Words>(after);
+    const auto less = std::bit_cast<Words>(before);
+    for (std::size_t i = 0; i < words.size(); ++i) words[i] -= less[i];
+    return std::bit_cast<PeerCounters>(words);
   }
 
   static DeviceReport::Busy busy(const RankState& of, Nanoseconds time, Nanoseconds working) {
     const double run = to_seconds(time);
-    const auto waiting = static_cast<double>(of.after.waiting_ns - of.before.waiting_ns) * 1e-9;
-    const auto communicating = static_cast<double>(of.after.communicating_ns - of.before.communicating_ns) * 1e-9;
+    const auto waiting = static_cast<double>(of.moved.waiting_ns) * 1e-9;
+    const auto communicating = static_cast<double>(of.moved.communicating_ns) * 1e-9;
     DeviceReport::Busy busy;
     busy.communicate = std::clamp(communicating / run, 0.0, 1.0);
     busy.compute = std::clamp((to_seconds(working) - communicating - waiting) / run, 0.0, 1.0 - busy.communicate);
@@ -211,38 +260,120 @@ class CudaDevices : public DeviceSet {
     return busy;
   }
 
-  int number_of(int rank) const { return use_.device.numbers.at(static_cast<std::size_t>(rank)); }
+  bool are_threads() const { return world_.count() == count_; }
+  int number_of(int rank) const {
+    return use_.device.numbers.at(static_cast<std::size_t>(world_.device_index(rank)));
+  }
+  std::string name_of(int rank) const { return use_.device.name(world_.device_index(rank)); }
   RankState& state(int rank) { return ranks_[static_cast<std::size_t>(rank)]; }
+
+  // On its GPU.
+  void for_each_rank_here(const std::function<void(RankState&)>& body) {
+    for (int rank = world_.first(); rank < world_.first() + world_.count(); ++rank) {
+      check_cuda(cudaSetDevice(number_of(rank)), "choosing the GPU");
+      body(state(rank));
+    }
+  }
+
+  void check_peers() const {
+    if (!unreached_.empty()) throw InputError("--device {}: {}", to_string(use_.device), unreached_);
+    for (int from = 0; from < count_; ++from)
+      for (int to = 0; to < count_; ++to)
+        if (!reaches(number_of(from), number_of(to)))
+          throw InputError("--device {}: GPU {} cannot reach the memory of GPU {}; --link pcie has ranks talk by way of "
+                           "the host's memory",
+                           to_string(use_.device), number_of(from), number_of(to));
+  }
+
+  PeerCommunicator::Kernels make_collectives(const std::vector<int>& members, int self, CudaDevice& device,
+                                             const Tensor& memory) {
+    const int rank = members[static_cast<std::size_t>(self)];
+    const auto index = static_cast<std::size_t>(self);
+    RankState& of = state(rank);
+    auto* mailbox = reinterpret_cast<PeerMailbox*>(memory.data);
+    of.mailboxes.push_back(memory);  // cleared before each run
+    Group& group = group_of(members);
+    group.mailboxes[index] = mailbox;
+    auto area = std::make_unique<HostStaging>();
+    of.host_areas.push_back(area->area());
+    group.on_host[index] = area->area();
+    PeerCommunicator::Kernels kernels;
+    if (!are_threads()) share_areas(group, self, *area);
+    keep(group.host_areas, std::move(area));
+    const auto staged = [&](StagedKernels::Place place, const StagingDirectory& areas) {
+      return std::make_unique<StagedKernels>(device.context(), gpus_, place, areas, mailbox, members, self,
+                                             of.counters->on_device(), aborted_.host);
+    };
+    kernels.staged_on_host = staged(StagedKernels::Place::host, group.on_host);
+    if (are_threads())
+      kernels.direct = std::make_unique<CudaPeerKernels>(device.context(), gpus_, group.mailboxes, members, self,
+                                                         of.counters->on_device(), aborted_.host);
+    else
+      kernels.staged_on_device = staged(StagedKernels::Place::device, group.on_device);
+    return kernels;
+  }
+
+  // Among processes: everyone tells where the own areas are, and maps the others'.
+  void share_areas(Group& group, int self, const HostStaging& host_area) {
+    const int rank = group.members[static_cast<std::size_t>(self)], number = number_of(rank);
+    auto device_area = std::make_unique<DeviceStaging>(number);
+    state(rank).device_areas.push_back(device_area->area());
+    HostGroup messages = world_.group(group.members, self);
+    const auto host_names = messages.all_gather(host_area.name());
+    const auto device_names = messages.all_gather(device_area->name());
+    for (std::size_t peer = 0; peer < group.members.size(); ++peer) {
+      if (static_cast<int>(peer) == self) {
+        group.on_device[peer] = device_area->area();
+        continue;
+      }
+      auto host = std::make_unique<HostStaging>(host_names[peer]);
+      group.on_host[peer] = host->area();
+      keep(group.host_areas, std::move(host));
+      try {
+        auto device = std::make_unique<DeviceStaging>(number, device_names[peer]);
+        group.on_device[peer] = device->area();
+        keep(group.device_areas, std::move(device));
+      } catch (const Failure& failure) {  // of no concern where bytes go by way of the host's memory
+        unreached_ = failure.what();
+      }
+    }
+    keep(group.device_areas, std::move(device_area));
+  }
+
+  template <class Area>
+  void keep(std::vector<std::unique_ptr<Area>>& areas, std::unique_ptr<Area> area) {
+    const std::lock_guard lock(mutex_);
+    areas.push_back(std::move(area));
+  }
 
   // One for each set of members and each of their groups: a rank makes its communicators in the same order everywhere,
   // but two groups of the same members must not share mailboxes.
-  PeerDirectory& directory_of(const std::vector<int>& members) {
+  Group& group_of(const std::vector<int>& members) {
     const std::lock_guard lock(mutex_);
-    const auto self_count = [&](const Group& group) { return group.members == members; };
     // The n-th communicator that a rank makes for these members belongs to the n-th group of them.
     std::size_t wanted = made_[{std::this_thread::get_id(), members}]++;
     for (Group& group : groups_)
-      if (self_count(group) && wanted-- == 0) return group.directory;
+      if (group.members == members && wanted-- == 0) return group;
     Group& group = groups_.emplace_back();
     group.members = members;
-    return group.directory;
+    return group;
   }
 
-  struct Group {
-    std::vector<int> members;
-    PeerDirectory directory{};
-  };
-
   const DeviceUse use_;
+  World& world_;
   const int count_;  // ranks
+  PeerGpus gpus_;
+  LinkSpec link_;  // of the run
+  std::string unreached_;  // why another process's GPU memory is not reached
   AbortFlag aborted_;
-  std::deque<RankState> ranks_;  // they stay where they are
   std::mutex mutex_;
   std::deque<Group> groups_;
   std::map<std::pair<std::thread::id, std::vector<int>>, std::size_t> made_;
+  std::deque<RankState> ranks_;  // they stay where they are
 };
 
 void check_devices(const DeviceUse& use) {
+  if (use.device.sharers() > 1) load_kernels_at_once();  // before CUDA starts
   int count = 0;
   const cudaError_t result = cudaGetDeviceCount(&count);
   if (result != cudaSuccess || count == 0)
@@ -252,14 +383,6 @@ void check_devices(const DeviceUse& use) {
     if (number >= count)
       throw InputError("--device {}: there is no GPU {}; CUDA finds {}, numbered from 0", to_string(use.device), number,
                        count);
-  for (const int from : use.device.numbers)
-    for (const int to : use.device.numbers) {
-      int can = 1;
-      if (from != to) check_cuda(cudaDeviceCanAccessPeer(&can, from, to), "asking the GPUs");
-      if (can == 0)
-        throw InputError("--device {}: GPU {} cannot reach the memory of GPU {}, which ranks need to talk to each other",
-                         to_string(use.device), from, to);
-    }
 }
 
 }  // namespace

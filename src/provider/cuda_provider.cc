@@ -83,13 +83,18 @@ std::unique_ptr<DeviceSet> CudaProvider::open(const DeviceUse& use, World& world
   return std::unique_ptr<DeviceSet>(library_for(use).open(use, world));
 }
 
-std::unique_ptr<DeviceSet> CudaProvider::plan(const DeviceUse&) {
-  return std::make_unique<PlannedDevices>(DeviceTraits{.workspace_bytes = cuda_workspace_bytes},
-                                          [](std::vector<int> members, int self, Device& device, Ledger& ledger) {
-                                            return std::make_unique<PeerCommunicator>(std::move(members), self, device,
-                                                                                      ledger,
-                                                                                      PeerCommunicator::MakeKernels());
-                                          });
+std::unique_ptr<DeviceSet> CudaProvider::plan(const DeviceUse& use) {
+  return std::make_unique<PlannedDevices>(
+      DeviceTraits{.workspace_bytes = cuda_workspace_bytes},
+      [by_processes = use.by_processes](std::vector<int> members, int self, Device& device, Ledger& ledger,
+                                        const LinkSpec& link) {
+        return std::make_unique<PeerCommunicator>(std::move(members), self, device, ledger, by_processes, link,
+                                                  PeerCommunicator::MakeKernels());
+      });
+}
+
+LinkKind CudaProvider::link_kind(const LinkSpec& link, const DeviceSpec& device) const {
+  return cuda_link_kind(link, device);
 }
 
 }  // namespace batchscope

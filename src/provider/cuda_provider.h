@@ -11,7 +11,7 @@ class CudaProvider : public DeviceProvider {
   void check(const DeviceUse& use, const Precision& precision) override;
   std::unique_ptr<DeviceSet> open(const DeviceUse& use, World& world) override;
   std::unique_ptr<DeviceSet> plan(const DeviceUse& use) override;
-  LinkKind link_kind(const LinkSpec& link) const override { return link.kind.value_or(LinkKind::nvlink); }
+  LinkKind link_kind(const LinkSpec& link, const DeviceSpec& device) const override;
   bool is_virtual() const override { return false; }
   bool has_graphs() const override { return true; }
 };

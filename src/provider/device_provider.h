@@ -51,6 +51,7 @@ struct DeviceUse {
   DeviceSpec device;
   std::optional<int> threads;  // of each device's worker on the host; absent: an equal share of the available CPUs
   int cpu_sharers = 1;         // how many workers share them
+  bool by_processes = false;   // each rank is one, so that no other reaches its memory
 };
 
 class DeviceProvider {
@@ -63,7 +64,8 @@ class DeviceProvider {
   virtual std::unique_ptr<DeviceSet> open(const DeviceUse& use, World& world) = 0;
   // Devices that compute nothing and record everything; they need not be there.
   virtual std::unique_ptr<DeviceSet> plan(const DeviceUse& use) = 0;
-  virtual LinkKind link_kind(const LinkSpec& link) const = 0;
+  // Of the bytes that ranks on these devices exchange.
+  virtual LinkKind link_kind(const LinkSpec& link, const DeviceSpec& device) const = 0;
   virtual bool is_virtual() const = 0;
   virtual bool has_graphs() const = 0;
 };

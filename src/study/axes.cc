@@ -428,7 +428,7 @@ std::vector<Axis> rows() {
        .set = [](Spec& s, Text v, What w) { s.placement.dtype = parse_dtype(v, w); },
        .text = [](const Spec& s) { return std::string(name_of(s.placement.dtype)); },
        .type = "DTYPE",
-       .help = "number format to compute in: f32 | bf16 on cpu devices; f16 in plans",
+       .help = "number format to compute in: f32 | bf16, and on GPUs f16",
        .preset = "f32",
        .values = dtype_words,
        .in_json = InJson::always,
@@ -547,7 +547,8 @@ std::vector<Axis> rows() {
        .set = [](Spec& s, Text v, What w) { s.run.link = v == "unpaced" ? LinkSpec() : named(parse_link, v, w); },
        .text = [](const Spec& s) { return to_string(s.run.link); },
        .type = "LINK",
-       .help = "link between devices: 12GB/s,5us paces virtual ones; nvlink | pcie (default: unpaced)",
+       .help = "link between devices: 12GB/s,5us paces virtual ones; nvlink | pcie, between GPUs (default: as fast as "
+               "it goes)",
        .in_json = InJson::always,
        .to_json = [](const Spec& s) { return link_json(s.run.link); },
        .from_json = [](const JsonObject& object, Spec& s) { s.run.link = link_from_json(object); },

@@ -177,6 +177,9 @@ void add_counters(const CellSpec& spec, std::span<const Phase> phases, const Sto
   nlohmann::json& devices = result.at("devices");
   const bool is_told = spec.engine.is_ours();
   for (std::size_t i = 0; i < gpus.size(); ++i) {
+    if (std::find(gpus.begin(), gpus.begin() + static_cast<std::ptrdiff_t>(i), gpus[i]) !=
+        gpus.begin() + static_cast<std::ptrdiff_t>(i))
+      continue;  // a GPU that ranks share: what it counted stands beside the first of them
     const GpuCounters gpu(store, session, gpus[i], *phase);
     if (!gpu.has("gpu_memory_used_bytes")) continue;  // nothing was recorded of it
     const std::string name = spec.placement.device.name(static_cast<int>(i));
@@ -193,7 +196,7 @@ void add_counters(const CellSpec& spec, std::span<const Phase> phases, const Sto
     (*device)["utilisation"] = json_or_null(gpu.mean("gpu_utilization_ratio"));
     (*device)["paper"] = paper_of(gpu);
     (*device)["sm_active"] = json_or_null(gpu.mean("gpu_sm_active_ratio"));
-    add_links(gpu, is_told, *device);
+    if (spec.placement.device.sharers() == 1) add_links(gpu, is_told, *device);
   }
 }
 

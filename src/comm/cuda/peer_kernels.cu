@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "comm/cuda/peer_kernels.h"
-#include "device/cuda/element.cuh"
+#include "comm/cuda/collective.cuh"
 
 namespace batchscope {
 
@@ -15,44 +15,15 @@ struct PeerGroup {
   PeerMailbox* mailboxes[most_peers];
   int members[most_peers];  // ranks of the layout
   int size, rank;
+  // The next kernel's blocks may take their places while this one waits for peers; not where a peer's kernels need the room.
+  bool lets_next_start;
   PeerCounters* counters;
   const volatile int* aborted;
 };
 
 namespace {
 
-using Count = unsigned long long;  // what CUDA's atomics add
-
-constexpr int threads = 512;
 constexpr int copy_blocks = 128;
-
-struct alignas(peer_unit_bytes) Unit {
-  std::uint32_t words[4];
-};
-static_assert(sizeof(Unit) == peer_unit_bytes);
-
-__device__ std::uint64_t now_ns() {
-  std::uint64_t time;
-  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(time));
-  return time;
-}
-
-__device__ void store_release(std::uint32_t* flag, std::uint32_t value) {
-  asm volatile("st.release.sys.global.u32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");
-}
-
-__device__ std::uint32_t load_acquire(const std::uint32_t* flag) {
-  std::uint32_t value;
-  asm volatile("ld.acquire.sys.global.u32 %0, [%1];" : "=r"(value) : "l"(flag) : "memory");
-  return value;
-}
-
-// Waits until the flag has come as far as `target`, counting modulo 2^32; false: the run was aborted.
-__device__ bool wait_for(const std::uint32_t* flag, std::uint32_t target, const volatile int* aborted) {
-  for (unsigned spins = 1; static_cast<std::int32_t>(load_acquire(flag) - target) < 0; ++spins)
-    if (spins % 1024 == 0 && *aborted != 0) return false;
-  return true;
-}
 
 // A block's meeting with the same block of every peer; in shared memory.
 struct Meeting {
@@ -118,35 +89,20 @@ __device__ void leave(const PeerGroup& group, Meeting& meeting, std::uint64_t re
     atomicAdd(reinterpret_cast<Count*>(&group.counters->communicating_ns), static_cast<Count>(now_ns() - meeting.began));
 }
 
-struct Max {
-  __device__ float operator()(float a, float b) const { return a > b || a != a ? a : b; }
-};
-
-template <class T, class Combine>
-__device__ Unit combine_units(const Unit& a, const Unit& b, Combine combine) {
-  Unit out;
-  const T* x = reinterpret_cast<const T*>(&a);
-  const T* y = reinterpret_cast<const T*>(&b);
-  T* z = reinterpret_cast<T*>(&out);
-#pragma unroll
-  for (unsigned i = 0; i < sizeof(Unit) / sizeof(T); ++i) z[i] = narrow<T>(combine(widen(x[i]), widen(y[i])));
-  return out;
-}
-
 // This rank's part [begin, begin + count) of the units of x; the last unit of x may be cut short by `missing` bytes. Ranks
 // are added in their order, so that the bits do not depend on who adds.
 template <class T, class Combine>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(collective_threads)
     all_reduce_kernel(const PeerGroup group, std::byte* x, std::int64_t bytes, std::int64_t begin, std::int64_t count,
                       Combine combine) {
-  let_next_kernel_start();
+  if (group.lets_next_start) let_next_kernel_start();
   __shared__ Meeting meeting;
   if (!meet(group, meeting, x, nullptr)) return;
   constexpr std::int64_t unit = peer_unit_bytes;
   std::uint64_t moved = 0;
-  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * threads; i < count;
-       i += static_cast<std::int64_t>(gridDim.x) * threads) {
-    const std::int64_t block_end = min(i + threads, count);
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * collective_threads; i < count;
+       i += static_cast<std::int64_t>(gridDim.x) * collective_threads) {
+    const std::int64_t block_end = min(i + collective_threads, count);
     moved += static_cast<std::uint64_t>(min((begin + block_end) * unit, bytes) - (begin + i) * unit);
     const std::int64_t at = i + threadIdx.x;
     if (at >= count) continue;
@@ -170,13 +126,13 @@ __global__ void __launch_bounds__(threads)
 }
 
 __device__ float block_sum(float value) {
-  __shared__ float parts[threads / 32];
+  __shared__ float parts[collective_threads / 32];
   for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
   __syncthreads();  // the last sum has been read
   if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = value;
   __syncthreads();
-  value = parts[threadIdx.x % (threads / 32)];
-  for (int offset = threads / 64; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
+  value = parts[threadIdx.x % (collective_threads / 32)];
+  for (int offset = collective_threads / 64; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
   return value;
 }
 
@@ -192,8 +148,9 @@ struct Rows {
 // Of this rank's rows: y summed over the ranks, x += y, out = norm(x) here and on every peer. A row of sums stays in
 // shared memory between the two passes. `width`: elements that are moved together.
 template <class T, int width>
-__global__ void __launch_bounds__(threads) reduce_rows_kernel(const PeerGroup group, const Rows rows) {
-  let_next_kernel_start();
+__global__ void __launch_bounds__(collective_threads) reduce_rows_kernel(const PeerGroup group, const Rows rows) {
+  if (group.lets_next_start) let_next_kernel_start();
+  wait_for_previous_kernel();
   extern __shared__ float row_sums[];
   __shared__ Meeting meeting;
   struct alignas(width * sizeof(T)) Pack {
@@ -208,7 +165,7 @@ __global__ void __launch_bounds__(threads) reduce_rows_kernel(const PeerGroup gr
     const std::int64_t y_at = row * rows.columns, out_at = row * shared_stride;
     Pack* x = reinterpret_cast<Pack*>(reinterpret_cast<T*>(rows.x) + row * rows.x_stride);
     float squares = 0;
-    for (std::int64_t i = threadIdx.x; i < packs; i += threads) {
+    for (std::int64_t i = threadIdx.x; i < packs; i += collective_threads) {
       float sum[width];
       Pack pack = reinterpret_cast<const Pack*>(reinterpret_cast<const T*>(meeting.pointers[0][0]) + y_at)[i];
 #pragma unroll
@@ -230,7 +187,7 @@ __global__ void __launch_bounds__(threads) reduce_rows_kernel(const PeerGroup gr
     }
     const float scale =
         rows.weight != nullptr ? rsqrtf(block_sum(squares) / static_cast<float>(rows.columns) + rows.epsilon) : 0;
-    for (std::int64_t i = threadIdx.x; i < packs; i += threads) {
+    for (std::int64_t i = threadIdx.x; i < packs; i += collective_threads) {
       Pack out;
       if (rows.weight != nullptr) {
         const Pack weight = reinterpret_cast<const Pack*>(rows.weight)[i];
@@ -250,17 +207,104 @@ __global__ void __launch_bounds__(threads) reduce_rows_kernel(const PeerGroup gr
   leave(group, meeting, moved, moved);
 }
 
+__device__ PushedLine* lines_of(PeerMailbox* mailbox) { return reinterpret_cast<PushedLine*>(mailbox + 1); }
+
+__device__ void push(PushedLine* to, uint2 data, std::uint32_t flag) {
+  asm volatile("st.volatile.global.v4.u32 [%0], {%1, %2, %3, %2};" ::"l"(to), "r"(data.x), "r"(flag), "r"(data.y) : "memory");
+}
+
+// Waits for the line; what is in it means nothing once the run is aborted.
+__device__ uint2 pushed(const PushedLine* from, std::uint32_t flag, const volatile int* aborted) {
+  PushedLine line;
+  for (unsigned spins = 1;; ++spins) {
+    asm volatile("ld.volatile.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(line.data0), "=r"(line.flag0), "=r"(line.data1), "=r"(line.flag1)
+                 : "l"(from)
+                 : "memory");
+    if ((line.flag0 == flag && line.flag1 == flag) || (spins % 1024 == 0 && *aborted != 0))
+      return {line.data0, line.data1};
+  }
+}
+
+// y summed over the ranks, x += y, out = norm(x), of all rows. `lines`: of a row; `room`: lines of one peer's half.
+template <class T>
+__global__ void __launch_bounds__(collective_threads)
+    push_rows_kernel(const PeerGroup group, const Rows rows, std::int64_t lines, std::int64_t room) {
+  if (group.lets_next_start) let_next_kernel_start();
+  wait_for_previous_kernel();
+  constexpr int width = pushed_line_data_bytes / sizeof(T);
+  extern __shared__ float row_sums[];
+  __shared__ std::uint64_t began;
+  if (threadIdx.x == 0) began = now_ns();
+  PeerMailbox* own = group.mailboxes[group.rank];
+  const std::uint32_t number = *const_cast<volatile std::uint32_t*>(&own->pushes) + 1;
+  const auto half_of = [&](int owner, int from) {
+    return lines_of(group.mailboxes[owner]) + (static_cast<std::int64_t>(number % 2) * group.size + from) * room;
+  };
+  const auto own_line = [&](std::int64_t row, std::int64_t i) {
+    return reinterpret_cast<const uint2*>(reinterpret_cast<const T*>(rows.y) + row * rows.columns)[i];
+  };
+  for (std::int64_t row = blockIdx.x; row < rows.count; row += gridDim.x)
+    for (std::int64_t i = threadIdx.x; i < lines; i += collective_threads) {
+      const uint2 data = own_line(row, i);
+      for (int peer = 0; peer < group.size; ++peer)
+        if (peer != group.rank) push(half_of(peer, group.rank) + row * lines + i, data, number);
+    }
+  const T* weight = reinterpret_cast<const T*>(rows.weight);
+  std::uint64_t moved = 0;
+  for (std::int64_t row = blockIdx.x; row < rows.count; row += gridDim.x) {
+    T* x = reinterpret_cast<T*>(rows.x) + row * rows.x_stride;
+    float squares = 0;
+    for (std::int64_t i = threadIdx.x; i < lines; i += collective_threads) {
+      float sum[width];
+      for (int rank = 0; rank < group.size; ++rank) {
+        const uint2 data = rank == group.rank ? own_line(row, i)
+                                              : pushed(half_of(group.rank, rank) + row * lines + i, number, group.aborted);
+        const T* values = reinterpret_cast<const T*>(&data);
+#pragma unroll
+        for (int e = 0; e < width; ++e)
+          sum[e] = rank == 0 ? widen(values[e]) : widen(narrow<T>(sum[e] + widen(values[e])));
+      }
+#pragma unroll
+      for (int e = 0; e < width; ++e) {
+        const std::int64_t at = i * width + e;
+        const T stream = narrow<T>(widen(x[at]) + sum[e]);
+        x[at] = stream;
+        row_sums[at] = widen(stream);  // the norm is of the sum as it is kept
+        squares += row_sums[at] * row_sums[at];
+      }
+    }
+    moved += static_cast<std::uint64_t>(lines) * sizeof(PushedLine);
+    if (weight == nullptr) continue;
+    const float scale = rsqrtf(block_sum(squares) / static_cast<float>(rows.columns) + rows.epsilon);
+    T* out = reinterpret_cast<T*>(rows.out) + row * rows.out_stride;
+    for (std::int64_t i = threadIdx.x; i < rows.columns; i += collective_threads)
+      out[i] = narrow<T>(widen(weight[i]) * widen(narrow<T>(row_sums[i] * scale)));
+    __syncthreads();  // row_sums are written anew
+  }
+  __syncthreads();  // all threads know the push's number
+  const int peer = static_cast<int>(threadIdx.x);
+  if (peer < group.size && peer != group.rank && moved > 0)
+    atomicAdd(reinterpret_cast<Count*>(&group.counters->written_bytes[group.members[peer]]), static_cast<Count>(moved));
+  if (peer != 0) return;
+  if (blockIdx.x == 0)
+    atomicAdd(reinterpret_cast<Count*>(&group.counters->communicating_ns), static_cast<Count>(now_ns() - began));
+  if (atomicAdd(&own->done_blocks, 1u) + 1 != gridDim.x) return;
+  own->done_blocks = 0;
+  own->pushes = number;
+}
+
 // This rank's part of `all` goes to every peer.
 template <class Unit>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(collective_threads)
     all_gather_kernel(const PeerGroup group, std::byte* all, std::int64_t part_units) {
   __shared__ Meeting meeting;
   if (!meet(group, meeting, all, nullptr)) return;
   const std::int64_t begin = group.rank * part_units;
-  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * threads;
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * collective_threads;
   std::uint64_t moved = 0;
-  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * threads; i < part_units; i += step) {
-    moved += static_cast<std::uint64_t>(min(i + threads, part_units) - i) * sizeof(Unit);
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * collective_threads; i < part_units; i += step) {
+    moved += static_cast<std::uint64_t>(min(i + collective_threads, part_units) - i) * sizeof(Unit);
     const std::int64_t at = i + threadIdx.x;
     if (at >= part_units) continue;
     const Unit value = reinterpret_cast<const Unit*>(all)[begin + at];
@@ -292,7 +336,7 @@ __global__ void send_kernel(const PeerGroup group, const std::byte* x, int peer)
 
 // Copies what the peer sends, and says so once every block has.
 template <class Unit>
-__global__ void __launch_bounds__(threads) recv_kernel(const PeerGroup group, std::byte* x, std::int64_t units, int peer) {
+__global__ void __launch_bounds__(collective_threads) recv_kernel(const PeerGroup group, std::byte* x, std::int64_t units, int peer) {
   __shared__ std::uint64_t from;
   __shared__ std::uint32_t message;
   __shared__ std::uint64_t began, found;
@@ -306,8 +350,8 @@ __global__ void __launch_bounds__(threads) recv_kernel(const PeerGroup group, st
   }
   __syncthreads();
   if (from != 0)
-    for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x; i < units;
-         i += static_cast<std::int64_t>(gridDim.x) * threads)
+    for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * collective_threads + threadIdx.x; i < units;
+         i += static_cast<std::int64_t>(gridDim.x) * collective_threads)
       reinterpret_cast<Unit*>(x)[i] = reinterpret_cast<const Unit*>(from)[i];
   __threadfence();
   __syncthreads();
@@ -325,30 +369,9 @@ __global__ void __launch_bounds__(threads) recv_kernel(const PeerGroup group, st
   store_release(&group.mailboxes[peer]->channels[group.rank].taken, message);
 }
 
-// Calls body(T{}) with the CUDA type of the dtype.
-template <class Body>
-void for_cuda_type(DType dtype, const Body& body) {
-  switch (dtype) {
-    case DType::f32:
-      return body(float{});
-    case DType::bf16:
-      return body(__nv_bfloat16{});
-    case DType::f16:
-      return body(__half{});
-    case DType::i32:
-    case DType::fp8:
-      break;
-  }
-  throw Failure("collectives reduce f32, bf16 and f16, not {}", name_of(dtype));
-}
-
-bool is_aligned(const Tensor& x, std::int64_t bytes) {
-  return reinterpret_cast<std::uintptr_t>(x.data) % static_cast<std::uintptr_t>(bytes) == 0;
-}
-
 // Enough for `work` items of a block each, as many as run at once.
-unsigned blocks_for(const CudaContext& context, std::int64_t work, int per_multiprocessor) {
-  const std::int64_t most = std::min<std::int64_t>(context.multiprocessors * per_multiprocessor, most_peer_blocks);
+unsigned blocks_for(const PeerGpus& gpus, std::int64_t work, int per_multiprocessor) {
+  const std::int64_t most = std::min<std::int64_t>(gpus.multiprocessors * per_multiprocessor, most_peer_blocks);
   return static_cast<unsigned>(std::clamp<std::int64_t>(work, 1, most));
 }
 
@@ -366,6 +389,7 @@ PeerGroup CudaPeerKernels::group() const {
   }
   group.size = size();
   group.rank = rank_;
+  group.lets_next_start = gpus_.sharers == 1;
   group.counters = counters_;
   group.aborted = aborted_;
   return group;
@@ -376,29 +400,31 @@ void CudaPeerKernels::all_reduce(const Tensor& x, Reduce reduce) {
   CHECK_THAT(is_aligned(x, peer_unit_bytes), "tensors of collectives are aligned to {} bytes", peer_unit_bytes);
   const std::int64_t units = (x.bytes() + peer_unit_bytes - 1) / peer_unit_bytes;
   const Chunk part = peer_part(units, size(), rank_);
-  const unsigned blocks = blocks_for(context_, (largest_part(units, size()) + threads - 1) / threads, 2);
-  for_cuda_type(x.dtype, [&]<class T>(T) {
+  const unsigned blocks = blocks_for(gpus_, (largest_part(units, size()) + collective_threads - 1) / collective_threads, 2);
+  for_cuda_dtype(x.dtype, [&]<class T>(T) {
     if (reduce == Reduce::sum)
-      all_reduce_kernel<T><<<blocks, threads, 0, context_.stream>>>(group(), x.data, x.bytes(), part.begin, part.count,
+      all_reduce_kernel<T><<<blocks, collective_threads, 0, context_.stream>>>(group(), x.data, x.bytes(), part.begin, part.count,
                                                                     Sum());
     else
-      all_reduce_kernel<T><<<blocks, threads, 0, context_.stream>>>(group(), x.data, x.bytes(), part.begin, part.count,
+      all_reduce_kernel<T><<<blocks, collective_threads, 0, context_.stream>>>(group(), x.data, x.bytes(), part.begin, part.count,
                                                                     Max());
   });
   check_cuda(cudaGetLastError(), "all_reduce");
 }
 
-void CudaPeerKernels::all_reduce_add(const Tensor& x, const Tensor& y) { reduce_rows(x, y, nullptr, 0, x); }
+void CudaPeerKernels::all_reduce_add(const Tensor& x, const Tensor& y, Shots shots) {
+  reduce_rows(x, y, nullptr, 0, x, shots);
+}
 
 void CudaPeerKernels::all_reduce_add_rms_norm(const Tensor& x, const Tensor& y, const Tensor& weight, float epsilon,
-                                              const Tensor& out) {
-  reduce_rows(x, y, &weight, epsilon, out);
+                                              const Tensor& out, Shots shots) {
+  reduce_rows(x, y, &weight, epsilon, out, shots);
 }
 
 void CudaPeerKernels::reduce_rows(const Tensor& x, const Tensor& y, const Tensor* weight, float epsilon,
-                                  const Tensor& out) {
+                                  const Tensor& out, Shots shots) {
   if (y.elements() == 0) return barrier();
-  const Chunk part = peer_part(y.rows, size(), rank_);
+  const Chunk part = shots == Shots::one ? Chunk{0, y.rows} : peer_part(y.rows, size(), rank_);
   const Rows rows{.x = x.data,
                   .y = y.data,
                   .out = out.data,
@@ -413,8 +439,9 @@ void CudaPeerKernels::reduce_rows(const Tensor& x, const Tensor& y, const Tensor
   CHECK_THAT(static_cast<std::int64_t>(shared) + 4096 <= context_.shared_bytes,
              "a row of {} fits the GPU's shared memory of {} bytes; leave out --fusion comm", y.columns,
              context_.shared_bytes);
-  const unsigned blocks = blocks_for(context_, largest_part(y.rows, size()), shared <= 96 * 1024 ? 2 : 1);
-  for_cuda_type(y.dtype, [&]<class T>(T) {
+  const std::int64_t largest = shots == Shots::one ? y.rows : largest_part(y.rows, size());
+  const unsigned blocks = blocks_for(gpus_, largest, shared <= 96 * 1024 ? 2 : 1);
+  for_cuda_dtype(y.dtype, [&]<class T>(T) {
     constexpr int wide = static_cast<int>(peer_unit_bytes / sizeof(T));
     const bool fits = y.columns % wide == 0 && x.stride % wide == 0 && out.stride % wide == 0 &&
                       is_aligned(x, peer_unit_bytes) && is_aligned(y, peer_unit_bytes) &&
@@ -422,8 +449,16 @@ void CudaPeerKernels::reduce_rows(const Tensor& x, const Tensor& y, const Tensor
     const auto launch = [&](auto* kernel) {
       check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
                  "asking for shared memory");
-      kernel<<<blocks, threads, shared, context_.stream>>>(group(), rows);
+      launch_overlapping("all_reduce_add_rms_norm", context_.stream, blocks, collective_threads, shared, kernel, group(),
+                         rows);
     };
+    if (shots == Shots::one) {
+      check_cuda(cudaFuncSetAttribute(push_rows_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
+                 "asking for shared memory");
+      return launch_overlapping("all_reduce_add_rms_norm", context_.stream, blocks, collective_threads, shared,
+                                push_rows_kernel<T>, group(), rows, y.columns * size_of(y.dtype) / pushed_line_data_bytes,
+                                pushed_lines(size()));
+    }
     if (fits)
       launch(reduce_rows_kernel<T, wide>);
     else
@@ -437,15 +472,10 @@ void CudaPeerKernels::all_gather(const Tensor& all) {
   const std::int64_t part = all.bytes() / size();
   const auto launch = [&]<class Piece>(Piece) {
     const std::int64_t units = part / static_cast<std::int64_t>(sizeof(Piece));
-    const unsigned blocks = blocks_for(context_, (units + threads - 1) / threads, 1);
-    all_gather_kernel<Piece><<<blocks, threads, 0, context_.stream>>>(group(), all.data, units);
+    const unsigned blocks = blocks_for(gpus_, (units + collective_threads - 1) / collective_threads, 1);
+    all_gather_kernel<Piece><<<blocks, collective_threads, 0, context_.stream>>>(group(), all.data, units);
   };
-  if (part % peer_unit_bytes == 0 && is_aligned(all, peer_unit_bytes))
-    launch(Unit{});
-  else if (part % 4 == 0)
-    launch(std::uint32_t{});
-  else
-    launch(std::uint16_t{});
+  for_piece_type(all, part, launch);
   check_cuda(cudaGetLastError(), "all_gather");
 }
 
@@ -457,15 +487,10 @@ void CudaPeerKernels::send(const Tensor& x, int peer) {
 void CudaPeerKernels::recv(const Tensor& x, int peer) {
   const auto launch = [&]<class Piece>(Piece) {
     const std::int64_t units = x.bytes() / static_cast<std::int64_t>(sizeof(Piece));
-    const auto blocks = static_cast<unsigned>(std::clamp<std::int64_t>((units + threads - 1) / threads, 1, copy_blocks));
-    recv_kernel<Piece><<<blocks, threads, 0, context_.stream>>>(group(), x.data, units, peer);
+    const auto blocks = static_cast<unsigned>(std::clamp<std::int64_t>((units + collective_threads - 1) / collective_threads, 1, std::min(copy_blocks, gpus_.multiprocessors)));
+    recv_kernel<Piece><<<blocks, collective_threads, 0, context_.stream>>>(group(), x.data, units, peer);
   };
-  if (x.bytes() % peer_unit_bytes == 0 && is_aligned(x, peer_unit_bytes))
-    launch(Unit{});
-  else if (x.bytes() % 4 == 0)
-    launch(std::uint32_t{});
-  else
-    launch(std::uint16_t{});
+  for_piece_type(x, x.bytes(), launch);
   check_cuda(cudaGetLastError(), "recv");
 }
 

@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
+#include <tuple>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -18,6 +20,8 @@ constexpr std::size_t graphs_kept = 128;
 constexpr std::int64_t smallest_host_buffer = 1 << 20;    // pinning costs much more than the memory
 constexpr std::int64_t staging_bytes = std::int64_t{8} << 20;
 constexpr std::size_t staging_parts = 3;
+// Of a wait that looks at other processes meanwhile.
+constexpr Nanoseconds longest_spin = std::chrono::microseconds(250), pause = std::chrono::microseconds(20);
 
 }  // namespace
 
@@ -39,12 +43,14 @@ AbortFlag::AbortFlag() {
 AbortFlag::~AbortFlag() { cudaFreeHost(host); }
 
 CudaDevice::CudaDevice(std::string name, int number, CudaPages& pages, CudaKernels kernels,
-                       WorkspaceBytes workspace_bytes, CudaGemm& gemm, const AbortFlag& aborted)
+                       WorkspaceBytes workspace_bytes, Preparation preparation, CudaGemm& gemm, AbortFlag& aborted)
     : Device(std::move(name), pages),
       kernels_(std::move(kernels)),
       workspace_bytes_(workspace_bytes),
+      preparation_(preparation),
       aborted_(aborted),
-      number_(number) {
+      number_(number),
+      pinned_(std::make_shared<PinnedMemory>()) {
   check_cuda(cudaSetDevice(number), "choosing the GPU");
   check_cuda(cudaStreamCreateWithFlags(&context_.stream, cudaStreamNonBlocking), "making a stream");
   check_cuda(cudaDeviceGetAttribute(&context_.multiprocessors, cudaDevAttrMultiProcessorCount, number), "asking the GPU");
@@ -58,8 +64,7 @@ CudaDevice::CudaDevice(std::string name, int number, CudaPages& pages, CudaKerne
 CudaDevice::~CudaDevice() {
   cudaSetDevice(number_);
   cudaStreamSynchronize(context_.stream);
-  for (auto& [key, graph] : graphs_)
-    if (graph.executable != nullptr) cudaGraphExecDestroy(graph.executable);
+  forget_graphs();
   for (const cudaGraphExec_t graph : observed_) cudaGraphExecDestroy(graph);
   for (const Staging& part : staging_) cudaEventDestroy(part.taken);
   for (const cudaEvent_t event : events_) cudaEventDestroy(event);
@@ -83,13 +88,37 @@ void CudaDevice::copy_out(const Tensor& from, std::byte* to) {
              "copying from the GPU");
 }
 
-HostBuffer CudaDevice::host_buffer(std::int64_t bytes) {
-  bytes = std::max(bytes, smallest_host_buffer);
-  void* memory = nullptr;
-  check_cuda(cudaHostAlloc(&memory, static_cast<std::size_t>(bytes), cudaHostAllocPortable), "taking pinned memory");
-  return {std::shared_ptr<std::byte>(static_cast<std::byte*>(memory), [](std::byte* data) { cudaFreeHost(data); }),
-          bytes};
-}
+// Pinned memory that nobody uses waits here for the next who does: giving it back waits for all that runs on all GPUs, among it
+// kernels that wait for a rank which is giving memory back.
+class PinnedMemory {
+ public:
+  PinnedMemory() = default;
+  ~PinnedMemory() {
+    for (const auto& [bytes, data] : unused_) cudaFreeHost(data);
+  }
+  PinnedMemory(const PinnedMemory&) = delete;
+  PinnedMemory& operator=(const PinnedMemory&) = delete;
+
+  // At least so many bytes.
+  static HostBuffer take(const std::shared_ptr<PinnedMemory>& from, std::int64_t bytes) {
+    std::byte* data = nullptr;
+    if (const auto found = from->unused_.lower_bound(bytes); found != from->unused_.end()) {
+      std::tie(bytes, data) = *found;
+      from->unused_.erase(found);
+    } else {
+      bytes = std::max(static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(bytes))), smallest_host_buffer);
+      void* memory = nullptr;
+      check_cuda(cudaHostAlloc(&memory, static_cast<std::size_t>(bytes), cudaHostAllocPortable), "taking pinned memory");
+      data = static_cast<std::byte*>(memory);
+    }
+    return {std::shared_ptr<std::byte>(data, [from, bytes](std::byte* done) { from->unused_.emplace(bytes, done); }), bytes};
+  }
+
+ private:
+  std::multimap<std::int64_t, std::byte*> unused_;  // by their bytes
+};
+
+HostBuffer CudaDevice::host_buffer(std::int64_t bytes) { return PinnedMemory::take(pinned_, bytes); }
 
 Event CudaDevice::record() {
   const Event event{recorded_++};
@@ -120,6 +149,14 @@ bool CudaDevice::has_happened(const Event& event) {
 }
 
 void CudaDevice::wait(const Event& event) {
+  if (aborted_.is_set_elsewhere) {
+    const Nanoseconds begin = monotonic_clock().now();
+    while (!has_happened(event)) {
+      if (aborted_.is_set_elsewhere()) aborted_.set(true);
+      const Nanoseconds now = monotonic_clock().now();
+      if (now - begin > longest_spin) monotonic_clock().sleep_until(now + pause);
+    }
+  }
   check_cuda(cudaEventSynchronize(event_of(event)), name().c_str());
   if (aborted_.is_set()) throw PeerFailed();
 }
@@ -191,6 +228,12 @@ cudaGraphExec_t CudaDevice::capture(const std::function<void()>& enqueue) {
   cudaGraphDestroy(captured);
   check_cuda(result, "making a graph");
   return executable;
+}
+
+void CudaDevice::forget_graphs() {
+  for (auto& [key, graph] : graphs_)
+    if (graph.executable != nullptr) cudaGraphExecDestroy(graph.executable);
+  graphs_.clear();
 }
 
 void CudaDevice::forget_oldest_graph() {
@@ -273,10 +316,11 @@ std::vector<float> CudaDevice::download(const Tensor& from) {
   const DType dtype = from.dtype == DType::i32 ? DType::i32 : DType::f32;
   const Tensor wide = arena().allocate("download", MemoryUse::workspace, dtype, from.rows, from.columns);
   convert_cuda(context_.stream, from, wide);
-  check_cuda(cudaMemcpyAsync(values.data(), wide.data, values.size() * sizeof(float), cudaMemcpyDeviceToHost,
-                             context_.stream),
-             "copying from the GPU");
+  // A copy to memory that is not pinned keeps all threads out of CUDA until it has been done, so that nothing may be left to wait
+  // for.
   check_cuda(cudaStreamSynchronize(context_.stream), name().c_str());
+  check_cuda(cudaMemcpy(values.data(), wide.data, values.size() * sizeof(float), cudaMemcpyDeviceToHost),
+             "copying from the GPU");
   if (dtype == DType::i32)
     for (float& value : values) {
       std::int32_t integer;
@@ -290,7 +334,8 @@ void CudaDevice::run(const Work& work, std::type_index op, const void* arguments
   const auto* kernel = kernels_.find(op);
   CHECK_THAT(kernel != nullptr && kernel->run != nullptr, "CUDA devices have a kernel for {}", work.op);
   context_.workspace = workspace;
-  kernel->run(context_, arguments);
+  if (!is_preparing()) return kernel->run(context_, arguments);
+  if (kernel->prepare != nullptr) kernel->prepare(context_, arguments);
 }
 
 }  // namespace batchscope

@@ -3,7 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
-#include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
@@ -26,14 +26,19 @@ struct AbortFlag {
   void set(bool aborted) { *reinterpret_cast<volatile int*>(host) = aborted ? 1 : 0; }
   bool is_set() const { return *reinterpret_cast<volatile int*>(host) != 0; }
   int* host = nullptr;  // the same address on every GPU
+  // Whether a rank of another process has failed; asked while a device is waited for. Empty: there are none.
+  std::function<bool()> is_set_elsewhere;
 };
+
+class PinnedMemory;  // of the host
 
 class CudaDevice : public Device {
  public:
   using WorkspaceBytes = std::int64_t (*)(std::type_index op, const void* arguments);
+  using Preparation = std::int64_t (*)(std::int64_t rows);
   // `number` is CUDA's; `aborted` outlives it. In the thread that uses it.
   CudaDevice(std::string name, int number, CudaPages& pages, CudaKernels kernels, WorkspaceBytes workspace_bytes,
-             CudaGemm& gemm, const AbortFlag& aborted);
+             Preparation preparation, CudaGemm& gemm, AbortFlag& aborted);
   ~CudaDevice() override;
 
   cudaStream_t stream() const { return context_.stream; }
@@ -51,8 +56,11 @@ class CudaDevice : public Device {
   // Times are told from here on; the clocks drift.
   void begin_clock();
 
+  std::int64_t preparation(std::int64_t rows) const override { return preparation_(rows); }
   bool has_graphs() const override { return true; }
   bool replay(const ReplayKey& key, const std::function<void()>& enqueue) override;
+  // While nothing is under way.
+  void forget_graphs();
 
   void upload(const HostMatrix& from, const Tensor& to) override;
   void upload_as_fp8(const HostMatrix& from, std::int64_t column_begin, const Weight& to) override;
@@ -82,8 +90,9 @@ class CudaDevice : public Device {
 
   CudaKernels kernels_;
   WorkspaceBytes workspace_bytes_;
+  Preparation preparation_;
   CudaContext context_;
-  const AbortFlag& aborted_;
+  AbortFlag& aborted_;
   int number_;
   std::vector<cudaEvent_t> events_;  // a ring, filled as it is used
   std::vector<cudaGraphExec_t> observed_;  // graphs that were captured with events, until the next one without
@@ -92,6 +101,7 @@ class CudaDevice : public Device {
   Nanoseconds clock_time_{0};
   std::map<ReplayKey, Graph> graphs_;
   std::int64_t replays_ = 0;
+  std::shared_ptr<PinnedMemory> pinned_;
   std::vector<Staging> staging_;
   std::size_t next_staging_ = 0;
 };
