@@ -53,7 +53,9 @@ double requests_of(const CellSummary& cell) {
 class Reader {
  public:
   Reader(const StoreReader& store, const AxisValues& where, std::span<const load::SloTerm> slo)
-      : store_(store), where_(where), slo_(slo) {}
+      : store_(store), where_(where), slo_(slo) {
+    report_.slo = load::slo_text(slo);
+  }
   StudyReport read(const std::optional<std::string>& name);
 
  private:

@@ -89,6 +89,7 @@ struct StudyReport {
   std::vector<Effect> effects;
   std::optional<std::size_t> reference;
   std::optional<std::size_t> best;  // of all strategies' best; absent where cells have different tasks
+  std::string slo;                  // what counts as goodput, in words; "": nothing was said
   std::optional<double> chance;     // share of items right by guessing; absent without items
   std::int64_t series = 0;          // time series in the file
   // Tables: rows are batches, those with cut sequences apart; columns are strategies, whatever they cut.

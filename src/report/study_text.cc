@@ -324,7 +324,7 @@ Section requests_section(const StudyReport& report) {
 }
 
 Section goodput_section(const StudyReport& report) {
-  Section section{"goodput", "Goodput: requests that were as fast as --slo asks"};
+  Section section{"goodput", "Goodput: requests with " + report.slo};
   TextTable table({"strategy", "batch", "requests", "in time", "share", "requests/s in time"});
   for (const CellSummary& cell : report.cells) {
     if (!has_requests(cell) || !cell.goodput) continue;
