@@ -47,8 +47,8 @@ struct LoadOptions {
   std::string url, model, api = "completions", prompts, rate, burstiness = "1", ramp_to, together = "1", concurrency,
                           late = "catch-up", requests, duration, prompt_tokens = "128", output_tokens = "128",
                           vocabulary = "8192", trace, trace_format, trace_speed = "1", sessions, think = "0s",
-                          seed = "0", slo, warm_up = "auto", retries = "0", token_file, token_variable, authorities, scrape,
-                          extra, connect_timeout = "5s", first_byte_timeout = "5min", stall_timeout = "1min",
+                          seed = "0", slo, warm_up = "auto", retries = "0", token_file, token_variable, authorities,
+                          scrape, extra, connect_timeout = "5s", first_byte_timeout = "5min", stall_timeout = "1min",
                           timeout = "30min", client_check = "1s", output;
   bool no_stream = false, plain = false, overwrite = false;
   JsonOption json;

@@ -272,6 +272,12 @@ std::string StudyReport::place(const CellSummary& cell) const {
   return fmt::format("{}, batch {}", label(cell), cell.spec.run.batch);
 }
 
+std::string no_fastest_text(const StudyReport& report) {
+  const bool is_unknown = std::any_of(report.cells.begin(), report.cells.end(),
+                                      [](const CellSummary& cell) { return cell.status == "ok" && !cell.valid; });
+  return is_unknown ? "whether any is valid as a measurement is not known" : "none is valid as a measurement";
+}
+
 StudyReport read_study_report(const StoreReader& reader, const std::optional<std::string>& study,
                               const AxisValues& where, std::span<const load::SloTerm> slo) {
   return Reader(reader, where, slo).read(study);

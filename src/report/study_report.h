@@ -109,6 +109,9 @@ struct StudyReport {
   std::string place(const CellSummary& cell) const;  // "TP2, batch 8"
 };
 
+// Why no cell is called the fastest, where none is.
+std::string no_fastest_text(const StudyReport& report);
+
 // The study of that name; without one, of a file that holds one study. InputError lists those that there are. Of its
 // cells those that have all values of `where`; InputError where none has. `slo`: what counts as goodput
 // (report/goodput.h).

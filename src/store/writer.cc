@@ -334,9 +334,9 @@ void StoreWriter::add_load_requests(std::int64_t run_id, std::span<const LoadReq
         tokens.push_back(chunk.tokens ? nlohmann::json(*chunk.tokens) : nlohmann::json());
       }
       run(add, run_id, request.position, request.id_json, request.outcome, request.detail, request.status,
-                 request.retries, request.session, request.intended, request.due, request.started, request.sent,
-                 request.first_byte, request.end, request.asked_prompt_tokens, request.asked_output_tokens,
-                 request.prompt_tokens, request.output_tokens, request.finish_reason, steps.dump(), tokens.dump());
+          request.retries, request.session, request.intended, request.due, request.started, request.sent,
+          request.first_byte, request.end, request.asked_prompt_tokens, request.asked_output_tokens,
+          request.prompt_tokens, request.output_tokens, request.finish_reason, steps.dump(), tokens.dump());
     }
     return true;
   });

@@ -102,13 +102,14 @@ void warm_up(load::Endpoint& endpoint, const load::RunOptions& options, const To
 }
 
 // How many tokens the prompts have as text, and how many were meant.
-void warn_of_text(std::span<const GenerateRequest> meant, std::span<const load::Request> sent,
-                  const EngineSpec& server, const Tokenizer& tokenizer) {
+void warn_of_text(std::span<const GenerateRequest> meant, std::span<const load::Request> sent, const EngineSpec& server,
+                  const Tokenizer& tokenizer) {
   std::size_t of_text = 0, of_ids = 0;
   for (const GenerateRequest& request : meant) of_ids += request.prompt.size();
   for (const load::Request& request : sent) of_text += tokenizer.encode(request.prompt.text).size();
-  spdlog::warn("--engine {}: prompts are sent as text, for the server takes no token ids: {} tokens by --model instead of {}",
-               label(server), of_text, of_ids);
+  spdlog::warn(
+      "--engine {}: prompts are sent as text, for the server takes no token ids: {} tokens by --model instead of {}",
+      label(server), of_text, of_ids);
 }
 
 GeneratedSequence sequence_of(const load::Answer& answer, const GenerateRequest& asked) {

@@ -305,9 +305,7 @@ class ScrapeSource : public Source {
 
 }  // namespace
 
-std::string metrics_url_beside(const http::Url& api) {
-  return api.origin() + http::beside_api(api.target, "/metrics");
-}
+std::string metrics_url_beside(const http::Url& api) { return api.origin() + http::beside_api(api.target, "/metrics"); }
 
 std::unique_ptr<Source> scrape_source(const std::string& url, Nanoseconds period, const ScrapeAccess& access,
                                       std::vector<std::string> only) {
