@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Load generators beside each other against batchscope's mock server, whose times and tokens are known: who measures TTFT,
 TPOT, rate and tokens how wrongly. Writes JSON. Peers are taken from a folder of Python environments, each named like its
-package (guidellm, aiperf, inference-perf); those that are not there are left out, and the result says so."""
+package (guidellm, aiperf, inference-perf, vllm); those that are not there are left out, and the result says so."""
 import argparse
 import datetime
 import json
@@ -13,11 +13,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROMPT_TOKENS, OUTPUT_TOKENS, TTFT_MS, ITL_MS = 64, 16, 50.0, 10.0
-PACKAGES = {"guidellm": "guidellm", "aiperf": "aiperf", "inference-perf": "inference-perf"}
+ANSWER_S = (TTFT_MS + ITL_MS * (OUTPUT_TOKENS - 1)) * 1e-3
+MOST_REQUESTS = 1500  # of one run
+LONGEST_S = 300       # of one process
 
 
 class Mock:
@@ -36,6 +39,26 @@ class Mock:
         self.process.wait()
 
 
+def mock_tokenizer(folder):
+    """A Hugging Face folder with the mock's tokens, for peers that count with a tokenizer: " w0", " w1", …, else bytes."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    letters = [*map(chr, printable), *(chr(256 + i) for i in range(256 - len(printable)))]  # bytes as GPT-2 writes them
+    words = [f"\u0120w{i}" for i in range(OUTPUT_TOKENS)]  # U+0120 is a space
+    end = {"id": len(letters) + len(words), "content": "<|end|>", "special": True, "single_word": False, "lstrip": False,
+           "rstrip": False, "normalized": False}
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    tokenizer = {"version": "1.0", "added_tokens": [end], "decoder": byte_level,
+                 "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+                     {"type": "Split", "pattern": {"Regex": " ?[^ ]+"}, "behavior": "Isolated", "invert": False}, byte_level]},
+                 "model": {"type": "BPE", "vocab": {word: i for i, word in enumerate(letters + words)}, "merges": [],
+                           "ignore_merges": True}}
+    folder.mkdir()
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (folder / "tokenizer_config.json").write_text(json.dumps(
+        {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|end|>", "pad_token": "<|end|>", "model_max_length": 4096}))
+    return folder
+
+
 def hub_of(tokenizer, folder):
     """Hugging Face's cache with that tokenizer as local/tokenizer: AIPerf takes no path."""
     model = folder / "hub" / "models--local--tokenizer"
@@ -45,7 +68,7 @@ def hub_of(tokenizer, folder):
     return "local/tokenizer"
 
 
-def run(command, folder, seconds):
+def run(command, folder, seconds=LONGEST_S):
     environment = dict(os.environ, HF_HUB_OFFLINE="1", HF_HUB_CACHE=str(pathlib.Path(folder) / "hub"), TRANSFORMERS_OFFLINE="1", TERM="dumb", NO_COLOR="1",
                        PATH=f"{pathlib.Path(command[0]).parent}:{os.environ['PATH']}")
     ended = subprocess.run([str(word) for word in command], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
@@ -55,131 +78,204 @@ def run(command, folder, seconds):
     return ended.stdout
 
 
-def batchscope(binary, url, load, count, folder, _tokenizer):
-    shape = ["--rate", load["rate"], "--burstiness", "constant"] if "rate" in load else ["--concurrency", load["concurrency"]]
-    found = json.loads(run([binary, "load", url, "--api", "chat", *shape, "--requests", count, "--prompt-tokens", PROMPT_TOKENS,
-                            "--output-tokens", OUTPUT_TOKENS, "--warm-up", "0", "--json"], folder, 600))
-    metrics = found["metrics"]
-    return {"ttft_ms": metrics["ttft"]["p50_ms"]["value"], "ttft_p99_ms": metrics["ttft"]["p99_ms"]["value"],
-            "tpot_ms": metrics["tpot"]["mean_ms"], "requests_per_s": found["requests_per_s"],
-            "output_tokens_per_request": found["output_tokens"] / found["answered"], "answered": found["answered"],
-            "says_valid": found["valid"]}
+# Each client measures several values of one kind of load, "rate" or "concurrency", and gives a result for each. Peers do so
+# in one process where they can: most of their time goes by before the first request.
+
+def requests_of(load, value, seconds):
+    per_s = value if load == "rate" else value / ANSWER_S
+    return min(max(5, round(per_s * seconds)), MOST_REQUESTS)
 
 
-def guidellm(binary, url, load, count, folder, tokenizer):
-    profile = f"kind=constant,rate={load['rate']}" if "rate" in load else f"kind=concurrent,streams={load['concurrency']}"
+def true_rate(load, value, answered):
+    """Requests per second from the first sending to the last end, where none is late."""
+    if load == "rate":
+        return answered / ((answered - 1) / value + ANSWER_S)
+    return answered / (-(-answered // value) * ANSWER_S)
+
+
+def batchscope(binary, url, load, values, seconds, folder, _tokenizer):
+    results = []
+    for value in values:
+        shape = ["--rate", value, "--burstiness", "constant"] if load == "rate" else ["--concurrency", value]
+        found = json.loads(run([binary, "load", url, "--api", "chat", *shape, "--requests", requests_of(load, value, seconds),
+                                "--prompt-tokens", PROMPT_TOKENS, "--output-tokens", OUTPUT_TOKENS, "--warm-up", "0",
+                                "--client-check", "200ms", "--json"], folder))
+        metrics = found["metrics"]
+        results.append({"ttft_ms": metrics["ttft"]["p50_ms"]["value"], "ttft_p99_ms": metrics["ttft"]["p99_ms"]["value"],
+                        "tpot_ms": metrics["tpot"]["mean_ms"], "requests_per_s": found["requests_per_s"],
+                        "output_tokens_per_request": found["output_tokens"] / found["answered"],
+                        "answered": found["answered"], "says_valid": found["valid"]})
+    return results
+
+
+def guidellm(binary, url, load, values, seconds, folder, tokenizer):
+    profile, setting = ("constant", "rate") if load == "rate" else ("concurrent", "streams")
+    several = ["--override", f"profile.{setting}", ",".join(map(str, values))] if len(values) > 1 else []
     run([binary, "run", "--backend",
          f"kind=openai_http,target={url.removesuffix('/v1')},model=mock,request_format=/v1/chat/completions",
-         "--profile", profile, "--constraint", f"kind=max_requests,count={count}", "--tokenizer",
-         f"kind=huggingface_auto,model={tokenizer}", "--data",
+         "--profile", f"kind={profile},{setting}={values[0]}", *several, "--constraint",
+         f"kind=max_duration,seconds={max(5, seconds):g}", "--tokenizer", f"kind=huggingface_auto,model={tokenizer}", "--data",
          f"kind=synthetic_text,prompt_tokens={PROMPT_TOKENS},output_tokens={OUTPUT_TOKENS}", "--output",
-         f"kind=json,path={folder}/guidellm.json", "--disable-console"], folder, 900)
-    found = json.loads((folder / "guidellm.json").read_text())["benchmarks"][0]["metrics"]
-    good = {name: found[name]["successful"] for name in
-            ("time_to_first_token_ms", "inter_token_latency_ms", "requests_per_second", "output_token_count")}
-    return {"ttft_ms": good["time_to_first_token_ms"]["median"],
-            "ttft_p99_ms": good["time_to_first_token_ms"]["percentiles"]["p99"],
-            # What it calls TPOT includes the first token; its inter-token latency is others' TPOT.
-            "tpot_ms": good["inter_token_latency_ms"]["mean"], "requests_per_s": good["requests_per_second"]["mean"],
-            "output_tokens_per_request": good["output_token_count"]["mean"], "answered": good["output_token_count"]["count"]}
+         f"kind=json,path={folder}/guidellm.json", "--disable-console"], folder)
+    results = []
+    for benchmark in json.loads((folder / "guidellm.json").read_text())["benchmarks"]:
+        good = {name: benchmark["metrics"][name]["successful"] for name in
+                ("time_to_first_token_ms", "inter_token_latency_ms", "requests_per_second", "output_token_count")}
+        results.append({"ttft_ms": good["time_to_first_token_ms"]["median"],
+                        "ttft_p99_ms": good["time_to_first_token_ms"]["percentiles"]["p99"],
+                        # What it calls TPOT includes the first token; its inter-token latency is others' TPOT.
+                        "tpot_ms": good["inter_token_latency_ms"]["mean"],
+                        "requests_per_s": good["requests_per_second"]["mean"],
+                        "output_tokens_per_request": good["output_token_count"]["mean"],
+                        "answered": good["output_token_count"]["count"]})
+    return results
 
 
-def aiperf(binary, url, load, count, folder, tokenizer):
-    shape = ["--request-rate", load["rate"], "--arrival-pattern", "constant"] if "rate" in load else \
-        ["--concurrency", load["concurrency"]]
-    run([binary, "profile", "--model", "mock", "--url", url.removesuffix("/v1"), "--endpoint-type", "chat", "--streaming",
-         *shape, "--request-count", count, "--isl", PROMPT_TOKENS, "--osl", OUTPUT_TOKENS, "--tokenizer",
-         hub_of(tokenizer, folder),
-         "--use-server-token-count", "--num-dataset-entries", 100, "--ui", "none", "--artifact-dir", folder / "aiperf"],
-        folder, 900)
-    found = json.loads(next((folder / "aiperf").rglob("profile_export_aiperf.json")).read_text())
-    return {"ttft_ms": found["time_to_first_token"]["p50"], "ttft_p99_ms": found["time_to_first_token"]["p99"],
-            "tpot_ms": found["inter_token_latency"]["avg"], "requests_per_s": found["request_throughput"]["avg"],
-            "output_tokens_per_request": found["output_sequence_length"]["avg"], "answered": found["request_count"]["avg"]}
+def aiperf(binary, url, load, values, seconds, folder, tokenizer):
+    name = hub_of(tokenizer, folder)
+    results = []
+    for value in values:
+        shape = ["--request-rate", value, "--arrival-pattern", "constant"] if load == "rate" else ["--concurrency", value]
+        artifacts = folder / f"aiperf-{value}"
+        run([binary, "profile", "--model", "mock", "--url", url.removesuffix("/v1"), "--endpoint-type", "chat", "--streaming",
+             *shape, "--request-count", requests_of(load, value, seconds), "--isl", PROMPT_TOKENS, "--osl", OUTPUT_TOKENS,
+             "--tokenizer", name, "--use-server-token-count", "--num-dataset-entries", 100, "--ui", "none", "--artifact-dir",
+             artifacts], folder)
+        found = json.loads(next(artifacts.rglob("profile_export_aiperf.json")).read_text())
+        results.append({"ttft_ms": found["time_to_first_token"]["p50"], "ttft_p99_ms": found["time_to_first_token"]["p99"],
+                        "tpot_ms": found["inter_token_latency"]["avg"], "requests_per_s": found["request_throughput"]["avg"],
+                        "output_tokens_per_request": found["output_sequence_length"]["avg"],
+                        "answered": found["request_count"]["avg"]})
+    return results
 
 
-def inference_perf(binary, url, load, count, folder, tokenizer):
-    stage = {"rate": load["rate"], "duration": max(1, round(count / load["rate"]))} if "rate" in load else \
-        {"num_requests": count, "concurrency_level": load["concurrency"]}
-    lengths = lambda mean: {"min": mean, "max": mean, "mean": mean, "std_dev": 0, "total_count": count + 1}
+def inference_perf(binary, url, load, values, seconds, folder, tokenizer):
+    counts = [requests_of(load, value, seconds) for value in values]
+    stages = [{"rate": value, "duration": max(1, round(count / value))} if load == "rate" else
+              {"num_requests": count, "concurrency_level": value} for value, count in zip(values, counts)]
+    lengths = lambda mean: {"min": mean, "max": mean, "mean": mean, "std_dev": 0, "total_count": max(counts) + 1}
     config = {"api": {"type": "completion", "streaming": True},
               "data": {"type": "random", "input_distribution": lengths(PROMPT_TOKENS), "output_distribution": lengths(OUTPUT_TOKENS)},
-              "load": {"type": "constant" if "rate" in load else "concurrent", "stages": [stage], "num_workers": 1},
+              "load": {"type": "constant" if load == "rate" else "concurrent", "interval": 0, "stages": stages, "num_workers": 1},
+              "report": {"request_lifecycle": {"summary": False, "per_stage": True}},
               "server": {"type": "vllm", "model_name": "mock", "base_url": url.removesuffix("/v1"), "ignore_eos": True},
               "tokenizer": {"pretrained_model_name_or_path": str(tokenizer)},
               "storage": {"local_storage": {"path": str(folder / "reports")}}}
     (folder / "config.yml").write_text(json.dumps(config))  # JSON is YAML
-    run([binary, "--config_file", folder / "config.yml"], folder, 900)
-    found = json.loads(next((folder / "reports").rglob("summary_lifecycle_metrics.json")).read_text())["successes"]
-    ms = lambda name, figure: found["latency"][name][figure] * 1e3
-    return {"ttft_ms": ms("time_to_first_token", "median"), "ttft_p99_ms": ms("time_to_first_token", "p99"),
-            "tpot_ms": ms("time_per_output_token", "mean"), "requests_per_s": found["throughput"]["requests_per_sec"],
-            "output_tokens_per_request": found["output_len"]["mean"], "answered": found["count"]}
+    run([binary, "--config_file", folder / "config.yml"], folder)
+    results = []
+    for stage in range(len(stages)):
+        found = json.loads(next((folder / "reports").rglob(f"stage_{stage}_lifecycle_metrics.json")).read_text())["successes"]
+        ms = lambda name, figure: found["latency"][name][figure] * 1e3
+        results.append({"ttft_ms": ms("time_to_first_token", "median"), "ttft_p99_ms": ms("time_to_first_token", "p99"),
+                        "tpot_ms": ms("time_per_output_token", "mean"),
+                        "requests_per_s": found["throughput"]["requests_per_sec"],
+                        "output_tokens_per_request": found["output_len"]["mean"], "answered": found["count"]})
+    return results
 
 
-CLIENTS = {"batchscope": batchscope, "guidellm": guidellm, "aiperf": aiperf, "inference-perf": inference_perf}
+# `vllm bench serve` once for each list of flags.
+VLLM_RUNS = """
+import json, sys
+from vllm.benchmarks.serve import add_cli_args, main
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+for flags in json.loads(sys.argv[1]):
+    parser = FlexibleArgumentParser()
+    add_cli_args(parser)
+    main(parser.parse_args(flags))
+"""
+
+
+def vllm(binary, url, load, values, seconds, folder, tokenizer):
+    runs = []
+    for value in values:
+        shape = ["--request-rate", value, "--burstiness", 1e6] if load == "rate" else ["--max-concurrency", value]
+        flags = ["--backend", "openai-chat", "--base-url", url.removesuffix("/v1"), "--endpoint", "/v1/chat/completions",
+                 "--model", "mock", "--tokenizer", tokenizer, "--dataset-name", "random", "--random-input-len", PROMPT_TOKENS,
+                 "--random-output-len", OUTPUT_TOKENS, "--num-prompts", requests_of(load, value, seconds), *shape,
+                 "--ignore-eos", "--disable-tqdm", "--save-result", "--result-dir", folder, "--result-filename",
+                 f"vllm-{value}.json"]
+        runs.append([str(flag) for flag in flags])
+    run([binary.parent / "python", "-c", VLLM_RUNS, json.dumps(runs)], folder)
+    results = []
+    for value in values:
+        found = json.loads((folder / f"vllm-{value}.json").read_text())
+        results.append({"ttft_ms": found["median_ttft_ms"], "ttft_p99_ms": found["p99_ttft_ms"],
+                        "tpot_ms": found["mean_tpot_ms"], "requests_per_s": found["request_throughput"],
+                        "output_tokens_per_request": found["total_output_tokens"] / found["completed"],
+                        "answered": found["completed"]})
+    return results
+
+
+CLIENTS = {"batchscope": batchscope, "guidellm": guidellm, "aiperf": aiperf, "inference-perf": inference_perf, "vllm": vllm}
 
 
 def version(binary, name):
     if name == "batchscope":
         return run([binary, "--version"], ROOT, 60).strip()
     python = pathlib.Path(binary).parent / "python"
-    return run([python, "-c", f"import importlib.metadata as m; print(m.version('{PACKAGES[name]}'))"], ROOT, 120).strip()
+    return run([python, "-c", f"import importlib.metadata as m; print(m.version('{name}'))"], ROOT, 120).strip()
 
 
-def measure(name, binary, program, load, count, tokenizer):
+def measure(name, binary, program, load, values, seconds):
+    """A result for each value of the load."""
     mock = Mock(program)
+    begin = time.monotonic()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            found = CLIENTS[name](binary, mock.url, load, count, pathlib.Path(folder), tokenizer)
-        found["mock_late_us"] = mock.served()["late_us"]
+            tokenizer = mock_tokenizer(pathlib.Path(folder) / "tokenizer")
+            results = CLIENTS[name](binary, mock.url, load, values, seconds, pathlib.Path(folder), tokenizer)
+        late = mock.served()["late_us"]
     except Exception as error:  # a peer that fails is a result, too
-        found = {"failed": f"{type(error).__name__}: {str(error)[-300:]}"}
+        return [{"failed": f"{type(error).__name__}: {str(error)[-300:]}"} for _ in values]
     finally:
         mock.end()
-    if "failed" not in found:
+    for value, found in zip(values, results, strict=True):
         found["ttft_error_ms"] = found["ttft_ms"] - TTFT_MS
         found["tpot_error_ms"] = found["tpot_ms"] - ITL_MS
         found["token_error"] = found["output_tokens_per_request"] - OUTPUT_TOKENS
-    return found
+        found["rate_error"] = found["requests_per_s"] / true_rate(load, value, found["answered"]) - 1
+        found["mock_late_us"] = late
+        found["process_seconds"] = time.monotonic() - begin
+    return results
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--program", default=ROOT / "build" / "release" / "batchscope", type=pathlib.Path)
     parser.add_argument("--environments", type=pathlib.Path, default=pathlib.Path("/nowhere"))
-    parser.add_argument("--tokenizer", type=pathlib.Path, default=ROOT / "src/model/testdata/tokenizers/llama",
-                        help="a Hugging Face folder with a tokenizer, for peers that draw prompts with one")
     parser.add_argument("--clients", default=",".join(CLIENTS))
     parser.add_argument("--rates", default="1,10,100,500")
     parser.add_argument("--concurrencies", default="1,32,256")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=10, help="of each run, about")
+    parser.add_argument("--seconds", type=float, default=3, help="of each run, about")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no repeat later than this")
     parser.add_argument("--note", default="", help="what else the machine did")
     parser.add_argument("-o", "--output", default="-")
     arguments = parser.parse_args()
     binaries = {name: arguments.program if name == "batchscope" else arguments.environments / name / "bin" / name
                 for name in arguments.clients.split(",")}
     absent = [name for name, binary in binaries.items() if not binary.exists()]
-    loads = [{"rate": int(rate)} for rate in arguments.rates.split(",") if rate] + \
-        [{"concurrency": int(number)} for number in arguments.concurrencies.split(",") if number]
-    answer_s = (TTFT_MS + ITL_MS * (OUTPUT_TOKENS - 1)) * 1e-3
+    loads = {load: [int(value) for value in values.split(",") if value]
+             for load, values in (("rate", arguments.rates), ("concurrency", arguments.concurrencies))}
     result = {"command": "bench/load_clients.py", "date": datetime.date.today().isoformat(), "cpus": os.cpu_count(),
               "note": arguments.note, "absent": absent,
               "versions": {name: version(binary, name) for name, binary in binaries.items() if name not in absent},
               "mock": {"ttft_ms": TTFT_MS, "tpot_ms": ITL_MS, "output_tokens": OUTPUT_TOKENS}, "rows": []}
+    begin = time.monotonic()
     for repeat in range(arguments.repeats):
-        for load in loads:  # clients one after the other under the same conditions
-            per_s = load.get("rate") or load["concurrency"] / answer_s
-            count = max(5, round(per_s * arguments.seconds))
+        if time.monotonic() - begin > arguments.minutes * 60:
+            break
+        for load, values in loads.items():  # clients one after the other under the same conditions
             for name, binary in binaries.items():
-                if name in absent:
+                if name in absent or not values:
                     continue
-                found = measure(name, binary, arguments.program, load, count, arguments.tokenizer.resolve())
-                result["rows"].append({"client": name, "load": load, "requests": count, "repeat": repeat,
-                                       "load_average": os.getloadavg()[0], **found})
-                print(name, load, {key: round(value, 3) for key, value in found.items() if isinstance(value, float)},
-                      found.get("failed", ""), file=sys.stderr)
+                results = measure(name, binary, arguments.program, load, values, arguments.seconds)
+                for value, found in zip(values, results):
+                    result["rows"].append({"client": name, "load": {load: value}, "repeat": repeat,
+                                           "load_average": os.getloadavg()[0], **found})
+                    print(name, load, value, {key: round(number, 3) for key, number in found.items() if isinstance(number, float)},
+                          found.get("failed", ""), file=sys.stderr)
                 if arguments.output != "-":  # what is there stays there
                     pathlib.Path(arguments.output).write_text(json.dumps(result, indent=1) + "\n")
     if arguments.output == "-":

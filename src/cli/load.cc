@@ -23,12 +23,13 @@
 #include "load/runner.h"
 #include "load/server_models.h"
 #include "report/load_report.h"
-#include "store/load_runs.h"
 #include "store/store.h"
 #include "study/environment.h"
 #include "task/arrivals.h"
 #include "task/trace_formats.h"
 #include "task/workload.h"
+#include "telemetry/recording.h"
+#include "telemetry/sources/scrape.h"
 
 namespace batchscope::cli {
 namespace {
@@ -36,7 +37,7 @@ namespace {
 constexpr std::int64_t most_requests = 1'000'000, most_at_once = 10'000, most_prompt_tokens = 1 << 20;
 constexpr std::int64_t most_tokens_of_prompts = 1 << 28;  // 1 GiB
 constexpr Nanoseconds lead = std::chrono::milliseconds(100);
-constexpr Nanoseconds between_writes = std::chrono::seconds(1);
+constexpr Nanoseconds between_writes = std::chrono::seconds(1), scrape_period = std::chrono::seconds(1);
 
 constexpr std::array<std::string_view, 2> api_words{"completions", "chat"}, prompt_words{"ids", "text"},
     late_words{"catch-up", "shift"};
@@ -47,7 +48,7 @@ struct LoadOptions {
                           late = "catch-up", requests, duration, prompt_tokens = "128", output_tokens = "128",
                           vocabulary = "8192", trace, trace_format, trace_speed = "1", sessions, think = "0s",
                           seed = "0", slo, warm_up = "auto", retries = "0", token_file, token_variable, authorities,
-                          extra, connect_timeout = "5s", first_byte_timeout = "5min", stall_timeout = "1min",
+                          scrape, extra, connect_timeout = "5s", first_byte_timeout = "5min", stall_timeout = "1min",
                           timeout = "30min", client_check = "1s", output;
   bool no_stream = false, plain = false, overwrite = false;
   JsonOption json;
@@ -62,7 +63,8 @@ struct LoadPlan {
   std::optional<std::int64_t> warm_up{};
   Nanoseconds client_check{0};
   std::uint64_t seed = 0;
-  std::string shape{};  // in words
+  std::string shape{};    // in words
+  std::string metrics{};  // where the server's are; "": nowhere
 };
 
 std::size_t place_of(const std::string& word, std::span<const std::string_view> words, std::string_view what) {
@@ -260,6 +262,11 @@ LoadPlan plan_of(const LoadOptions& options) {
   if (!options.slo.empty()) plan.slo = load::parse_slo(options.slo, "--slo");
   if (options.warm_up != "auto") plan.warm_up = parse_integer(options.warm_up, 0, most_requests, "--warm-up");
   plan.client_check = parse_duration(options.client_check, "--client-check");
+  plan.metrics = options.scrape.empty() ? metrics_url_beside(plan.endpoint.url) : options.scrape;
+  if (plan.metrics == "none")
+    plan.metrics.clear();
+  else
+    http::parse_url(plan.metrics, "--scrape");
   add_requests(plan, options);
   return plan;
 }
@@ -267,10 +274,9 @@ LoadPlan plan_of(const LoadOptions& options) {
 nlohmann::json spec_of(const LoadPlan& plan, const LoadOptions& options,
                        const std::optional<load::ClientCheck>& check) {
   const auto given = [](const std::string& text) { return text.empty() ? nlohmann::json() : nlohmann::json(text); };
-  const http::Url& url = plan.endpoint.url;
   return {
       // a path may hold a secret
-      {"url", fmt::format("{}://{}", url.is_tls ? "https" : "http", url.server())},
+      {"url", plan.endpoint.url.origin()},
       {"model", plan.endpoint.model},
       {"api", options.api},
       {"streams", plan.endpoint.streams},
@@ -298,24 +304,29 @@ nlohmann::json spec_of(const LoadPlan& plan, const LoadOptions& options,
       {"client", check ? load::to_json(*check) : nlohmann::json()}};
 }
 
-// Where the run's records go: to the file as they come, where there is one.
+// Where the run's records go: to the file as they come, where there is one, beside what the server says of itself.
 class Log {
  public:
   explicit Log(const LoadOptions& options) {
     if (options.output.empty()) return;
-    std::int64_t session = 0;
-    {
-      StoreWriter store(options.output, options.overwrite ? OpenMode::replace : OpenMode::create);
-      session = store.begin_session("load");
-      store.set_environment(session, environment());
-    }
-    runs_.emplace(options.output, session);
+    store_.emplace(options.output, options.overwrite ? OpenMode::replace : OpenMode::create);
+    run_.session = store_->begin_session("load");
+    store_->set_environment(run_.session, environment());
   }
 
-  void begin(LoadRunRecord run) {
-    if (runs_) run.id = runs_->add(run);
-    run_ = std::move(run);
+  void begin(const LoadPlan& plan, nlohmann::json spec) {
+    run_.spec_json = spec.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    if (store_ && !plan.metrics.empty()) {
+      std::vector<std::unique_ptr<Source>> sources;
+      sources.push_back(scrape_source(plan.metrics, scrape_period,
+                                      {.token = plan.endpoint.token, .authorities = plan.endpoint.authorities}));
+      recording_.emplace(std::move(sources), SamplerOptions(), &*store_, run_.session);
+      recording_->wait_for_rows();  // how things stand before the first request
+    }
+    run_.begin = monotonic_clock().now() + lead;
+    if (store_) run_.id = store_->add_load_run(run_);
   }
+  Nanoseconds run_begin() const { return run_.begin; }
   void add(LoadRequestRecord record) {
     records_.push_back(std::move(record));
     if (const Nanoseconds now = monotonic_clock().now(); now >= next_write_) {
@@ -325,7 +336,11 @@ class Log {
   }
   LoadReport end() {
     write();
-    runs_.reset();
+    if (recording_) recording_->stop();
+    const auto error = recording_ ? recording_->write_error() : std::nullopt;
+    recording_.reset();
+    store_.reset();
+    if (error) throw Failure("{}", *error);
     std::sort(records_.begin(), records_.end(),
               [](const LoadRequestRecord& a, const LoadRequestRecord& b) { return a.position < b.position; });
     return make_load_report(run_, std::move(records_));
@@ -333,11 +348,12 @@ class Log {
 
  private:
   void write() {
-    if (runs_) runs_->add_requests(run_.id, std::span(records_).subspan(written_));
+    if (store_) store_->add_load_requests(run_.id, std::span(records_).subspan(written_));
     written_ = records_.size();
   }
 
-  std::optional<LoadRunWriter> runs_{};
+  std::optional<StoreWriter> store_{};
+  std::optional<Recording> recording_{};  // writes to the store until it ends
   LoadRunRecord run_{};
   std::vector<LoadRequestRecord> records_{};
   std::size_t written_ = 0;
@@ -378,12 +394,10 @@ int run_load(LoadOptions& options) {
   const InterruptFlag interrupt;
   Log log(options);
   const auto check = check_client(plan, interrupt.flag());
-  const Nanoseconds begin = monotonic_clock().now() + lead;
-  log.begin({.spec_json = spec_of(plan, options, check).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
-             .begin = begin});
+  log.begin(plan, spec_of(plan, options, check));
   const bool is_whole = load::run_requests(
-      plan.endpoint, plan.requests, begin, plan.run, [&](load::Answer answer) { log.add(std::move(answer.record)); },
-      interrupt.flag());
+      plan.endpoint, plan.requests, log.run_begin(), plan.run,
+      [&](load::Answer answer) { log.add(std::move(answer.record)); }, interrupt.flag());
   const LoadReport report = log.end();
   options.json.put([&] { return to_text(std::span(&report, 1), stdout_has_colour()); },
                    [&] { return to_json(std::span(&report, 1)); });
@@ -459,6 +473,8 @@ void add_load(CLI::App& app, int& exit_code) {
   add("--client-check", options->client_check,
       "time in which the client first measures itself against a mock server; 0s: not (default: 1s)", "TIME");
   add("-o,--output", options->output, "every request with its instants, chunks and outcome", "FILE.bscope");
+  add("--scrape", options->scrape,
+      "the server's metrics, which go to the file of -o each second (default: its /metrics; none: not)", "URL");
   command->add_flag("--overwrite", options->overwrite, "replace the file of -o");
   options->json.add(*command, "the figures, unrounded, as JSON");
   command->footer(

@@ -110,17 +110,6 @@ class Connection {
   std::size_t count_ = 0;
 };
 
-std::string request_text(const Url& url, const Request& request, const std::string& token, bool keeps_connection) {
-  std::string text =
-      fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\nConnection: {}\r\nAccept-Encoding: identity\r\n", request.method,
-                  url.target, url.host_header(), keeps_connection ? "keep-alive" : "close");
-  for (const Header& header : request.headers) text += fmt::format("{}: {}\r\n", header.name, header.value);
-  if (!token.empty()) text += fmt::format("Authorization: {}\r\n", token);
-  if (!request.body.empty() || request.method == "POST")
-    text += fmt::format("Content-Length: {}\r\n", request.body.size());
-  return text + "\r\n" + request.body;
-}
-
 bool is_redirect(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
@@ -224,11 +213,14 @@ struct Client::State {
     return connection.open(endpoints, asked.host, deadline);
   }
 
-  Answer ask(const Url& asked, const Request& request, const std::string& token, const ResponseReader::Body& body,
+  Answer ask(const Url& asked, Request request, const std::string& token, const ResponseReader::Body& body,
              ResponseLimits& left, Deadline deadline) {
     auto connection = kept && kept_to.is_same_server(asked) ? std::move(kept) : nullptr;
     kept.reset();
-    const std::string text = request_text(asked, request, token, options.keeps_connection);
+    request.target = asked.target;
+    request.headers.add("Connection", options.keeps_connection ? "keep-alive" : "close");
+    if (!token.empty()) request.headers.add("Authorization", token);
+    const std::string text = text_of(request, asked.host_header());
     if (connection != nullptr) {
       const Answer answer = exchange(connection, text, body, left, deadline);
       if (answer.first_byte > Nanoseconds(0) || answer.fault == Fault::too_late) return keep(answer, connection, asked);

@@ -62,7 +62,7 @@ struct Exchanges::State {
   std::unordered_set<asio::steady_timer*> timers{};
 
   void look_up();
-  void ask(std::string_view method, const std::string& target, std::string_view content, Body body, Done done);
+  void ask(Request request, Body body, Done done);
   void fail(const Asked& asked, Ending ending);
 };
 
@@ -237,20 +237,14 @@ void Exchanges::State::fail(const Asked& asked, Ending ending) {
              [done = asked.done, ending, instant] { done({.ending = ending, .started = instant, .end = instant}); });
 }
 
-void Exchanges::State::ask(std::string_view method, const std::string& target, std::string_view content, Body body,
-                           Done done) {
+void Exchanges::State::ask(Request request, Body body, Done done) {
   const auto authorization = token.header_value();
   Asked asked{.body = std::move(body), .done = std::move(done)};
   if (!authorization || lookup != Ending::complete) return fail(asked, !authorization ? Ending::no_token : lookup);
-  asked.text = fmt::format(
-      "{} {} HTTP/1.1\r\nHost: {}\r\nAccept: text/event-stream, application/json\r\n"
-      "Accept-Encoding: identity\r\nUser-Agent: batchscope\r\n",
-      method, target, url.host_header());
-  if (method != "GET")
-    asked.text += fmt::format("Content-Type: application/json\r\nContent-Length: {}\r\n", content.size());
-  if (!authorization->empty()) asked.text += fmt::format("Authorization: {}\r\n", *authorization);
-  asked.text += "\r\n";
-  asked.text += content;
+  request.headers.add("Accept", "text/event-stream, application/json");
+  request.headers.add("User-Agent", "batchscope");
+  if (!authorization->empty()) request.headers.add("Authorization", *authorization);
+  asked.text = text_of(request, url.host_header());
   std::shared_ptr<Link> link;
   while (link == nullptr && !idle.empty()) {
     link = std::move(idle.back());
@@ -291,11 +285,15 @@ void Exchanges::at(Nanoseconds instant, std::function<void()> call) {
 }
 
 void Exchanges::post(std::string target, std::string json, Body body, Done done) {
-  state_->ask("POST", target, json, std::move(body), std::move(done));
+  state_->ask({.method = "POST",
+               .target = std::move(target),
+               .headers = {{"Content-Type", "application/json"}},
+               .body = std::move(json)},
+              std::move(body), std::move(done));
 }
 
 void Exchanges::get(std::string target, Body body, Done done) {
-  state_->ask("GET", target, "", std::move(body), std::move(done));
+  state_->ask({.target = std::move(target)}, std::move(body), std::move(done));
 }
 
 void Exchanges::cancel_all() {

@@ -1,6 +1,8 @@
 // Headers by name, and the words of statuses (http/message.h).
 #include "http/message.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
@@ -31,6 +33,15 @@ std::size_t Headers::count(std::string_view name) const {
 
 void Headers::remove(std::string_view name) {
   std::erase_if(all_, [&](const Header& header) { return equal_but_for_case(header.name, name); });
+}
+
+std::string text_of(const Request& request, std::string_view host) {
+  std::string text =
+      fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\nAccept-Encoding: identity\r\n", request.method, request.target, host);
+  for (const Header& header : request.headers) text += fmt::format("{}: {}\r\n", header.name, header.value);
+  if (!request.body.empty() || request.method == "POST")
+    text += fmt::format("Content-Length: {}\r\n", request.body.size());
+  return text + "\r\n" + request.body;
 }
 
 std::string_view reason_of(int status) {

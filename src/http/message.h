@@ -41,6 +41,9 @@ struct Request {
   std::string_view path() const { return std::string_view(target).substr(0, target.find('?')); }
 };
 
+// The bytes of a request to that host: its own headers, and those that go with every request.
+std::string text_of(const Request& request, std::string_view host);
+
 // The words that go with a status: "Not Found".
 std::string_view reason_of(int status);
 

@@ -29,6 +29,8 @@ InputError not_a_url(const std::string& text, std::string_view what) {
 
 std::string Url::server() const { return fmt::format("{}:{}", bracketed(host), port); }
 
+std::string Url::origin() const { return fmt::format("{}://{}", is_tls ? "https" : "http", server()); }
+
 std::string Url::host_header() const { return port == (is_tls ? 443 : 80) ? bracketed(host) : server(); }
 
 Url parse_url(const std::string& text, std::string_view what) {
@@ -69,6 +71,13 @@ std::optional<Url> redirected(const Url& from, const std::string& location) {
   } catch (const InputError&) {
     return std::nullopt;
   }
+}
+
+std::string beside_api(std::string api_target, std::string_view page) {
+  api_target.resize(std::min(api_target.find('?'), api_target.size()));
+  while (api_target.ends_with('/')) api_target.pop_back();
+  if (api_target.ends_with("/v1")) api_target.resize(api_target.size() - 3);
+  return api_target.append(page);
 }
 
 std::optional<std::string> host_of(std::string_view header) {

@@ -51,6 +51,12 @@ TEST(Url, Redirects) {
     EXPECT_EQ(led(plain, bad), "nowhere") << bad;
 }
 
+TEST(Url, PagesBesideAnApi) {
+  EXPECT_EQ(beside_api("/v1", "/metrics"), "/metrics");
+  EXPECT_EQ(beside_api("/proxy/v1/?x", "/metrics"), "/proxy/metrics");
+  EXPECT_EQ(beside_api("/", ""), "");
+}
+
 TEST(Url, HostsOfHeaders) {
   EXPECT_EQ(host_of("h:80"), "h");
   EXPECT_EQ(host_of("[::1]:80"), "::1");

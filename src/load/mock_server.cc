@@ -181,6 +181,7 @@ CompletionAsked parse_completion(const std::string& text, bool is_chat, const Mo
   asked.wants_ids = settings.sends_token_ids && flag(body, "return_token_ids");
   const json* prompt = object.find(is_chat ? "messages" : "prompt");
   if (prompt == nullptr) object.refuse(is_chat ? "messages" : "prompt", is_chat ? "a list" : "a text or token ids");
+  if (!settings.takes_token_ids && !is_chat && !prompt->is_string()) object.refuse("prompt", "a text");
   asked.prompt = is_chat ? tokens_of_messages(*prompt) : tokens_of(*prompt);
   return asked;
 }
@@ -377,7 +378,7 @@ MockSettings parse_mock_settings(std::string_view text, const std::string& origi
   const json value = parse_json(text, origin);
   const JsonObject object(value, origin);
   refuse_unknown_keys(object, {"model", "ttft", "itl", "per_prompt_token", "tokens_per_chunk", "output_tokens", "slots",
-                               "queue", "sends_token_ids", "faults"});
+                               "queue", "takes_token_ids", "sends_token_ids", "faults"});
   MockSettings settings{
       .model = object.text("model", defaults.model),
       .ttft = duration(object, "ttft", defaults.ttft),
@@ -387,6 +388,7 @@ MockSettings parse_mock_settings(std::string_view text, const std::string& origi
       .output_tokens = object.integer("output_tokens", 0, most_output_tokens, defaults.output_tokens),
       .slots = object.integer("slots", 0, 1 << 20, defaults.slots),
       .queue = object.integer("queue", 0, 1 << 20, defaults.queue),
+      .takes_token_ids = object.boolean("takes_token_ids", defaults.takes_token_ids),
       .sends_token_ids = object.boolean("sends_token_ids", defaults.sends_token_ids),
       .faults = defaults.faults};
   if (const json* faults = object.find("faults")) {

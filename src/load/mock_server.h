@@ -53,6 +53,7 @@ struct MockSettings {
   std::int64_t output_tokens = 16;                  // where a request does not say
   std::int64_t slots = 0;                           // answers at once, others wait in order; 0: any number
   std::int64_t queue = 0;                           // that wait at most, more get 429; 0: any number
+  bool takes_token_ids = true;                      // as prompts
   bool sends_token_ids = true;                      // where they are asked for
   std::vector<MockFaultRule> faults{};
 };

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "http/error_words.h"
 
 namespace batchscope::load {
 namespace {
@@ -134,17 +135,10 @@ class AnswerReader {
     answer_.record.detail = shortened(detail);
   }
 
-  // A server's error is an object with a message, or an object that has one as "error", or any text.
+  // What the server says of its error; else all that it sent.
   static std::string error_text(const std::string& data) {
-    const json body = json::parse(data, nullptr, false);
-    const json* error = find(body, "error");
-    for (const json* place : {error, &body}) {
-      if (place == nullptr) continue;
-      if (place->is_string()) return place->get<std::string>();
-      for (const char* key : {"message", "detail"})
-        if (const json* message = find(*place, key); message != nullptr && message->is_string()) return *message;
-    }
-    return data;
+    const std::string words = http::error_words(data);
+    return words.empty() ? data : words;
   }
 
   void take_events() {
@@ -218,6 +212,9 @@ class AnswerReader {
       return true;
     }();
     if (!record.output_tokens && (has_ids || ids_cover_text)) record.output_tokens = std::ssize(answer_.tokens);
+    // It ended where it was to end at the latest, with a token in each chunk.
+    if (!record.output_tokens && record.finish_reason == "length" && contents == record.asked_output_tokens)
+      record.output_tokens = contents;
     bool has_running_usage = usages_ > 1;
     for (std::size_t i = 0; i < has_content_.size(); ++i)
       if (has_content_[i] && !usage_of_chunk_[i]) has_running_usage = false;

@@ -44,7 +44,8 @@ struct Answer {
 
 // Fills the outcome, the server's counts and the chunks into a record that has what was asked; instants count from
 // `begin`. Tokens of a chunk are, in this order: its token ids; the growth of its running usage; one each, when the
-// usage at the end is as many as there are chunks with text; else unknown. A body that was not streamed has no chunks.
+// usage at the end, or the length asked for at which the answer ended ("length"), is as many as there are chunks with
+// text; else unknown. A body that was not streamed has no chunks.
 // A usage that cannot be (more than asked for, fewer than chunks with text or than ids, going back, a prompt shorter
 // than the ids sent) is the outcome wrong_usage, and its counts are unknown.
 Answer read_answer(const WireAnswer& wire, LoadRequestRecord asked, Nanoseconds begin);

@@ -110,6 +110,18 @@ TEST(Outcome, ContradictionsAreWrongUsage) {
   EXPECT_FALSE(back.record.output_tokens);
 }
 
+TEST(Outcome, AnAnswerThatEndsAtTheLengthAskedForHasSoManyTokens) {
+  const auto end = [](const char* reason) {
+    return fmt::format(R"({{"choices":[{{"text":"","finish_reason":"{}"}}]}})", reason);
+  };
+  const auto tokens = [&](const char* reason, std::int64_t asked) {
+    return read(stream({text("a"), text("b"), end(reason), "[DONE]"}), asked).record.output_tokens;
+  };
+  EXPECT_EQ(tokens("length", 2), 2);
+  EXPECT_EQ(tokens("length", 3), std::nullopt);  // a chunk may have several
+  EXPECT_EQ(tokens("stop", 2), std::nullopt);
+}
+
 TEST(Outcome, WholeBodiesHaveCountsAndNoChunks) {
   const Answer answer = read(body(
       R"({"choices":[{"message":{"content":"x y"}, "finish_reason":"length"}],"usage":{"prompt_tokens":3,"completion_tokens":2}})"));

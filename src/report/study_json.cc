@@ -144,6 +144,7 @@ nlohmann::json to_json(const StudyReport& report) {
           {"reference", key_or_null(report, report.reference)},
           {"best", key_or_null(report, report.best)},
           {"chance", json_or_null(report.chance)},
+          {"slo", report.slo.empty() ? nlohmann::json() : nlohmann::json(report.slo)},
           {"strategies", std::move(strategies)},
           {"cells", std::move(cells)},
           {"effects", std::move(effects)},

@@ -53,7 +53,9 @@ double requests_of(const CellSummary& cell) {
 class Reader {
  public:
   Reader(const StoreReader& store, const AxisValues& where, std::span<const load::SloTerm> slo)
-      : store_(store), where_(where), slo_(slo) {}
+      : store_(store), where_(where), slo_(slo) {
+    report_.slo = load::slo_text(slo);
+  }
   StudyReport read(const std::optional<std::string>& name);
 
  private:
@@ -268,6 +270,12 @@ const CellSummary* StudyReport::cell(std::size_t column, const Row& row) const {
 
 std::string StudyReport::place(const CellSummary& cell) const {
   return fmt::format("{}, batch {}", label(cell), cell.spec.run.batch);
+}
+
+std::string no_fastest_text(const StudyReport& report) {
+  const bool is_unknown = std::any_of(report.cells.begin(), report.cells.end(),
+                                      [](const CellSummary& cell) { return cell.status == "ok" && !cell.valid; });
+  return is_unknown ? "whether any is valid as a measurement is not known" : "none is valid as a measurement";
 }
 
 StudyReport read_study_report(const StoreReader& reader, const std::optional<std::string>& study,

@@ -89,6 +89,7 @@ struct StudyReport {
   std::vector<Effect> effects;
   std::optional<std::size_t> reference;
   std::optional<std::size_t> best;  // of all strategies' best; absent where cells have different tasks
+  std::string slo;                  // what counts as goodput, in words; "": nothing was said
   std::optional<double> chance;     // share of items right by guessing; absent without items
   std::int64_t series = 0;          // time series in the file
   // Tables: rows are batches, those with cut sequences apart; columns are strategies, whatever they cut.
@@ -107,6 +108,9 @@ struct StudyReport {
   const std::string& label(const CellSummary& cell) const { return strategies[cell.strategy].label; }
   std::string place(const CellSummary& cell) const;  // "TP2, batch 8"
 };
+
+// Why no cell is called the fastest, where none is.
+std::string no_fastest_text(const StudyReport& report);
 
 // The study of that name; without one, of a file that holds one study. InputError lists those that there are. Of its
 // cells those that have all values of `where`; InputError where none has. `slo`: what counts as goodput

@@ -188,7 +188,7 @@ TEST(MixedStudyReport, GoodputIsOfRequestsThatAreFastEnough) {
   const load::Goodput all = report.cells.back().goodput.value();
   EXPECT_EQ(all.met, 10);
   EXPECT_EQ(all.share, 1);
-  EXPECT_THAT(to_text(report, false), HasSubstr("Goodput: requests that were as fast as --slo asks"));
+  EXPECT_THAT(to_text(report, false), HasSubstr("Goodput: requests with TTFT ≤ 21 ms, TPOT ≤ 6 ms, E2E ≤ 36 ms"));
   EXPECT_EQ(to_json(report).at("cells").back().at("goodput").at("requests_per_s"), all.requests_per_s);
   EXPECT_FALSE(report.cells.front().goodput);  // of questions
   std::set<std::string> figures;

@@ -86,7 +86,7 @@ Section time_section(const StudyReport& report, const Pivot& pivot) {
   const bool per_request = std::any_of(report.cells.begin(), report.cells.end(), [](const CellSummary& cell) {
     return cell.spec.workload && cell.spec.workload->requests == Workload::one_batch;
   });
-  std::string note = !any_best     ? "no fastest cell: none is valid as a measurement"
+  std::string note = !any_best     ? "no fastest cell: " + no_fastest_text(report)
                      : per_request ? "* least time a request in its column"
                                    : "* fastest in its column";
   if (report.best)
@@ -324,7 +324,7 @@ Section requests_section(const StudyReport& report) {
 }
 
 Section goodput_section(const StudyReport& report) {
-  Section section{"goodput", "Goodput: requests that were as fast as --slo asks"};
+  Section section{"goodput", "Goodput: requests with " + report.slo};
   TextTable table({"strategy", "batch", "requests", "in time", "share", "requests/s in time"});
   for (const CellSummary& cell : report.cells) {
     if (!has_requests(cell) || !cell.goodput) continue;

@@ -5,12 +5,10 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
-#include "store/file_system.h"
 
 namespace batchscope {
 
@@ -58,24 +56,6 @@ class LoadRunReader {
   ~LoadRunReader();
   std::vector<LoadRunRecord> runs() const;                          // none in a file of an older version
   std::vector<LoadRequestRecord> requests(std::int64_t run) const;  // in the order of the schedule
-
- private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
-};
-
-// Writes runs of a session that a StoreWriter began, which is closed; the session ends with this writer. Each call is
-// one transaction. Opening throws as StoreWriter's does; later a Failure when the disk is full or the file was taken
-// away.
-class LoadRunWriter {
- public:
-  LoadRunWriter(const std::filesystem::path& path, std::int64_t session,
-                const FileSystemProbe& network = network_file_system);
-  ~LoadRunWriter();
-  LoadRunWriter(const LoadRunWriter&) = delete;
-  LoadRunWriter& operator=(const LoadRunWriter&) = delete;
-  std::int64_t add(const LoadRunRecord& run);  // returns its id; the record's own id and session are ignored
-  void add_requests(std::int64_t run, std::span<const LoadRequestRecord> requests);  // as they end
 
  private:
   struct Impl;

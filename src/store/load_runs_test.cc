@@ -38,17 +38,12 @@ LoadRequestRecord request(std::int64_t position) {
 }
 
 void make(const std::filesystem::path& path, const FileSystemProbe& network = network_file_system) {
-  std::int64_t session = 0;
-  {
-    StoreWriter store(path, OpenMode::create, network);
-    session = store.begin_session("load");
-  }
-  LoadRunWriter writer(path, session, network);
-  EXPECT_THROW(StoreWriter(path, OpenMode::append, network), InputError);  // there is one writer
-  const auto run = writer.add({.spec_json = R"({"rate":1})", .begin = Nanoseconds(77)});
+  StoreWriter store(path, OpenMode::create, network);
+  const auto run = store.add_load_run(
+      {.session = store.begin_session("load"), .spec_json = R"({"rate":1})", .begin = Nanoseconds(77)});
   const LoadRequestRecord second[] = {request(1)}, first[] = {request(0)};
-  writer.add_requests(run, second);  // as they end
-  writer.add_requests(run, first);
+  store.add_load_requests(run, second);  // as they end
+  store.add_load_requests(run, first);
 }
 
 void expect_whole(const std::filesystem::path& path) {

@@ -12,6 +12,7 @@
 
 #include "base/phase.h"
 #include "store/file_system.h"
+#include "store/load_runs.h"
 #include "store/records.h"
 
 namespace batchscope {
@@ -119,6 +120,9 @@ class StoreWriter {
 
   void add_phases(std::int64_t session, std::span<const Phase> phases);  // those of no attempt
   void set_frontier(const FrontierRecord& frontier);                     // replaces the strategy's earlier one
+
+  std::int64_t add_load_run(const LoadRunRecord& run);  // of its session; returns its id, the record's own is ignored
+  void add_load_requests(std::int64_t run, std::span<const LoadRequestRecord> requests);  // as they end
 
   std::int64_t add_series(const SeriesRecord& series);  // returns its id; the record's own is ignored
   std::vector<std::int64_t> add_series(std::span<const SeriesRecord> series);  // all in one transaction

@@ -314,6 +314,34 @@ void StoreWriter::add_phases(std::int64_t session, std::span<const Phase> phases
   });
 }
 
+std::int64_t StoreWriter::add_load_run(const LoadRunRecord& run) {
+  return impl_->transaction([&] {
+    return impl_->insert("INSERT INTO load_runs (session, spec_json, begin_ns) VALUES (?, ?, ?)", run.session,
+                         run.spec_json, run.begin);
+  });
+}
+
+void StoreWriter::add_load_requests(std::int64_t run_id, std::span<const LoadRequestRecord> requests) {
+  impl_->transaction([&] {
+    SQLite::Statement add(impl_->database,
+                          "INSERT INTO load_requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+                          "?, ?)");
+    for (const LoadRequestRecord& request : requests) {
+      nlohmann::json steps = nlohmann::json::array(), tokens = nlohmann::json::array();
+      Nanoseconds last{0};
+      for (const ChunkRecord& chunk : request.chunks) {
+        steps.push_back((chunk.at - std::exchange(last, chunk.at)).count());
+        tokens.push_back(chunk.tokens ? nlohmann::json(*chunk.tokens) : nlohmann::json());
+      }
+      run(add, run_id, request.position, request.id_json, request.outcome, request.detail, request.status,
+          request.retries, request.session, request.intended, request.due, request.started, request.sent,
+          request.first_byte, request.end, request.asked_prompt_tokens, request.asked_output_tokens,
+          request.prompt_tokens, request.output_tokens, request.finish_reason, steps.dump(), tokens.dump());
+    }
+    return true;
+  });
+}
+
 void StoreWriter::set_frontier(const FrontierRecord& frontier) {
   impl_->transaction([&] {
     impl_->insert(

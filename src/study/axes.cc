@@ -362,7 +362,10 @@ std::vector<Axis> rows() {
        .help = "only the first N questions or requests",
        .in_json = InJson::or_null,
        .name = {.place = 25},
-       .label = [](const Spec&, Text v) -> Said { return (v.empty() ? "all" : v) + " items"; }},
+       .label = [](const Spec& s, Text v) -> Said {
+         if (s.workload) return v.empty() ? Said() : v + " requests";
+         return (v.empty() ? "all" : v) + " items";
+       }},
       {.word = "sample",
        .group = AxisGroup::task,
        .kind = AxisKind::whole_number,

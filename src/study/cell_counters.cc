@@ -143,7 +143,8 @@ std::vector<std::unique_ptr<Source>> sources_of(std::span<const CellSpec> cells,
   std::set<std::string> servers;
   for (const CellSpec& cell : cells)
     if (cell.engine.is_server())
-      if (const std::string url = metrics_url(cell.engine); servers.insert(url).second)
+      if (const std::string url = metrics_url_beside(http::parse_url(cell.engine.url, "--engine"));
+          servers.insert(url).second)
         sources.push_back(scrape_source(url, scrape_period, {.token = token_of(cell.engine.access)}));
   if (!are_on_gpus(cells)) return sources;
   for (auto& source : machine_gpus().sources) sources.push_back(std::move(source));

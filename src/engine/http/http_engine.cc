@@ -255,7 +255,7 @@ GenerateReport HttpEngine::generate(std::span<const GenerateRequest> requests, c
                                     PhaseSink* phases, const TokenSink& on_token) {
   check(capabilities(), describe(), placement_, settings);
   if (server_.kind == nullptr) throw Failure("--engine {}: the server was not asked for its model yet", label(spec_));
-  ServedGeneration how{.model = model_, .in_flight = settings.batch};
+  ServedGeneration how{.model = model_, .in_flight = settings.batch, .tokenizer = tokenizer_.get()};
   if (server_.kind->salts_cache) how.fields["cache_salt"] = new_salt();
   if (!requests.empty() && requests[0].sampling.temperature > 0) {  // its draws are its own
     how.fields["temperature"] = requests[0].sampling.temperature;

@@ -172,30 +172,4 @@ PromptScores read_prompt_scores(ScoringForm form, std::string_view text) {
   return scores;
 }
 
-std::string error_words(std::string_view body) {
-  nlohmann::json json;
-  try {
-    json = parse_json(body, origin);
-  } catch (const InputError&) {
-    return "";
-  }
-  // {"error": {"message"}}, {"error": ""}, {"message"}, {"detail": ""}, {"detail": [{"loc": […], "msg"}]}
-  const nlohmann::json* found = &json;
-  for (const char* key : {"error", "detail", "message"}) {
-    while (found->is_array() && !found->empty()) found = &found->front();
-    if (found->is_object() && found->contains(key)) found = &found->at(key);
-  }
-  while (found->is_array() && !found->empty()) found = &found->front();
-  if (found->is_object() && found->contains("msg")) {
-    std::string where;
-    if (found->contains("loc") && found->at("loc").is_array())
-      for (const auto& part : found->at("loc"))
-        if (part.is_string() && part != "body") where += part.get<std::string>() + ".";
-    if (!where.empty()) where.back() = ':';
-    const nlohmann::json& message = found->at("msg");
-    return message.is_string() ? (where.empty() ? "" : where + " ") + message.get<std::string>() : "";
-  }
-  return found->is_string() ? found->get<std::string>() : "";
-}
-
 }  // namespace batchscope

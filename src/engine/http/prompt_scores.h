@@ -47,7 +47,4 @@ nlohmann::json continuation_body(const std::string& text, std::int64_t tokens, c
 // InputError that says what is wrong with the answer.
 PromptScores read_prompt_scores(ScoringForm form, std::string_view answer);
 
-// What the body of an answer that is an error says, in one line; "": nothing.
-std::string error_words(std::string_view body);
-
 }  // namespace batchscope

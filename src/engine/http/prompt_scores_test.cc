@@ -50,15 +50,6 @@ TEST(PromptScores, AnswersAreReadWhateverTheyLeaveOut) {
                InputError);
 }
 
-TEST(PromptScores, ErrorsInWhateverFormSayWhatTheySay) {
-  EXPECT_EQ(error_words(R"({"error": {"message": "too long", "code": 400}})"), "too long");
-  EXPECT_EQ(error_words(R"({"error": "too long"})"), "too long");
-  EXPECT_EQ(error_words(R"({"object": "error", "message": "too long"})"), "too long");
-  EXPECT_EQ(error_words(R"({"detail": [{"loc": ["body", "prompt"], "msg": "not a string"}]})"), "prompt: not a string");
-  EXPECT_EQ(error_words("<html>"), "");
-  EXPECT_EQ(error_words("[]"), "");
-}
-
 PromptScores scores_of(const std::vector<std::string>& texts) {
   PromptScores scores;
   for (const std::string& text : texts) {

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <atomic>
@@ -70,20 +71,45 @@ std::string failure_of(const std::vector<load::Answer>& answers) {
                      first.empty() ? "" : "; the first: " + first);
 }
 
-// Connections, and whatever a server does first. Some servers refuse fields that are not OpenAI's: these are left out
-// then, if it goes on without.
-void warm_up(load::Endpoint& endpoint, const load::RunOptions& options, std::span<const load::Request> requests) {
-  const auto few = warming_requests(requests, std::min(*options.concurrency, most_warming));
+std::vector<load::Request> as_text(std::vector<load::Request> requests, const Tokenizer& tokenizer) {
+  for (load::Request& request : requests)
+    request.prompt = {.text = tokenizer.decode(std::exchange(request.prompt.tokens, {}))};
+  return requests;
+}
+
+// Connections, and whatever a server does first. Some servers refuse fields that are not OpenAI's, or token ids: fields
+// are left out then, and prompts sent as text, if it goes on so. The requests are those that it goes on with.
+void warm_up(load::Endpoint& endpoint, const load::RunOptions& options, const Tokenizer* tokenizer,
+             std::vector<load::Request>& requests) {
   std::string first;
-  for (const bool is_plain : {false, true}) {
-    endpoint.only_standard_fields = is_plain;
-    const auto answers = send(endpoint, few, monotonic_clock().now(), options);
-    const std::string failure = failure_of(answers);
-    if (failure.empty()) return;
-    if (first.empty()) first = failure;
-    if (answers[0].record.status != 400 && answers[0].record.status != 422) break;
+  for (const bool is_text : {false, true}) {
+    if (is_text && tokenizer == nullptr) break;
+    if (is_text) requests = as_text(std::move(requests), *tokenizer);
+    const auto few = warming_requests(requests, std::min(*options.concurrency, most_warming));
+    for (const bool is_plain : {false, true}) {
+      endpoint.only_standard_fields = is_plain;
+      const auto answers = send(endpoint, few, monotonic_clock().now(), options);
+      const std::string failure = failure_of(answers);
+      if (failure.empty()) return;
+      if (first.empty()) first = failure;
+      // llama-cpp-python answers 500 to a body that it does not take.
+      const auto status = answers[0].record.status.value_or(0);
+      if (status != 400 && status != 422 && status != 500)
+        throw Failure("--engine {}: before anything was timed, {}", endpoint.url.server(), first);
+    }
   }
   throw Failure("--engine {}: before anything was timed, {}", endpoint.url.server(), first);
+}
+
+// How many tokens the prompts have as text, and how many were meant.
+void warn_of_text(std::span<const GenerateRequest> meant, std::span<const load::Request> sent, const EngineSpec& server,
+                  const Tokenizer& tokenizer) {
+  std::size_t of_text = 0, of_ids = 0;
+  for (const GenerateRequest& request : meant) of_ids += request.prompt.size();
+  for (const load::Request& request : sent) of_text += tokenizer.encode(request.prompt.text).size();
+  spdlog::warn(
+      "--engine {}: prompts are sent as text, for the server takes no token ids: {} tokens by --model instead of {}",
+      label(server), of_text, of_ids);
 }
 
 GeneratedSequence sequence_of(const load::Answer& answer, const GenerateRequest& asked) {
@@ -142,8 +168,9 @@ GenerateReport generate_on_server(const EngineSpec& server, const ServedGenerati
                      .arrival = request.arrival});
   {
     const PhaseScope phase(phases, warm_up_phase, "engine");
-    warm_up(endpoint, options, asked);
+    warm_up(endpoint, options, how.tokenizer, asked);
   }
+  if (!asked.empty() && asked[0].prompt.tokens.empty()) warn_of_text(requests, asked, server, *how.tokenizer);
 
   const Nanoseconds begin = monotonic_clock().now() + lead;
   const std::vector<load::Answer> answers = send(endpoint, asked, begin, options);

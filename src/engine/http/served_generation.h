@@ -11,6 +11,7 @@
 #include "engine/report.h"
 #include "engine/requests.h"
 #include "load/runner.h"
+#include "model/tokenizer.h"
 
 namespace batchscope {
 
@@ -18,6 +19,7 @@ struct ServedGeneration {
   std::string model{};                               // by its name on the server
   std::int64_t in_flight = 1;                        // at most; what arrives meanwhile waits
   nlohmann::json fields = nlohmann::json::object();  // more of each request
+  const Tokenizer* tokenizer = nullptr;              // the model's: prompts go as text to servers that take no ids
 };
 
 // What came back, in the order of the requests: tokens where the server gives their ids, else how many there are. A

@@ -10,6 +10,7 @@
 #include "base/phase_list.h"
 #include "base/test_refusal.h"
 #include "engine/http/http_engine.h"
+#include "engine/http/test_server.h"
 #include "load/mock_server.h"
 
 namespace batchscope {
@@ -80,6 +81,17 @@ TEST(ServedGeneration, LengthsAreKnownWithoutIds) {
   const GenerateReport report = generate(mock, requests_arriving(2, Nanoseconds(0)), 2);
   EXPECT_TRUE(report.sequences[1].tokens.empty());
   EXPECT_EQ(report.sequences[1].length, 4);
+}
+
+TEST(ServedGeneration, PromptsGoAsTextWhereTheServerTakesNoIds) {
+  const load::LoopbackMock mock({.ttft = milliseconds(1), .itl = Nanoseconds(0), .takes_token_ids = false});
+  EXPECT_THAT(refusal<Failure>([&] { generate(mock, requests_arriving(2, Nanoseconds(0)), 2); }),
+              AllOf(HasSubstr("before anything was timed"), HasSubstr("http_400")));
+  HttpEngine engine(parse_engine(mock.url(), "--engine"));
+  Placement placement;
+  placement.device = parse_device("cpu:1");
+  engine.load(played_model(), placement);
+  EXPECT_EQ(engine.generate(requests_arriving(2, Nanoseconds(0)), {.batch = 2}, nullptr, {}).sequences.size(), 2U);
 }
 
 TEST(ServedGeneration, ARequestThatFailsFailsAll) {

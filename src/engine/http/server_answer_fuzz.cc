@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       for (const bool sends_tokens : {true, false})
         try_to([&] { score_continuation({.form = form, .sends_tokens = sends_tokens}, request, scores); });
     });
-  error_words(text);
+  http::error_words(text);
   ServerPages pages;
   for (const char* path : {"/v1/models", "/version", "/get_model_info", "/props", "/info", "/openapi.json"})
     pages[path] = {200, "", std::string(text)};

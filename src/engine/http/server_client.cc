@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "engine/http/prompt_scores.h"
+#include "http/error_words.h"
 
 namespace batchscope {
 namespace {
@@ -23,12 +23,6 @@ http::Url address(const EngineSpec& server) {
   return url;
 }
 
-// The server's own paths stand beside those of the API: /proxy/v1/completions, /proxy/version.
-std::string beside_api(std::string target) {
-  if (target.ends_with("/v1")) target.resize(target.size() - 3);
-  return target;
-}
-
 }  // namespace
 
 std::string ServerAnswer::failure() const {
@@ -39,7 +33,7 @@ std::string ServerAnswer::failure() const {
 }
 
 std::string ServerAnswer::explained_failure() const {
-  std::string said = transfer.fault == http::Fault::none ? visible(error_words(body)) : "";
+  std::string said = transfer.fault == http::Fault::none ? visible(http::error_words(body)) : "";
   if (said.size() > longest_reason) said = said.substr(0, longest_reason) + "…";
   return failure() + (said.empty() ? "" : ": " + said);
 }
@@ -54,7 +48,7 @@ bool ServerAnswer::may_pass() const {
 
 ServerClient::ServerClient(const EngineSpec& server, Nanoseconds timeout) {
   http::Url url = address(server);
-  server_ = beside_api(url.target);
+  server_ = http::beside_api(url.target, "");
   api_ = url.target.empty() ? "/v1" : url.target;
   client_ = std::make_unique<http::Client>(std::move(url),
                                            http::ClientOptions{.connecting = std::min(timeout, longest_connecting),
@@ -83,11 +77,6 @@ ServerAnswer ServerClient::post(std::string_view path, const nlohmann::json& bod
               .target = (of == Of::api ? api_ : server_) + std::string(path),
               .headers = {{"User-Agent", "batchscope"}, {"Content-Type", "application/json"}},
               .body = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)});
-}
-
-std::string metrics_url(const EngineSpec& server) {
-  const http::Url url = address(server);
-  return fmt::format("{}://{}{}/metrics", url.is_tls ? "https" : "http", url.server(), beside_api(url.target));
 }
 
 http::BearerToken token_of(const ServerAccess& access) {

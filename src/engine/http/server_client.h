@@ -41,8 +41,6 @@ class ServerClient {
   std::unique_ptr<http::Client> client_;
 };
 
-// Where the server of that address publishes its metrics: http://localhost:8000/metrics.
-std::string metrics_url(const EngineSpec& server);
 http::BearerToken token_of(const ServerAccess& access);
 
 }  // namespace batchscope

@@ -114,7 +114,7 @@ const FigureAxis goodput_axis{.label = "requests in time, per second", .unit = F
 Figure goodput_figure(const StudyReport& report) {
   Figure figure{.id = "goodput",
                 .title = "Goodput by batch size",
-                .caption = "Requests that were as fast as the SLO asks.",
+                .caption = fmt::format("Requests with {}.", report.slo),
                 .x = batch_axis(),
                 .y = goodput_axis};
   add_over_batch(figure, report, plain([](const CellSummary& cell) {
@@ -128,7 +128,7 @@ Figure goodput_figure(const StudyReport& report) {
 Figure goodput_rate_figure(const StudyReport& report) {
   Figure figure{.id = "goodput_rate",
                 .title = "Goodput by arrival rate",
-                .caption = "Requests that were as fast as the SLO asks.",
+                .caption = fmt::format("Requests with {}.", report.slo),
                 .x = {.label = "requests that arrive, per second", .unit = FigureUnit::per_s},
                 .y = goodput_axis};
   std::vector<CellSpec> without_rate;

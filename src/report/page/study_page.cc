@@ -80,7 +80,7 @@ std::string count_text(double count) {
 PageFact best_fact(const StudyReport& report) {
   const bool any_ok = std::any_of(report.strategies.begin(), report.strategies.end(),
                                   [](const StrategySummary& strategy) { return strategy.best.has_value(); });
-  if (!any_ok) return {.label = "Fastest", .value = "none", .detail = "no cell is ok and valid", .is_bad = true};
+  if (!any_ok) return {.label = "Fastest", .value = "none", .detail = no_fastest_text(report), .is_bad = true};
   if (!report.best) return {};  // of different tasks
   const CellSummary& cell = report.cells[*report.best];
   std::string detail = seconds_text(cell.time->mean) + " s";

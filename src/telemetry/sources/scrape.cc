@@ -305,6 +305,8 @@ class ScrapeSource : public Source {
 
 }  // namespace
 
+std::string metrics_url_beside(const http::Url& api) { return api.origin() + http::beside_api(api.target, "/metrics"); }
+
 std::unique_ptr<Source> scrape_source(const std::string& url, Nanoseconds period, const ScrapeAccess& access,
                                       std::vector<std::string> only) {
   return std::make_unique<ScrapeSource>(url, period, access, SeriesChoice(std::move(only)));

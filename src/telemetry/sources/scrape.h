@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "http/client.h"
+#include "http/url.h"
 #include "telemetry/source.h"
 
 namespace batchscope {
@@ -15,6 +16,9 @@ struct ScrapeAccess {
   http::BearerToken token{};
   std::string authorities{};  // file of certificates to trust; "": the system's
 };
+
+// Where the server of that API publishes its metrics: beside http://localhost:8000/v1, http://localhost:8000/metrics.
+std::string metrics_url_beside(const http::Url& api);
 
 // `http://HOST[:PORT][/PATH]` or https; PATH is /metrics where there is none. InputError for anything else.
 //

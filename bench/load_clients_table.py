@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""README's table of load generators beside each other, from what load_clients.py wrote.
+
+usage: load_clients_table.py RESULT.json                    prints the table
+       load_clients_table.py RESULT.json --check README.md  exits with 1 unless that file has it
+"""
+
+import json
+import statistics
+import sys
+
+# Loads that stand in one column.
+GROUPS = [("1 to 100/s", [("rate", 1), ("rate", 10), ("rate", 100)]), ("500/s", [("rate", 500)]),
+          ("1 and 32 at once", [("concurrency", 1), ("concurrency", 32)]), ("256 at once", [("concurrency", 256)])]
+EVERYWHERE = [load for _, loads in GROUPS for load in loads]
+
+
+def worst(rows, loads, key):
+    """Of these loads the largest error, each the median of its repeats; None where no repeat gave one."""
+    medians = []
+    for kind, value in loads:
+        values = [row[key] for row in rows if row["load"] == {kind: value} and "failed" not in row]
+        if not values:
+            return None
+        medians.append(statistics.median(values))
+    return max(medians, key=abs)
+
+
+def field(value, form):
+    return "–" if value is None else form.format(value)
+
+
+def table(result):
+    lines = ["| | TTFT off by, ms: " + " | ".join(name for name, _ in GROUPS) + " | TPOT, ms | requests/s | tokens |",
+             "| --- |" + " --- |" * (len(GROUPS) + 3)]
+    for client, version in result["versions"].items():
+        rows = [row for row in result["rows"] if row["client"] == client]
+        name = f"**{client}**" if client == "batchscope" else f"{client} {version}"
+        fields = [field(worst(rows, loads, "ttft_error_ms"), "{:+.2f}") for _, loads in GROUPS]
+        fields += [field(worst(rows, EVERYWHERE, "tpot_error_ms"), "{:+.2f}"), field(worst(rows, EVERYWHERE, "rate_error"), "{:+.1%}"),
+                   field(worst(rows, EVERYWHERE, "token_error"), "{:+.0f}")]
+        lines.append(f"| {name} | " + " | ".join(fields) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    text = table(json.load(open(sys.argv[1])))
+    if "--check" not in sys.argv:
+        print(text, end="")
+        return 0
+    readme = sys.argv[sys.argv.index("--check") + 1]
+    if text in open(readme).read():
+        return 0
+    print(f"{readme} does not have the table that {sys.argv[1]} gives:\n{text}")
+    return 1
+
+
+sys.exit(main())
