@@ -21,13 +21,25 @@ def hello(ask):
     return {"name": "transformers", "version": transformers.__version__, "protocol": 1, "dtypes": ["bf16", "f16"]}
 
 
+def encoder(folder):
+    """What makes a text's token ids. Transformers 5 takes a tokenizer.model of LLaMA's for BPE even where it is a unigram model,
+    so SentencePiece reads that file itself where there is no tokenizer.json."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    file = os.path.join(folder, "tokenizer.model")
+    if not os.path.exists(file) or os.path.exists(os.path.join(folder, "tokenizer.json")):
+        return lambda text: tokenizer(text).input_ids
+    import sentencepiece
+    pieces = sentencepiece.SentencePieceProcessor(model_file=file)
+    return lambda text: pieces.encode(text, add_bos=getattr(tokenizer, "add_bos_token", True))
+
+
 def load(ask):
-    global model, tokenizer, device
+    global model, encode, device
     if ask["threads"]:
         torch.set_num_threads(ask["threads"])
     device = torch.device(ask["device"].split(",")[0] if ask["device"].startswith("cuda") else "cpu")
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}[ask["dtype"]]
-    tokenizer = transformers.AutoTokenizer.from_pretrained(ask["model"])
+    encode = encoder(ask["model"])
     model = transformers.AutoModelForCausalLM.from_pretrained(ask["model"], torch_dtype=dtype).to(device).eval()
     return {"done": True}
 
@@ -36,7 +48,7 @@ def prepare(ask):
     global batches, count, tokens
     sequences = []
     for r in ask["requests"]:  # as lm-evaluation-harness: tokenised whole, cut by the context's length
-        start, whole = tokenizer(r["context"]).input_ids, tokenizer(r["context"] + r["continuation"]).input_ids
+        start, whole = encode(r["context"]), encode(r["context"] + r["continuation"])
         sequences.append((whole, len(whole) - len(start)))
     order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i][0]))
     batches = [[(i, *sequences[i]) for i in order[b:b + ask["batch"]]] for b in range(0, len(order), ask["batch"])]
