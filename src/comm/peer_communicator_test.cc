@@ -1,4 +1,5 @@
-// Tests of what collectives of GPUs cost, as they are planned; what they do is tested on a GPU (provider/cuda_devices_gpu_test.cc).
+// Tests of what collectives of GPUs cost, as they are planned; what they do is tested on a GPU
+// (provider/cuda_devices_gpu_test.cc).
 #include "comm/peer_communicator.h"
 
 #include <gtest/gtest.h>
@@ -76,9 +77,10 @@ TEST(PeerCommunicator, WhatGoesByWayOfTheHostIsSentOnce) {
 
 TEST(PeerCommunicator, FewRowsArePushedToAllInOneShot) {
   const auto fused = [](int ranks, std::int64_t rows, bool by_processes, const LinkSpec& link) {
-    return planned(ranks, by_processes, link, [&](Communicator& communicator, Device& device, int) {
-             communicator.all_reduce_add(tensor(device, rows, 6656), tensor(device, rows, 6656), "test");
-           })
+    return planned(ranks, by_processes, link,
+                   [&](Communicator& communicator, Device& device, int) {
+                     communicator.all_reduce_add(tensor(device, rows, 6656), tensor(device, rows, 6656), "test");
+                   })
         .front();
   };
   const std::int64_t row_bytes = 6656 * 2;

@@ -1,7 +1,5 @@
-// Collectives of ranks that share the first GPU: over each other's device memory, and by way of the host's. Results, the same on
-// every rank, and every byte accounted for.
-#include "provider/cuda_devices.h"
-
+// Collectives of ranks that share the first GPU: over each other's device memory, and by way of the host's. Results,
+// the same on every rank, and every byte accounted for.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -12,8 +10,10 @@
 
 #include "base/error.h"
 #include "comm/world.h"
+#include "provider/cuda_devices.h"
 
-extern "C" batchscope::DeviceSet* batchscope_open_cuda_devices(const batchscope::DeviceUse& use, batchscope::World& world);
+extern "C" batchscope::DeviceSet* batchscope_open_cuda_devices(const batchscope::DeviceUse& use,
+                                                               batchscope::World& world);
 
 namespace batchscope {
 namespace {
@@ -100,11 +100,13 @@ void for_each_group(const std::function<void(RanksOnGpu&, DType)>& body) {
 }
 
 // In a rank's thread nothing may end early, since others wait for it: what differs is counted.
-void expect_values(const std::vector<float>& got, const std::function<double(std::int64_t)>& want, double tolerance = 0) {
+void expect_values(const std::vector<float>& got, const std::function<double(std::int64_t)>& want,
+                   double tolerance = 0) {
   std::int64_t wrong = 0, first = -1;
   for (std::int64_t at = 0; at < std::ssize(got); ++at) {
     const double expected = want(at);
-    if (std::abs(static_cast<double>(got[static_cast<std::size_t>(at)]) - expected) <= tolerance * (1 + std::abs(expected)))
+    if (std::abs(static_cast<double>(got[static_cast<std::size_t>(at)]) - expected) <=
+        tolerance * (1 + std::abs(expected)))
       continue;
     if (wrong++ == 0) first = at;
   }
@@ -143,9 +145,8 @@ TEST(CudaDevices, AllGatherGivesEveryRankAllParts) {
           mine[static_cast<std::size_t>(i * columns + at)] = value_of(at, i);
         const Tensor all = on_gpu(rank, dtype, ranks.size(), columns, mine);
         rank.comm->all_gather(all, "test");
-        expect_values(rank.device->download(all), [&](std::int64_t at) {
-          return value_of(at % columns, static_cast<int>(at / columns));
-        });
+        expect_values(rank.device->download(all),
+                      [&](std::int64_t at) { return value_of(at % columns, static_cast<int>(at / columns)); });
       }
     });
   });
@@ -156,8 +157,9 @@ TEST(CudaDevices, WhatOneSendsTheNextReceives) {
     ranks.run_counted([&](RankOnGpu& rank, int i) {
       for (const std::int64_t elements : sizes) {
         const ArenaScope scope(rank.device->arena());
-        const Tensor x = on_gpu(rank, dtype, 1, elements, i == 0 ? values_of(elements, 5) : std::vector<float>(
-                                                                     static_cast<std::size_t>(elements), -9));
+        const Tensor x =
+            on_gpu(rank, dtype, 1, elements,
+                   i == 0 ? values_of(elements, 5) : std::vector<float>(static_cast<std::size_t>(elements), -9));
         if (i > 0) rank.comm->recv(x, i - 1, "test");
         if (i + 1 < ranks.size()) rank.comm->send(x, i + 1, "test");
         rank.comm->broadcast(x, ranks.size() - 1, "test");
