@@ -79,6 +79,7 @@ TEST(ProcessWorld, PassesMessagesOfDevicesAndOfHosts) {
         EXPECT_EQ(all.broadcast(world.first() == 0 ? "go" : ""), "go");
         const auto gathered = all.gather(std::string(static_cast<std::size_t>(world.first()), 'x'));
         EXPECT_EQ(gathered, world.first() > 0 ? std::vector<std::string>() : std::vector<std::string>({"", "x", "xx"}));
+        EXPECT_EQ(all.all_gather(std::to_string(world.first())), std::vector<std::string>({"0", "1", "2"}));
       });
   });
   EXPECT_THAT(errors, testing::Each(""));

@@ -9,6 +9,7 @@
 #include "engine/http/continuation.h"
 #include "engine/http/prefix_cache.h"
 #include "engine/http/server_kind.h"
+#include "http/error_words.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace batchscope;
