@@ -273,9 +273,14 @@ std::string StudyReport::place(const CellSummary& cell) const {
 }
 
 std::string no_fastest_text(const StudyReport& report) {
-  const bool is_unknown = std::any_of(report.cells.begin(), report.cells.end(),
-                                      [](const CellSummary& cell) { return cell.status == "ok" && !cell.valid; });
-  return is_unknown ? "whether any is valid as a measurement is not known" : "none is valid as a measurement";
+  bool any_ok = false, any_unknown = false;
+  for (const CellSummary& cell : report.cells) {
+    if (cell.status != "ok") continue;
+    any_ok = true;
+    any_unknown = any_unknown || !cell.valid;
+  }
+  if (!any_ok) return "no cell is ok";
+  return any_unknown ? "whether any is valid as a measurement is not known" : "none is valid as a measurement";
 }
 
 StudyReport read_study_report(const StoreReader& reader, const std::optional<std::string>& study,
