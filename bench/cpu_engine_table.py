@@ -5,8 +5,9 @@ usage: cpu_engine_table.py RESULT.json                    prints the table
        cpu_engine_table.py RESULT.json --check README.md  exits with 1 unless that file has it
 """
 
-import json
 import sys
+
+import readme_table
 
 
 def times(value):
@@ -36,16 +37,4 @@ def table(result):
     return "\n".join(lines) + "\n"
 
 
-def main():
-    text = table(json.load(open(sys.argv[1])))
-    if "--check" not in sys.argv:
-        print(text, end="")
-        return 0
-    readme = sys.argv[sys.argv.index("--check") + 1]
-    if text in open(readme).read():
-        return 0
-    print(f"{readme} does not have the table that {sys.argv[1]} gives:\n{text}")
-    return 1
-
-
-sys.exit(main())
+sys.exit(readme_table.main(table))

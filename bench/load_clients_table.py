@@ -5,9 +5,10 @@ usage: load_clients_table.py RESULT.json                    prints the table
        load_clients_table.py RESULT.json --check README.md  exits with 1 unless that file has it
 """
 
-import json
 import statistics
 import sys
+
+import readme_table
 
 # Loads that stand in one column.
 GROUPS = [("1 to 100/s", [("rate", 1), ("rate", 10), ("rate", 100)]), ("500/s", [("rate", 500)]),
@@ -43,16 +44,4 @@ def table(result):
     return "\n".join(lines) + "\n"
 
 
-def main():
-    text = table(json.load(open(sys.argv[1])))
-    if "--check" not in sys.argv:
-        print(text, end="")
-        return 0
-    readme = sys.argv[sys.argv.index("--check") + 1]
-    if text in open(readme).read():
-        return 0
-    print(f"{readme} does not have the table that {sys.argv[1]} gives:\n{text}")
-    return 1
-
-
-sys.exit(main())
+sys.exit(readme_table.main(table))
