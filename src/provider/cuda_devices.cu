@@ -300,16 +300,14 @@ class CudaDevices : public DeviceSet {
     PeerCommunicator::Kernels kernels;
     if (!are_threads()) share_areas(group, self, *area);
     keep(group.host_areas, std::move(area));
-    const auto staged = [&](StagedKernels::Place place, const StagingDirectory& areas) {
-      return std::make_unique<StagedKernels>(device.context(), gpus_, place, areas, mailbox, members, self,
-                                             of.counters->on_device(), aborted_.host);
-    };
-    kernels.staged_on_host = staged(StagedKernels::Place::host, group.on_host);
+    const PeerRank as_peer{device.context(), gpus_, members, self, of.counters->on_device(), aborted_.host};
+    kernels.staged_on_host =
+        std::make_unique<StagedKernels>(as_peer, StagedKernels::Place::host, group.on_host, mailbox);
     if (are_threads())
-      kernels.direct = std::make_unique<CudaPeerKernels>(device.context(), gpus_, group.mailboxes, members, self,
-                                                         of.counters->on_device(), aborted_.host);
+      kernels.direct = std::make_unique<CudaPeerKernels>(as_peer, group.mailboxes);
     else
-      kernels.staged_on_device = staged(StagedKernels::Place::device, group.on_device);
+      kernels.staged_on_device =
+          std::make_unique<StagedKernels>(as_peer, StagedKernels::Place::device, group.on_device, mailbox);
     return kernels;
   }
 

@@ -1,10 +1,34 @@
 // What kernels of collectives have in common: flags in memory that several GPUs reach, units that are reduced.
 #pragma once
 
+#include "comm/cuda/peer_kernels.h"
 #include "comm/peer_mailbox.h"
 #include "device/cuda/element.cuh"
 
 namespace batchscope {
+
+// A group as kernels take it.
+struct CollectiveGroup {
+  int members[most_peers];  // ranks of the layout
+  int size, rank;
+  PeerCounters* counters;
+  const volatile int* aborted;
+};
+
+// Kernels' part of what a rank knows: `entries` gets what all ranks of the group have left in the directory.
+template <class Entry>
+void describe(const PeerRank& self, const std::array<Entry*, most_peers>& directory, CollectiveGroup& group,
+              Entry* (&entries)[most_peers]) {
+  for (int i = 0; i < self.size(); ++i) {
+    entries[i] = directory[static_cast<std::size_t>(i)];
+    group.members[i] = self.members[static_cast<std::size_t>(i)];
+    CHECK_THAT(entries[i] != nullptr, "rank {} of the group is there", i);
+  }
+  group.size = self.size();
+  group.rank = self.rank;
+  group.counters = self.counters;
+  group.aborted = self.aborted;
+}
 
 using Count = unsigned long long;  // what CUDA's atomics add
 

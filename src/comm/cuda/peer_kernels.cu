@@ -11,14 +11,11 @@
 namespace batchscope {
 
 // As kernels take it.
-struct PeerGroup {
+struct PeerGroup : CollectiveGroup {
   PeerMailbox* mailboxes[most_peers];
-  int members[most_peers];  // ranks of the layout
-  int size, rank;
-  // The next kernel's blocks may take their places while this one waits for peers; not where a peer's kernels need the room.
+  // The next kernel's blocks may take their places while this one waits for peers; not where a peer's kernels need the
+  // room.
   bool lets_next_start;
-  PeerCounters* counters;
-  const volatile int* aborted;
 };
 
 namespace {
@@ -382,16 +379,8 @@ std::int64_t largest_part(std::int64_t total, int ranks) { return (total + ranks
 
 PeerGroup CudaPeerKernels::group() const {
   PeerGroup group{};
-  for (int i = 0; i < size(); ++i) {
-    group.mailboxes[i] = directory_[static_cast<std::size_t>(i)];
-    group.members[i] = members_[static_cast<std::size_t>(i)];
-    CHECK_THAT(group.mailboxes[i] != nullptr, "rank {} of the group is there", i);
-  }
-  group.size = size();
-  group.rank = rank_;
-  group.lets_next_start = gpus_.sharers == 1;
-  group.counters = counters_;
-  group.aborted = aborted_;
+  describe(self_, directory_, group, group.mailboxes);
+  group.lets_next_start = self_.gpus.sharers == 1;
   return group;
 }
 
@@ -399,14 +388,14 @@ void CudaPeerKernels::all_reduce(const Tensor& x, Reduce reduce) {
   if (x.elements() == 0) return barrier();
   CHECK_THAT(is_aligned(x, peer_unit_bytes), "tensors of collectives are aligned to {} bytes", peer_unit_bytes);
   const std::int64_t units = (x.bytes() + peer_unit_bytes - 1) / peer_unit_bytes;
-  const Chunk part = peer_part(units, size(), rank_);
-  const unsigned blocks = blocks_for(gpus_, (largest_part(units, size()) + collective_threads - 1) / collective_threads, 2);
+  const Chunk part = peer_part(units, self_.size(), self_.rank);
+  const unsigned blocks = blocks_for(self_.gpus, (largest_part(units, self_.size()) + collective_threads - 1) / collective_threads, 2);
   for_cuda_dtype(x.dtype, [&]<class T>(T) {
     if (reduce == Reduce::sum)
-      all_reduce_kernel<T><<<blocks, collective_threads, 0, context_.stream>>>(group(), x.data, x.bytes(), part.begin, part.count,
+      all_reduce_kernel<T><<<blocks, collective_threads, 0, self_.context.stream>>>(group(), x.data, x.bytes(), part.begin, part.count,
                                                                     Sum());
     else
-      all_reduce_kernel<T><<<blocks, collective_threads, 0, context_.stream>>>(group(), x.data, x.bytes(), part.begin, part.count,
+      all_reduce_kernel<T><<<blocks, collective_threads, 0, self_.context.stream>>>(group(), x.data, x.bytes(), part.begin, part.count,
                                                                     Max());
   });
   check_cuda(cudaGetLastError(), "all_reduce");
@@ -424,7 +413,7 @@ void CudaPeerKernels::all_reduce_add_rms_norm(const Tensor& x, const Tensor& y, 
 void CudaPeerKernels::reduce_rows(const Tensor& x, const Tensor& y, const Tensor* weight, float epsilon,
                                   const Tensor& out, Shots shots) {
   if (y.elements() == 0) return barrier();
-  const Chunk part = shots == Shots::one ? Chunk{0, y.rows} : peer_part(y.rows, size(), rank_);
+  const Chunk part = shots == Shots::one ? Chunk{0, y.rows} : peer_part(y.rows, self_.size(), self_.rank);
   const Rows rows{.x = x.data,
                   .y = y.data,
                   .out = out.data,
@@ -436,11 +425,11 @@ void CudaPeerKernels::reduce_rows(const Tensor& x, const Tensor& y, const Tensor
                   .count = part.count,
                   .epsilon = epsilon};
   const auto shared = static_cast<std::size_t>(y.columns) * sizeof(float);
-  CHECK_THAT(static_cast<std::int64_t>(shared) + 4096 <= context_.shared_bytes,
+  CHECK_THAT(static_cast<std::int64_t>(shared) + 4096 <= self_.context.shared_bytes,
              "a row of {} fits the GPU's shared memory of {} bytes; leave out --fusion comm", y.columns,
-             context_.shared_bytes);
-  const std::int64_t largest = shots == Shots::one ? y.rows : largest_part(y.rows, size());
-  const unsigned blocks = blocks_for(gpus_, largest, shared <= 96 * 1024 ? 2 : 1);
+             self_.context.shared_bytes);
+  const std::int64_t largest = shots == Shots::one ? y.rows : largest_part(y.rows, self_.size());
+  const unsigned blocks = blocks_for(self_.gpus, largest, shared <= 96 * 1024 ? 2 : 1);
   for_cuda_dtype(y.dtype, [&]<class T>(T) {
     constexpr int wide = static_cast<int>(peer_unit_bytes / sizeof(T));
     const bool fits = y.columns % wide == 0 && x.stride % wide == 0 && out.stride % wide == 0 &&
@@ -449,15 +438,15 @@ void CudaPeerKernels::reduce_rows(const Tensor& x, const Tensor& y, const Tensor
     const auto launch = [&](auto* kernel) {
       check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
                  "asking for shared memory");
-      launch_overlapping("all_reduce_add_rms_norm", context_.stream, blocks, collective_threads, shared, kernel, group(),
+      launch_overlapping("all_reduce_add_rms_norm", self_.context.stream, blocks, collective_threads, shared, kernel, group(),
                          rows);
     };
     if (shots == Shots::one) {
       check_cuda(cudaFuncSetAttribute(push_rows_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
                  "asking for shared memory");
-      return launch_overlapping("all_reduce_add_rms_norm", context_.stream, blocks, collective_threads, shared,
+      return launch_overlapping("all_reduce_add_rms_norm", self_.context.stream, blocks, collective_threads, shared,
                                 push_rows_kernel<T>, group(), rows, y.columns * size_of(y.dtype) / pushed_line_data_bytes,
-                                pushed_lines(size()));
+                                pushed_lines(self_.size()));
     }
     if (fits)
       launch(reduce_rows_kernel<T, wide>);
@@ -469,33 +458,33 @@ void CudaPeerKernels::reduce_rows(const Tensor& x, const Tensor& y, const Tensor
 
 void CudaPeerKernels::all_gather(const Tensor& all) {
   if (all.elements() == 0) return barrier();
-  const std::int64_t part = all.bytes() / size();
+  const std::int64_t part = all.bytes() / self_.size();
   const auto launch = [&]<class Piece>(Piece) {
     const std::int64_t units = part / static_cast<std::int64_t>(sizeof(Piece));
-    const unsigned blocks = blocks_for(gpus_, (units + collective_threads - 1) / collective_threads, 1);
-    all_gather_kernel<Piece><<<blocks, collective_threads, 0, context_.stream>>>(group(), all.data, units);
+    const unsigned blocks = blocks_for(self_.gpus, (units + collective_threads - 1) / collective_threads, 1);
+    all_gather_kernel<Piece><<<blocks, collective_threads, 0, self_.context.stream>>>(group(), all.data, units);
   };
   for_piece_type(all, part, launch);
   check_cuda(cudaGetLastError(), "all_gather");
 }
 
 void CudaPeerKernels::send(const Tensor& x, int peer) {
-  send_kernel<<<1, 1, 0, context_.stream>>>(group(), x.data, peer);
+  send_kernel<<<1, 1, 0, self_.context.stream>>>(group(), x.data, peer);
   check_cuda(cudaGetLastError(), "send");
 }
 
 void CudaPeerKernels::recv(const Tensor& x, int peer) {
   const auto launch = [&]<class Piece>(Piece) {
     const std::int64_t units = x.bytes() / static_cast<std::int64_t>(sizeof(Piece));
-    const auto blocks = static_cast<unsigned>(std::clamp<std::int64_t>((units + collective_threads - 1) / collective_threads, 1, std::min(copy_blocks, gpus_.multiprocessors)));
-    recv_kernel<Piece><<<blocks, collective_threads, 0, context_.stream>>>(group(), x.data, units, peer);
+    const auto blocks = static_cast<unsigned>(std::clamp<std::int64_t>((units + collective_threads - 1) / collective_threads, 1, std::min(copy_blocks, self_.gpus.multiprocessors)));
+    recv_kernel<Piece><<<blocks, collective_threads, 0, self_.context.stream>>>(group(), x.data, units, peer);
   };
   for_piece_type(x, x.bytes(), launch);
   check_cuda(cudaGetLastError(), "recv");
 }
 
 void CudaPeerKernels::barrier() {
-  barrier_kernel<<<1, 32, 0, context_.stream>>>(group());
+  barrier_kernel<<<1, 32, 0, self_.context.stream>>>(group());
   check_cuda(cudaGetLastError(), "barrier");
 }
 

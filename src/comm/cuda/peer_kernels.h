@@ -22,19 +22,21 @@ struct PeerGpus {
   int sharers = 1;          // the most ranks of one GPU
 };
 
+// One rank of a group, as its kernels know it; what it refers to outlives them.
+struct PeerRank {
+  const CudaContext& context;
+  PeerGpus gpus;
+  std::vector<int> members;  // the group's ranks in the layout
+  int rank;                  // of the group
+  PeerCounters* counters;    // this rank's, on its device, by rank of the layout
+  const int* aborted;        // a word of the host's memory
+  int size() const { return static_cast<int>(members.size()); }
+};
+
 class CudaPeerKernels : public PeerKernels {
  public:
-  // `directory` and `counters` (of this rank, on its device, by rank of the layout) outlive it, as does `aborted`, a word
-  // of the host's memory. `members`: the group's ranks in the layout.
-  CudaPeerKernels(const CudaContext& context, const PeerGpus& gpus, const PeerDirectory& directory,
-                  std::vector<int> members, int rank, PeerCounters* counters, const int* aborted)
-      : context_(context),
-        gpus_(gpus),
-        directory_(directory),
-        members_(std::move(members)),
-        rank_(rank),
-        counters_(counters),
-        aborted_(aborted) {}
+  // `directory` outlives it.
+  CudaPeerKernels(PeerRank self, const PeerDirectory& directory) : self_(std::move(self)), directory_(directory) {}
 
   void all_reduce(const Tensor& x, Reduce reduce) override;
   void all_gather(const Tensor& all) override;
@@ -47,17 +49,11 @@ class CudaPeerKernels : public PeerKernels {
 
  private:
   PeerGroup group() const;
-  int size() const { return static_cast<int>(members_.size()); }
   void reduce_rows(const Tensor& x, const Tensor& y, const Tensor* weight, float epsilon, const Tensor& out,
                    Shots shots);
 
-  const CudaContext& context_;
-  const PeerGpus gpus_;
+  const PeerRank self_;
   const PeerDirectory& directory_;
-  std::vector<int> members_;
-  int rank_;
-  PeerCounters* counters_;
-  const int* aborted_;
 };
 
 }  // namespace batchscope

@@ -10,14 +10,10 @@
 
 namespace batchscope {
 
-struct StagedGroup {
+struct StagedGroup : CollectiveGroup {
   StagingArea* areas[most_peers];
-  int members[most_peers];  // ranks of the layout
-  int size, rank;
   bool is_on_host;
   PeerMailbox* mailbox;
-  PeerCounters* counters;
-  const volatile int* aborted;
 };
 
 namespace {
@@ -249,23 +245,15 @@ int rounds_of(std::int64_t bytes, std::int64_t piece, unsigned blocks) {
 
 StagedGroup StagedKernels::group() const {
   StagedGroup group{};
-  for (int i = 0; i < size(); ++i) {
-    group.areas[i] = directory_[static_cast<std::size_t>(i)];
-    group.members[i] = members_[static_cast<std::size_t>(i)];
-    CHECK_THAT(group.areas[i] != nullptr, "rank {} of the group is there", i);
-  }
-  group.size = size();
-  group.rank = rank_;
+  describe(self_, directory_, group, group.areas);
   group.is_on_host = place_ == Place::host;
   group.mailbox = mailbox_;
-  group.counters = counters_;
-  group.aborted = aborted_;
   return group;
 }
 
 // For so many pieces. All launch alike.
 unsigned StagedKernels::blocks_for(std::int64_t work) const {
-  return static_cast<unsigned>(std::clamp<std::int64_t>(work, 1, std::max(staging_blocks / gpus_.sharers, 1)));
+  return static_cast<unsigned>(std::clamp<std::int64_t>(work, 1, std::max(staging_blocks / self_.gpus.sharers, 1)));
 }
 
 void StagedKernels::all_reduce(const Tensor& x, Reduce reduce) {
@@ -273,30 +261,30 @@ void StagedKernels::all_reduce(const Tensor& x, Reduce reduce) {
   CHECK_THAT(is_aligned(x, peer_unit_bytes), "tensors of collectives are aligned to {} bytes", peer_unit_bytes);
   const std::int64_t units = ceil_div(x.bytes(), peer_unit_bytes);
   Parts parts{};
-  for (int rank = 0; rank < size(); ++rank)
-    parts.begins[rank] = std::min(peer_part(units, size(), rank).begin * peer_unit_bytes, x.bytes());
-  parts.begins[size()] = x.bytes();
+  for (int rank = 0; rank < self_.size(); ++rank)
+    parts.begins[rank] = std::min(peer_part(units, self_.size(), rank).begin * peer_unit_bytes, x.bytes());
+  parts.begins[self_.size()] = x.bytes();
   constexpr std::int64_t granule = 4096;  // small tensors are spread over blocks
-  const std::int64_t largest = peer_part(units, size(), 0).count * peer_unit_bytes;
-  const std::int64_t most = staging_block_bytes / size() / peer_unit_bytes * peer_unit_bytes;
+  const std::int64_t largest = peer_part(units, self_.size(), 0).count * peer_unit_bytes;
+  const std::int64_t most = staging_block_bytes / self_.size() / peer_unit_bytes * peer_unit_bytes;
   const unsigned blocks = blocks_for(ceil_div(largest, granule));
   const std::int64_t slice = std::min(most, ceil_div(ceil_div(largest, blocks), peer_unit_bytes) * peer_unit_bytes);
   const int rounds = rounds_of(largest, slice, blocks);
   for_cuda_dtype(x.dtype, [&]<class T>(T) {
     if (reduce == Reduce::sum)
-      staged_all_reduce_kernel<T><<<blocks, collective_threads, 0, context_.stream>>>(group(), x.data, parts, slice, rounds, Sum());
+      staged_all_reduce_kernel<T><<<blocks, collective_threads, 0, self_.context.stream>>>(group(), x.data, parts, slice, rounds, Sum());
     else
-      staged_all_reduce_kernel<T><<<blocks, collective_threads, 0, context_.stream>>>(group(), x.data, parts, slice, rounds, Max());
+      staged_all_reduce_kernel<T><<<blocks, collective_threads, 0, self_.context.stream>>>(group(), x.data, parts, slice, rounds, Max());
   });
   check_cuda(cudaGetLastError(), "all_reduce");
 }
 
 void StagedKernels::all_gather(const Tensor& all) {
   if (all.elements() == 0) return barrier();
-  const std::int64_t part = all.bytes() / size();
+  const std::int64_t part = all.bytes() / self_.size();
   const unsigned blocks = blocks_for(ceil_div(part, staging_block_bytes));
   for_piece_type(all, part, [&]<class Piece>(Piece) {
-    staged_all_gather_kernel<Piece><<<blocks, collective_threads, 0, context_.stream>>>(group(), all.data, part,
+    staged_all_gather_kernel<Piece><<<blocks, collective_threads, 0, self_.context.stream>>>(group(), all.data, part,
                                                                       rounds_of(part, staging_block_bytes, blocks));
   });
   check_cuda(cudaGetLastError(), "all_gather");
@@ -305,7 +293,7 @@ void StagedKernels::all_gather(const Tensor& all) {
 void StagedKernels::send(const Tensor& x, int peer) {
   const unsigned blocks = blocks_for(ceil_div(x.bytes(), channel_bytes));
   for_piece_type(x, x.bytes(), [&]<class Piece>(Piece) {
-    staged_send_kernel<Piece><<<blocks, collective_threads, 0, context_.stream>>>(group(), x.data, x.bytes(), peer,
+    staged_send_kernel<Piece><<<blocks, collective_threads, 0, self_.context.stream>>>(group(), x.data, x.bytes(), peer,
                                                                 rounds_of(x.bytes(), channel_bytes, blocks));
   });
   check_cuda(cudaGetLastError(), "send");
@@ -314,14 +302,14 @@ void StagedKernels::send(const Tensor& x, int peer) {
 void StagedKernels::recv(const Tensor& x, int peer) {
   const unsigned blocks = blocks_for(ceil_div(x.bytes(), channel_bytes));
   for_piece_type(x, x.bytes(), [&]<class Piece>(Piece) {
-    staged_recv_kernel<Piece><<<blocks, collective_threads, 0, context_.stream>>>(group(), x.data, x.bytes(), peer,
+    staged_recv_kernel<Piece><<<blocks, collective_threads, 0, self_.context.stream>>>(group(), x.data, x.bytes(), peer,
                                                                 rounds_of(x.bytes(), channel_bytes, blocks));
   });
   check_cuda(cudaGetLastError(), "recv");
 }
 
 void StagedKernels::barrier() {
-  staged_barrier_kernel<<<1, 32, 0, context_.stream>>>(group());
+  staged_barrier_kernel<<<1, 32, 0, self_.context.stream>>>(group());
   check_cuda(cudaGetLastError(), "barrier");
 }
 
