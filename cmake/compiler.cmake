@@ -43,6 +43,9 @@ add_link_options(-Wl,-z,relro,-z,now -Wl,--as-needed)
 
 if(BATCHSCOPE_SANITIZE)
   add_compile_options(-fsanitize=${BATCHSCOPE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options(-Wno-maybe-uninitialized)  # which then sees uninitialised states of std::regex that are none
+  endif()
   add_link_options(-fsanitize=${BATCHSCOPE_SANITIZE})
   # Kernels are cloned per instruction set through ifunc, whose resolvers run before a sanitizer's runtime is up.
   add_compile_definitions(BATCHSCOPE_NO_TARGET_CLONES)
