@@ -29,7 +29,7 @@ void apply(const ReplaceText& step, TextPart& part) {
   std::size_t made = part.text.size();
   for (const Span& match : matches) {
     made += step.content.size() - (match.end - match.begin);
-    if (step.content.size() > match.end - match.begin) check_made(made);
+    if (step.content.size() > match.end - match.begin) check_made(made, part.most);
   }
   std::string result;
   result.reserve(made);
@@ -83,14 +83,14 @@ void apply(const StripText& step, TextPart& part) {
 
 }  // namespace
 
-void check_made(std::size_t bytes) {
-  if (bytes > longest_made_text) throw MadeTooLong{};
+void check_made(std::size_t bytes, std::size_t most) {
+  if (bytes > most) throw MadeTooLong{};
 }
 
 void normalize(const std::vector<Normalizer>& steps, TextPart& part) {
   for (const Normalizer& step : steps) {
     std::visit([&](const auto& each) { apply(each, part); }, step);
-    check_made(part.text.size());
+    check_made(part.text.size(), part.most);
   }
 }
 

@@ -10,8 +10,6 @@
 namespace batchscope {
 namespace {
 
-constexpr std::size_t longest_text = longest_made_text;  // no task has such texts
-
 class PipelineTokenizer : public Tokenizer {
  public:
   PipelineTokenizer(PipelineModel model, std::string_view origin);
@@ -66,8 +64,7 @@ std::vector<std::int32_t> PipelineTokenizer::encode(std::string_view text) const
 }
 
 void PipelineTokenizer::refuse_made() const {
-  throw InputError("{}: its steps expand a text to more than {} MiB; download it again, or use another", origin_,
-                   longest_made_text >> 20);
+  throw InputError("{}: its steps make a text more than 64 times as long; download it again, or use another", origin_);
 }
 
 std::vector<std::int32_t> PipelineTokenizer::encode_whole(std::string_view text) const {
@@ -104,9 +101,9 @@ void PipelineTokenizer::encode_raw(std::string_view text, bool at_start, std::ve
     if (each.id) {
       ids.push_back(*each.id);
     } else {
-      encode_normalized(
-          {part.text.substr(each.span.begin, each.span.end - each.span.begin), part.at_start && each.span.begin == 0},
-          ids);
+      encode_normalized({part.text.substr(each.span.begin, each.span.end - each.span.begin),
+                         part.at_start && each.span.begin == 0, part.most},
+                        ids);
     }
   }
 }

@@ -86,7 +86,7 @@ void rewrite(Words& words, const std::function<void(std::string_view word, bool 
           text);
     word = {begin, text.size()};
   }
-  words.part = {std::move(text), at_start};
+  words.part = {std::move(text), at_start, words.part.most};
 }
 
 void apply(PrependSpace, Words& words) {
@@ -122,7 +122,7 @@ Words pre_tokenize(const std::vector<PreTokenizer>& steps, TextPart part) {
   if (!words.part.text.empty()) words.words.push_back({0, words.part.text.size()});
   for (const PreTokenizer& step : steps) {
     std::visit([&](const auto& each) { apply(each, words); }, step);
-    check_made(words.part.text.size());
+    check_made(words.part.text.size(), words.part.most);
   }
   return words;
 }

@@ -132,8 +132,8 @@ void SentencePieceTokenizer::add(Special special) {
 }
 
 std::vector<std::int32_t> SentencePieceTokenizer::encode(std::string_view text) const {
-  if (text.size() > longest_made_text)  // the library counts bytes in int
-    throw InputError("a text of {} bytes is too long to tokenise; the longest is {}", text.size(), longest_made_text);
+  if (text.size() > longest_text)  // the library counts bytes in int
+    throw InputError("a text of {} bytes is too long to tokenise; the longest is {}", text.size(), longest_text);
   Ids ids;
   if (bos_) ids.push_back(*bos_);
   if (legacy_ || text.empty()) {

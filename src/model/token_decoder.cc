@@ -4,6 +4,7 @@
 #include <charconv>
 #include <optional>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "model/unicode_text.h"
@@ -13,14 +14,14 @@ namespace {
 
 using Tokens = std::vector<std::string>;
 
-void apply(const ReplaceText& step, Tokens& tokens) {
+void apply(const ReplaceText& step, Tokens& tokens, std::size_t most) {
   const std::vector<Normalizer> replace{step};
   std::size_t made = 0;
   for (std::string& token : tokens) {
-    TextPart part{std::move(token), false};
+    TextPart part{std::move(token), false, most};
     normalize(replace, part);
     token = std::move(part.text);
-    check_made(made += token.size());
+    check_made(made += token.size(), most);
   }
 }
 
@@ -100,7 +101,19 @@ void apply(const ReadMarks& step, Tokens& tokens) {
 }  // namespace
 
 std::string decode_tokens(const std::vector<TokenDecoder>& steps, std::vector<std::string> tokens) {
-  for (const TokenDecoder& step : steps) std::visit([&](const auto& each) { apply(each, tokens); }, step);
+  std::size_t bytes = 0;
+  for (const std::string& token : tokens) bytes += token.size();
+  const std::size_t most = most_made_of(bytes);
+  for (const TokenDecoder& step : steps) {
+    std::visit(
+        [&]<class Step>(const Step& each) {
+          if constexpr (std::is_same_v<Step, ReplaceText>)
+            apply(each, tokens, most);
+          else
+            apply(each, tokens);
+        },
+        step);
+  }
   std::string text;
   for (const std::string& token : tokens) text += token;
   return text;
