@@ -108,6 +108,15 @@ class Device {
     return true;
   }
 
+  // Whether beside() is that.
+  virtual bool does_two_things() const { return false; }
+  // Has done what `enqueue` enqueues behind all that was enqueued before, and beside what is enqueued afterwards, until
+  // join() of the same number; `enqueue` takes no workspace. One thing at a time: in order.
+  static constexpr std::size_t most_beside = 2;
+  virtual void beside(std::size_t /*number*/, const std::function<void()>& enqueue) { enqueue(); }
+  // What is enqueued from now on waits for it, if there is any.
+  virtual void join(std::size_t /*number*/) {}
+
   // What the first step of its kind has to have been prepared for: a number for steps of so many rows, alike where the
   // same will do. 0: nothing.
   virtual std::int64_t preparation(std::int64_t /*rows*/) const { return 0; }

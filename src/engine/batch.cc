@@ -2,6 +2,7 @@
 #include "engine/batch.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <numeric>
 #include <utility>
 
@@ -120,10 +121,38 @@ std::vector<std::int64_t> Batch::shape() const {
   return shape;
 }
 
-std::vector<std::int64_t> Batch::launch_shape() const {
-  const AttentionExtent extent = extent_of(segments);
-  return {rows(),         logits(),           static_cast<std::int64_t>(logit_rows.size()),
-          extent.segments, extent.queries, extent.keys};
+std::vector<std::int64_t> Batch::launch_shape(std::span<const BatchTurn> turns) const {
+  std::vector<std::int64_t> shape{rows(), logits(), static_cast<std::int64_t>(logit_rows.size())};
+  for (const BatchTurn& turn : turns) {
+    const AttentionExtent extent = extent_of(turn.segments);
+    shape.insert(shape.end(), {turn.rows, extent.segments, extent.queries, extent.keys});
+  }
+  return shape;
+}
+
+std::vector<BatchTurn> one_turn(const Batch& batch) { return {{0, batch.rows(), batch.segments}}; }
+
+std::vector<BatchTurn> turns_of(const Batch& batch, std::int64_t least_rows) {
+  const auto& segments = batch.segments;
+  std::size_t cut = 0;  // the second turn's first segment; 0: there is none
+  std::int64_t cut_row = 0, least_row = batch.rows();
+  for (std::size_t i = segments.size(); i-- > 1;) {
+    const AttentionSegment& segment = segments[i];
+    least_row = std::min({least_row, segment.query_begin, segment.own.begin});
+    if (segment.shared.count > 0) least_row = std::min(least_row, segment.shared.begin);
+    const std::int64_t row = segment.query_begin;
+    const bool is_possible = least_row == row && row >= least_rows && batch.rows() - row >= least_rows;
+    if (!is_possible || (cut > 0 && std::abs(2 * row - batch.rows()) > std::abs(2 * cut_row - batch.rows()))) continue;
+    cut = i;
+    cut_row = row;
+  }
+  if (cut == 0) return one_turn(batch);
+  const auto middle = segments.begin() + static_cast<std::ptrdiff_t>(cut);
+  std::vector<BatchTurn> turns{{0, cut_row, {segments.begin(), middle}},
+                               {cut_row, batch.rows() - cut_row, {middle, segments.end()}}};
+  for (AttentionSegment& segment : turns.back().segments)
+    for (std::int64_t* row : {&segment.query_begin, &segment.own.begin, &segment.shared.begin}) *row -= cut_row;
+  return turns;
 }
 
 std::vector<RequestIndices> form_batches(std::span<const ScoreRequest> requests, std::int64_t batch, Packing packing,

@@ -11,6 +11,8 @@
 
 namespace batchscope {
 
+struct BatchTurn;
+
 struct Batch {
   std::vector<std::int32_t> tokens;     // [tokens]
   std::vector<std::int32_t> positions;  // [tokens], of each in its sequence
@@ -32,8 +34,20 @@ struct Batch {
   // Equal for batches that cost the same memory, traffic and arithmetic.
   std::vector<std::int64_t> shape() const;
   // Equal for batches of which the fused attention launches equal kernels: lengths may differ within its extent.
-  std::vector<std::int64_t> launch_shape() const;
+  std::vector<std::int64_t> launch_shape(std::span<const BatchTurn> turns) const;
 };
+
+// Rows of a batch that go through a layer together, [row_begin, row_begin + rows), and their segments, which count rows
+// from row_begin on.
+struct BatchTurn {
+  std::int64_t row_begin = 0, rows = 0;
+  std::vector<AttentionSegment> segments;
+};
+
+// A batch in two turns of about as many rows, neither of which reads the other's keys; in one where that cannot be, or
+// one of them would have fewer than `least_rows`.
+std::vector<BatchTurn> turns_of(const Batch& batch, std::int64_t least_rows);
+std::vector<BatchTurn> one_turn(const Batch& batch);
 
 // Some of a task's requests, by index.
 using RequestIndices = std::vector<std::size_t>;

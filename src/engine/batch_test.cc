@@ -239,6 +239,48 @@ TEST(MakeBatch, ShapesAreEqualExactlyWhenTheCostIs) {
   EXPECT_NE(shape(0), shape(3));  // fewer tokens
 }
 
+// Turns read no keys of each other, and have between them what the batch has.
+RC_GTEST_PROP(TurnsOf, AreTheBatch, ()) {
+  const auto requests = some_requests();
+  const auto least_rows = *rc::gen::inRange<std::int64_t>(1, 40);
+  for (const Packing packing : {Packing::padded, Packing::packed, Packing::prefix})
+    for (const auto& which : form_batches(requests, 8, packing)) {
+      const Batch batch = make_batch(requests, which, packing);
+      const auto turns = turns_of(batch, least_rows);
+      RC_ASSERT(turns.size() == 1 || turns.size() == 2);
+      std::int64_t rows = 0;
+      auto whole = batch.segments.begin();
+      for (const BatchTurn& turn : turns) {
+        RC_ASSERT(turn.row_begin == rows);
+        RC_ASSERT(turns.size() == 1 || turn.rows >= least_rows);
+        for (const AttentionSegment& segment : turn.segments) {
+          RC_ASSERT(segment.query_begin + rows == whole->query_begin && segment.query_count == whole->query_count);
+          RC_ASSERT(segment.own.begin + rows == whole->own.begin && segment.own.count == whole->own.count);
+          RC_ASSERT(segment.own.begin >= 0 && segment.own.begin + segment.own.count <= turn.rows);
+          RC_ASSERT(segment.shared.count == whole->shared.count);
+          if (segment.shared.count > 0)
+            RC_ASSERT(segment.shared.begin >= 0 && segment.shared.begin + rows == whole->shared.begin);
+          ++whole;
+        }
+        rows += turn.rows;
+      }
+      RC_ASSERT(rows == batch.rows() && whole == batch.segments.end());
+    }
+}
+
+TEST(TurnsOf, AreCutNearTheMiddleBetweenContexts) {
+  const std::vector<ScoreRequest> requests{request(0, {1, 2, 3, 7, 8}, 2), request(0, {1, 2, 3, 9, 9}, 2),
+                                           request(1, {4, 5, 6, 7}, 1), request(2, {1, 5, 6, 7, 8}, 1)};
+  const Batch batch = make_batch(requests, {0, 1, 2, 3}, Packing::prefix);
+  ASSERT_EQ(batch.rows(), 12);  // 3 + 1 + 1, then 3 and 4
+  const auto turns = turns_of(batch, 2);
+  ASSERT_EQ(turns.size(), 2u);
+  EXPECT_EQ(turns[1].row_begin, 5);
+  EXPECT_EQ(turns[1].segments.front().query_begin, 0);
+  EXPECT_EQ(turns_of(batch, 6).size(), 1u);  // 5 rows and 7: a group is not cut
+  EXPECT_EQ(turns_of(make_batch(requests, {0, 1}, Packing::prefix), 1).size(), 1u);
+}
+
 TEST(FormBatches, ABatchOfNothingIsADefect) {
   EXPECT_THROW(form_batches({}, 0, Packing::padded), std::logic_error);
   EXPECT_TRUE(form_batches({}, 4, Packing::prefix).empty());

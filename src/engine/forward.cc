@@ -29,6 +29,14 @@ struct Forward::Activations {
   Tensor cosine, sine;  // [tokens, head_dim / 2] f32
 };
 
+struct Forward::Turn {
+  std::size_t number;
+  Tensor x, h, cosine, sine;  // its rows of the activations
+  Tensor key_rows;            // of the cache; nothing: keys and values are the turn's own
+  const std::vector<AttentionSegment>& segments;
+  Tensor table;  // of them
+};
+
 Forward::Forward(const ModelConfig& config, const Layout& layout, std::int64_t rank, const Precision& precision,
                  Device& device, Communicator& shards, Communicator& stages)
     : config_(config),
@@ -152,15 +160,23 @@ Forward::Activations Forward::run_layers(const ForwardStep& step) {
 
   const auto epsilon = static_cast<float>(config_.rms_norm_epsilon);
   rms_norm(device_, at.x, weights_.layers.front().input_norm, epsilon, at.h);
+  const std::vector<Turn> turns = turns_of(step, at);
   for (std::size_t layer = 0; layer < weights_.layers.size(); ++layer) {
-    attention(step, at, layer);
-    reduce_and_norm(step, at, &weights_.layers[layer].post_norm, "attention");
-    mlp(step, at, weights_.layers[layer]);
+    for (const Turn& turn : turns) {
+      device_.join(turn.number);
+      attention(step, turn, layer);
+      reduce_and_norm(step, turn, &weights_.layers[layer].post_norm, "attention");
+    }
     const Tensor* next_norm = layer + 1 < weights_.layers.size() ? &weights_.layers[layer + 1].input_norm
                               : last_stage()                     ? &weights_.final_norm
                                                                  : nullptr;
-    reduce_and_norm(step, at, next_norm, "mlp");
+    for (const Turn& turn : turns) {
+      device_.join(turn.number);
+      mlp(step, turn, weights_.layers[layer]);
+      reduce_and_norm(step, turn, next_norm, "mlp");
+    }
   }
+  for (const Turn& turn : turns) device_.join(turn.number);
   if (!last_stage()) stages_.send(at.x, stages_.rank() + 1, "boundary");
   return at;
 }
@@ -178,23 +194,36 @@ void Forward::make_rope_table(const ForwardStep& step, const Activations& at) {
   }
 }
 
-AttentionShape Forward::shape_of(const ForwardStep& step, std::size_t layer) const {
-  return {&step.batch.segments, heads_, config_.window(layers_.begin + static_cast<std::int64_t>(layer)),
-          step.inputs.segments};
+std::vector<Forward::Turn> Forward::turns_of(const ForwardStep& step, const Activations& at) const {
+  std::vector<Turn> turns;
+  std::int64_t segments = 0;
+  for (const BatchTurn& turn : step.turns) {
+    const auto rows = [&](const Tensor& all) { return all.row_range(turn.row_begin, turn.rows); };
+    const Tensor key_rows =
+        step.cache != nullptr ? step.inputs.key_rows.column_range(turn.row_begin, turn.rows) : Tensor{};
+    turns.push_back({turns.size(), rows(at.x), rows(at.h), rows(at.cosine), rows(at.sine), key_rows, turn.segments,
+                     step.inputs.segments.row_range(segments, std::ssize(turn.segments))});
+    segments += std::ssize(turn.segments);
+  }
+  return turns;
+}
+
+AttentionShape Forward::shape_of(const Turn& turn, std::size_t layer) const {
+  return {&turn.segments, heads_, config_.window(layers_.begin + static_cast<std::int64_t>(layer)), turn.table};
 }
 
 // h = attention(h), this shard's part of the sum.
-void Forward::attention(const ForwardStep& step, const Activations& at, std::size_t layer) {
+void Forward::attention(const ForwardStep& step, const Turn& turn, std::size_t layer) {
   const ArenaScope scope(device_.arena());
   const LayerWeights& w = weights_.layers[layer];
-  const std::int64_t tokens = step.batch.rows();
+  const std::int64_t tokens = turn.h.rows;
   const std::int64_t q_width = heads_.heads * heads_.head_dim;
   const std::int64_t kv_width = share_.kv_heads.size() * heads_.head_dim;
   const Tensor out = allocate("attention output", dtype_, tokens, q_width);
   Tensor q, k, v;
   if (step.fusion.qkv) {
     const Tensor qkv = allocate("queries, keys and values", dtype_, tokens, q_width + 2 * kv_width);
-    linear(device_, at.h, w.qkv, w.qkv_bias, qkv);
+    linear(device_, turn.h, w.qkv, w.qkv_bias, qkv);
     q = qkv.column_range(0, q_width);
     k = qkv.column_range(q_width, kv_width);
     v = qkv.column_range(q_width + kv_width, kv_width);
@@ -202,24 +231,24 @@ void Forward::attention(const ForwardStep& step, const Activations& at, std::siz
     q = allocate("queries", dtype_, tokens, q_width);
     k = allocate("keys", dtype_, tokens, kv_width);
     v = allocate("values", dtype_, tokens, kv_width);
-    linear(device_, at.h, w.q, w.q_bias, q);
-    linear(device_, at.h, w.k, w.k_bias, k);
-    linear(device_, at.h, w.v, w.v_bias, v);
+    linear(device_, turn.h, w.q, w.q_bias, q);
+    linear(device_, turn.h, w.k, w.k_bias, k);
+    linear(device_, turn.h, w.v, w.v_bias, v);
   }
   if (step.fusion.attention) {
     const QkNorm norm{w.q_norm, w.k_norm, static_cast<float>(config_.rms_norm_epsilon)};
     const Tensor all_k = step.cache != nullptr ? step.cache->layers[layer].k : k;
     const Tensor all_v = step.cache != nullptr ? step.cache->layers[layer].v : v;
     rope_attention(device_,
-                   {q, k, v, step.inputs.key_rows, all_k, all_v, norm, at.cosine, at.sine, shape_of(step, layer), out});
+                   {q, k, v, turn.key_rows, all_k, all_v, norm, turn.cosine, turn.sine, shape_of(turn, layer), out});
   } else {
-    plain_attention(step, at, layer, q, k, v, out);
+    plain_attention(step, turn, layer, q, k, v, out);
   }
-  linear(device_, out, w.attention_out, w.attention_out_bias, at.h);
+  linear(device_, out, w.attention_out, w.attention_out_bias, turn.h);
 }
 
 // In steps, with the scores in memory.
-void Forward::plain_attention(const ForwardStep& step, const Activations& at, std::size_t layer, const Tensor& q,
+void Forward::plain_attention(const ForwardStep& step, const Turn& turn, std::size_t layer, const Tensor& q,
                               const Tensor& k, const Tensor& v, const Tensor& out) {
   const LayerWeights& w = weights_.layers[layer];
   if (config_.qk_norm) {
@@ -227,17 +256,17 @@ void Forward::plain_attention(const ForwardStep& step, const Activations& at, st
     head_rms_norm(device_, q, w.q_norm, epsilon);
     head_rms_norm(device_, k, w.k_norm, epsilon);
   }
-  rope(device_, q, at.cosine, at.sine);
-  rope(device_, k, at.cosine, at.sine);
+  rope(device_, q, turn.cosine, turn.sine);
+  rope(device_, k, turn.cosine, turn.sine);
   Tensor all_k = k, all_v = v;
   if (step.cache != nullptr) {
     all_k = step.cache->layers[layer].k;
     all_v = step.cache->layers[layer].v;
-    scatter_rows(device_, k, step.inputs.key_rows, all_k);
-    scatter_rows(device_, v, step.inputs.key_rows, all_v);
+    scatter_rows(device_, k, turn.key_rows, all_k);
+    scatter_rows(device_, v, turn.key_rows, all_v);
   }
   if (test_faults.keys_and_values) test_faults.keys_and_values(step.batch, all_k, all_v);
-  const AttentionShape shape = shape_of(step, layer);
+  const AttentionShape shape = shape_of(turn, layer);
   const Tensor scores = allocate("attention scores", dtype_, 1, score_elements(shape));
   attention_scores(device_, q, all_k, shape, scores);
   causal_mask(device_, shape, scores);
@@ -246,38 +275,46 @@ void Forward::plain_attention(const ForwardStep& step, const Activations& at, st
 }
 
 // h = mlp(h), this shard's part of the sum.
-void Forward::mlp(const ForwardStep& step, const Activations& at, const LayerWeights& w) {
+void Forward::mlp(const ForwardStep& step, const Turn& turn, const LayerWeights& w) {
   const ArenaScope scope(device_.arena());
-  const std::int64_t tokens = step.batch.rows(), width = share_.intermediate.size();
+  const std::int64_t tokens = turn.h.rows, width = share_.intermediate.size();
   const Tensor gate_up = allocate("gate and up", dtype_, tokens, 2 * width);
   if (step.fusion.swiglu) {
     const Tensor activated = allocate("activated", dtype_, tokens, width);  // in one piece, as GEMMs read it best
-    linear(device_, at.h, w.gate_up, w.gate_up_bias, gate_up);
+    linear(device_, turn.h, w.gate_up, w.gate_up_bias, gate_up);
     swiglu(device_, gate_up.column_range(0, width), gate_up.column_range(width, width), activated);
-    linear(device_, activated, w.down, w.down_bias, at.h);
+    linear(device_, activated, w.down, w.down_bias, turn.h);
     return;
   }
   const Tensor gate{gate_up.data, dtype_, tokens, width, width};  // two contiguous halves of the same buffer
   const Tensor up{gate_up.data + gate.bytes(), dtype_, tokens, width, width};
-  linear(device_, at.h, w.gate, w.gate_bias, gate);
-  linear(device_, at.h, w.up, w.up_bias, up);
+  linear(device_, turn.h, w.gate, w.gate_bias, gate);
+  linear(device_, turn.h, w.up, w.up_bias, up);
   silu(device_, gate);
   multiply(device_, gate, up);
-  linear(device_, gate, w.down, w.down_bias, at.h);
+  linear(device_, gate, w.down, w.down_bias, turn.h);
 }
 
-// x += sum of h over the shards; h = norm(x), unless the stage ends here.
-void Forward::reduce_and_norm(const ForwardStep& step, const Activations& at, const Tensor* next_norm,
+// x += sum of h over the shards; h = norm(x), unless the stage ends here. Where turns alternate, beside the other one's
+// work.
+void Forward::reduce_and_norm(const ForwardStep& step, const Turn& turn, const Tensor* next_norm,
                               std::string_view phase) {
   const auto epsilon = static_cast<float>(config_.rms_norm_epsilon);
-  if (step.fusion.comm && shards_.size() > 1) {
-    if (next_norm == nullptr) return shards_.all_reduce_add(at.x, at.h, phase);
-    return shards_.all_reduce_add_rms_norm(at.x, at.h, *next_norm, epsilon, at.h, phase);
-  }
-  shards_.all_reduce(at.h, Reduce::sum, phase);
-  if (step.fusion.norm && next_norm != nullptr) return add_rms_norm(device_, at.x, at.h, *next_norm, epsilon, at.h);
-  add(device_, at.x, at.h);
-  if (next_norm != nullptr) rms_norm(device_, at.x, *next_norm, epsilon, at.h);
+  const auto enqueue = [&] {
+    if (step.fusion.comm && shards_.size() > 1) {
+      if (next_norm == nullptr) return shards_.all_reduce_add(turn.x, turn.h, phase);
+      return shards_.all_reduce_add_rms_norm(turn.x, turn.h, *next_norm, epsilon, turn.h, phase);
+    }
+    shards_.all_reduce(turn.h, Reduce::sum, phase);
+    if (step.fusion.norm && next_norm != nullptr)
+      return add_rms_norm(device_, turn.x, turn.h, *next_norm, epsilon, turn.h);
+    add(device_, turn.x, turn.h);
+    if (next_norm != nullptr) rms_norm(device_, turn.x, *next_norm, epsilon, turn.h);
+  };
+  if (step.turns.size() > 1)
+    device_.beside(turn.number, enqueue);
+  else
+    enqueue();
 }
 
 // [rows, vocabulary here], of the logit rows from `begin` on.

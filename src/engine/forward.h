@@ -1,6 +1,7 @@
 // The forward pass of one rank: the same code for one rank and for N, on devices that compute and devices that plan.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "comm/communicator.h"
@@ -23,6 +24,7 @@ struct KvCache {
 // What goes through the model at once; nothing of it is kept.
 struct ForwardStep {
   const Batch& batch;
+  std::span<const BatchTurn> turns;  // that go through a layer one behind the other
   const StepTensors& inputs;
   const Fusion& fusion;
   const KvCache* cache = nullptr;  // null: keys and values are the batch's own
@@ -66,12 +68,14 @@ class Forward {
 
   Activations run_layers(const ForwardStep& step);
   void make_rope_table(const ForwardStep& step, const Activations& at);
-  AttentionShape shape_of(const ForwardStep& step, std::size_t layer) const;
-  void attention(const ForwardStep& step, const Activations& at, std::size_t layer);
-  void plain_attention(const ForwardStep& step, const Activations& at, std::size_t layer, const Tensor& q,
-                       const Tensor& k, const Tensor& v, const Tensor& out);
-  void mlp(const ForwardStep& step, const Activations& at, const LayerWeights& weights);
-  void reduce_and_norm(const ForwardStep& step, const Activations& at, const Tensor* next_norm, std::string_view phase);
+  struct Turn;  // what a layer works on: all rows of a step, or some
+  std::vector<Turn> turns_of(const ForwardStep& step, const Activations& at) const;
+  AttentionShape shape_of(const Turn& turn, std::size_t layer) const;
+  void attention(const ForwardStep& step, const Turn& turn, std::size_t layer);
+  void plain_attention(const ForwardStep& step, const Turn& turn, std::size_t layer, const Tensor& q, const Tensor& k,
+                       const Tensor& v, const Tensor& out);
+  void mlp(const ForwardStep& step, const Turn& turn, const LayerWeights& weights);
+  void reduce_and_norm(const ForwardStep& step, const Turn& turn, const Tensor* next_norm, std::string_view phase);
   Tensor logits(const ForwardStep& step, const Activations& at, std::int64_t begin, std::int64_t rows);
   void project(const ForwardStep& step, const Activations& at, std::int64_t begin, const Tensor& out);
   void log_probabilities_of(const Tensor& targets, const Tensor& logits, const Tensor& out);

@@ -38,13 +38,14 @@ void make_room(Device& device, HostBuffer& buffer, std::int64_t bytes) {
 }
 
 std::int64_t word_of(const Fusion& fusion) {
-  return fusion.qkv | fusion.swiglu << 1 | fusion.norm << 2 | fusion.attention << 3 | fusion.comm << 4;
+  return fusion.qkv | fusion.swiglu << 1 | fusion.norm << 2 | fusion.attention << 3 | fusion.comm << 4 |
+         fusion.overlap << 5;
 }
 
 // What decides which kernels run on what, but for the contents of tensors. Plain attention has a score for every pair.
-ReplayKey replay_key(std::int64_t kind, const Batch& batch, const Fusion& fusion) {
+ReplayKey replay_key(std::int64_t kind, const Batch& batch, std::span<const BatchTurn> turns, const Fusion& fusion) {
   ReplayKey key{kind, word_of(fusion)};
-  const auto shape = fusion.attention ? batch.launch_shape() : batch.shape();
+  const auto shape = fusion.attention ? batch.launch_shape(turns) : batch.shape();
   key.insert(key.end(), shape.begin(), shape.end());
   return key;
 }
@@ -71,23 +72,32 @@ Rank::StepKind Rank::kind_of(const GenerationStep& step) {
   return is_drawn ? StepKind::draw : StepKind::most_probable;
 }
 
-bool Rank::is_new(StepKind kind, const Batch& batch, std::int64_t sequences, const Fusion& fusion) {
-  const std::int64_t rows = device_->preparation(batch.rows());
-  if (rows == 0) return false;
-  return prepared_
-      .insert({static_cast<std::int64_t>(kind), word_of(fusion), rows, device_->preparation(sequences),
-               device_->preparation(batch.logits())})
-      .second;
+// Products of a half of a large batch are still large enough to be as fast, and reductions long enough to be worth it
+// (2 x H200: at 1600 rows in all there was nothing to gain).
+constexpr std::int64_t least_rows_of_a_turn = 1536;
+
+std::vector<BatchTurn> Rank::turns_of_score(const Batch& part, const Fusion& fusion) const {
+  const bool pays = fusion.overlap && shards_->size() > 1 && device_->does_two_things();
+  return pays ? turns_of(part, least_rows_of_a_turn) : one_turn(part);
+}
+
+bool Rank::is_new(StepKind kind, const Batch& batch, std::span<const BatchTurn> turns, std::int64_t sequences,
+                  const Fusion& fusion) {
+  if (device_->preparation(batch.rows()) == 0) return false;
+  std::vector<std::int64_t> key{static_cast<std::int64_t>(kind), word_of(fusion), device_->preparation(sequences),
+                                device_->preparation(batch.logits())};
+  for (const BatchTurn& turn : turns) key.push_back(device_->preparation(turn.rows));
+  return prepared_.insert(key).second;
 }
 
 bool Rank::is_new(const GenerationStep& step, const Fusion& fusion) {
-  return is_new(kind_of(step), step.batch, std::ssize(step.requests), fusion);
+  return is_new(kind_of(step), step.batch, one_turn(step.batch), std::ssize(step.requests), fusion);
 }
 
 void Rank::prepare(std::span<const std::vector<Batch>> batches, const Fusion& fusion) {
   for (const auto& parts : batches)
     for (const Batch& part : parts)
-      if (is_new(StepKind::score, part, 0, fusion))
+      if (is_new(StepKind::score, part, turns_of_score(part, fusion), 0, fusion))
         device_->prepare([&] { idle_.push_back(enqueue_score(part, fusion)); });
   device_->wait(device_->record());
 }
@@ -122,14 +132,15 @@ void Rank::score(std::span<const std::vector<Batch>> batches, const Fusion& fusi
 
 Rank::InFlight Rank::enqueue_score(const Batch& part, const Fusion& fusion) {
   const ArenaScope scope(device_->arena());
-  const StepInputs inputs(config_, part);
+  const std::vector<BatchTurn> turns = turns_of_score(part, fusion);
+  const StepInputs inputs(config_, part, turns);
   const Tensor result = device_->arena().allocate("log-probabilities", MemoryUse::activations, DType::f32, 1,
                                                   std::max<std::int64_t>(part.logits(), 1));
   InFlight step = take_buffers();
   step.part = holds_results() ? &part : nullptr;
-  enqueue(step, inputs, result, replay_key(static_cast<std::int64_t>(StepKind::score), part, fusion), fusion,
+  enqueue(step, inputs, result, replay_key(static_cast<std::int64_t>(StepKind::score), part, turns, fusion), fusion,
           [&](const StepTensors& tensors) {
-            forward_.score({part, tensors, fusion}, result);
+            forward_.score({part, turns, tensors, fusion}, result);
           });
   return step;
 }
@@ -313,8 +324,9 @@ struct Rank::ResultWords {
 Rank::InFlight Rank::enqueue_step(const GenerationStep& step, const KvCache& cache, const Fusion& fusion) {
   const ArenaScope scope(device_->arena());
   const StepKind kind = kind_of(step);
+  const std::vector<BatchTurn> turns = one_turn(step.batch);
   const StepInputs inputs(
-      config_, step.batch, step.cache_rows,
+      config_, step.batch, turns, step.cache_rows,
       kind == StepKind::draw ? std::span<const TokenDraw>(step.draws) : std::span<const TokenDraw>());
   const ResultWords words(step);
   const Tensor all = device_->arena().allocate("next tokens", MemoryUse::activations, DType::i32, 1, words.all());
@@ -327,12 +339,12 @@ Rank::InFlight Rank::enqueue_step(const GenerationStep& step, const KvCache& cac
                        part(2, DType::f32)};
   InFlight passing = take_buffers();
   passing.part = &step.batch;
-  ReplayKey key = replay_key(static_cast<std::int64_t>(kind), step.batch, fusion);
+  ReplayKey key = replay_key(static_cast<std::int64_t>(kind), step.batch, turns, fusion);
   key.push_back(reinterpret_cast<std::intptr_t>(cache.layers.front().k.data));
   key.push_back(cache.layers.front().k.rows);
   key.push_back(words.logits);
   enqueue(passing, inputs, all, key, fusion, [&](const StepTensors& tensors) {
-    forward_.next_tokens({step.batch, tensors, fusion, &cache}, out);
+    forward_.next_tokens({step.batch, turns, tensors, fusion, &cache}, out);
     // Every shard of the last stage has them; other stages are told.
     if (layout_.stages() > 1)
       replica_->broadcast(all, static_cast<int>((layout_.stages() - 1) * layout_.shards()), "tokens");

@@ -96,9 +96,11 @@ class Rank {
   };
 
   // Whether a step is the first of its kind that is to be prepared; it is not afterwards.
-  bool is_new(StepKind kind, const Batch& batch, std::int64_t sequences, const Fusion& fusion);
+  bool is_new(StepKind kind, const Batch& batch, std::span<const BatchTurn> turns, std::int64_t sequences,
+              const Fusion& fusion);
   bool is_new(const GenerationStep& step, const Fusion& fusion);
 
+  std::vector<BatchTurn> turns_of_score(const Batch& part, const Fusion& fusion) const;
   InFlight enqueue_score(const Batch& part, const Fusion& fusion);
   InFlight enqueue_step(const GenerationStep& step, const KvCache& cache, const Fusion& fusion);
   InFlight take_buffers();

@@ -17,12 +17,13 @@ namespace batchscope {
 namespace {
 
 // In the order of fusion_words, behind "off" and "on".
-constexpr std::array fusion_flags{&Fusion::qkv,       &Fusion::swiglu, &Fusion::norm,
-                                  &Fusion::attention, &Fusion::comm,   &Fusion::graph};
+constexpr std::array fusion_flags{&Fusion::qkv,  &Fusion::swiglu, &Fusion::norm,   &Fusion::attention,
+                                  &Fusion::comm, &Fusion::graph,  &Fusion::overlap};
 constexpr auto fusion_names = std::span(fusion_words).subspan<fusion_words.size() - fusion_flags.size()>();
 
-// "on": everything; a device without graphs does without.
-constexpr Fusion all_fusions{.qkv = true, .swiglu = true, .norm = true, .attention = true, .comm = true, .graph = true};
+// "on": everything; a device without graphs, or one that does one thing at a time, does without.
+constexpr Fusion all_fusions{
+    .qkv = true, .swiglu = true, .norm = true, .attention = true, .comm = true, .graph = true, .overlap = true};
 
 }  // namespace
 

@@ -23,11 +23,13 @@ struct Fusion {
   bool attention = false;  // RoPE and attention without a score matrix
   bool comm = false;       // all-reduce, residual addition and RMSNorm behind one name
   bool graph = false;      // replay of captured graphs; a device without them does without
+  bool overlap = false;  // two halves of a large batch take turns, so that one is reduced while the other is computed;
+                         // a device that does one thing at a time does without
   bool operator==(const Fusion&) const = default;
 };
 // "off" | "on" | a comma-separated list of the names above. The words, the first two of which stand alone:
-inline constexpr std::array<std::string_view, 8> fusion_words{"off",  "on",        "qkv",  "swiglu",
-                                                              "norm", "attention", "comm", "graph"};
+inline constexpr std::array<std::string_view, 9> fusion_words{"off",       "on",   "qkv",   "swiglu", "norm",
+                                                              "attention", "comm", "graph", "overlap"};
 Fusion parse_fusion(std::string_view text);
 std::string to_string(const Fusion& fusion);  // "off", "on", or the list
 

@@ -28,8 +28,8 @@ TEST(Fusion, EverySetIsReadBackAsItIsPrinted) {
 }
 
 TEST(Fusion, OnIsEverything) {
-  EXPECT_EQ(parse_fusion("on"), parse_fusion("graph,comm,attention,norm,swiglu,qkv"));
-  EXPECT_EQ(to_string(parse_fusion("qkv,swiglu,norm,attention,comm,graph")), "on");
+  EXPECT_EQ(parse_fusion("on"), parse_fusion("overlap,graph,comm,attention,norm,swiglu,qkv"));
+  EXPECT_EQ(to_string(parse_fusion("qkv,swiglu,norm,attention,comm,graph,overlap")), "on");
   EXPECT_EQ(to_string(parse_fusion("off")), "off");
   EXPECT_EQ(to_string(parse_fusion("norm,qkv,norm")), "qkv,norm");
 }

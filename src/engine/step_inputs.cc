@@ -33,9 +33,10 @@ std::vector<float> frequencies_of_sequences(const ModelConfig& config, const Bat
 
 }  // namespace
 
-StepInputs::StepInputs(const ModelConfig& config, const Batch& batch, std::span<const std::int32_t> key_rows,
-                       std::span<const TokenDraw> draws)
+StepInputs::StepInputs(const ModelConfig& config, const Batch& batch, std::span<const BatchTurn> turns,
+                       std::span<const std::int32_t> key_rows, std::span<const TokenDraw> draws)
     : batch_(batch),
+      turns_(turns),
       key_rows_values_(key_rows),
       draws_values_(draws),
       frequencies_values_(frequencies_of_sequences(config, batch)) {
@@ -60,7 +61,11 @@ StepInputs::Part StepInputs::add(std::int64_t rows, std::int64_t columns) {
 void StepInputs::pack(std::byte* to) const {
   copy_values<std::int32_t>(batch_.tokens, to + tokens_.offset);
   copy_values<std::int32_t>(batch_.positions, to + positions_.offset);
-  write_segments(batch_.segments, reinterpret_cast<std::int32_t*>(to + segments_.offset));
+  auto* segments = reinterpret_cast<std::int32_t*>(to + segments_.offset);
+  for (const BatchTurn& turn : turns_) {
+    write_segments(turn.segments, segments);
+    segments += std::ssize(turn.segments) * segment_words;
+  }
   copy_values<std::int32_t>(key_rows_values_, to + key_rows_.offset);
   copy_values<std::int32_t>(batch_.logit_rows, to + logit_rows_.offset);
   copy_values<std::int32_t>(batch_.targets, to + targets_.offset);

@@ -16,7 +16,7 @@ namespace batchscope {
 struct StepTensors {
   Tensor tokens;       // [1, tokens] i32
   Tensor positions;    // [1, tokens] i32, of each in its sequence
-  Tensor segments;     // [segments, segment_words] i32
+  Tensor segments;     // [segments, segment_words] i32, of each turn in its own rows
   Tensor key_rows;     // [1, tokens] i32, rows of the KV cache that new keys and values go to
   Tensor logit_rows;   // [1, logits] i32, the tokens that logits are computed of; none: all, in order
   Tensor targets;      // [1, logits] i32, the token whose probability is wanted; -1: none
@@ -27,10 +27,11 @@ struct StepTensors {
 class StepInputs {
  public:
   // Of a batch that is scored. InputError where sequences that share keys would need frequencies of their own.
-  StepInputs(const ModelConfig& config, const Batch& batch) : StepInputs(config, batch, {}, {}) {}
-  // Of a step of a generation: one key row a token, one draw a logit row. All four outlive it.
-  StepInputs(const ModelConfig& config, const Batch& batch, std::span<const std::int32_t> key_rows,
-             std::span<const TokenDraw> draws);
+  StepInputs(const ModelConfig& config, const Batch& batch, std::span<const BatchTurn> turns)
+      : StepInputs(config, batch, turns, {}, {}) {}
+  // Of a step of a generation: one key row a token, one draw a logit row. All five outlive it.
+  StepInputs(const ModelConfig& config, const Batch& batch, std::span<const BatchTurn> turns,
+             std::span<const std::int32_t> key_rows, std::span<const TokenDraw> draws);
 
   std::int64_t bytes() const { return bytes_; }
   void pack(std::byte* to) const;  // bytes() of them
@@ -45,6 +46,7 @@ class StepInputs {
   Part add(std::int64_t rows, std::int64_t columns);
 
   const Batch& batch_;
+  std::span<const BatchTurn> turns_;
   std::span<const std::int32_t> key_rows_values_;
   std::span<const TokenDraw> draws_values_;
   std::vector<float> frequencies_values_;

@@ -27,7 +27,8 @@ TestGpu& gpu() {
 
 std::unique_ptr<Device> open_test_gpu() {
   TestGpu& of = gpu();
-  return std::make_unique<CudaDevice>("cuda:0", 0, of.pages, cuda_kernels(), cuda_workspace_bytes, alike_rows, of.gemm, of.aborted);
+  return std::make_unique<CudaDevice>("cuda:0", 0, of.pages, cuda_kernels(), cuda_workspace_bytes, alike_rows, of.gemm,
+                                      of.aborted, nullptr, false);
 }
 
 }  // namespace batchscope

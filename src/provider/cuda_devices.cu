@@ -65,13 +65,19 @@ DeviceLimits limits_of(int device) {
   return limits;
 }
 
-// A rank's counters, on its device; read between runs.
+// What a rank's kernels count, on its device.
+struct Counted {
+  PeerCounters peer;
+  JoinClock join;
+};
+
+// Read between runs.
 class Counters {
  public:
   explicit Counters(int device) : device_(device) {
     check_cuda(cudaSetDevice(device), "choosing the GPU");
-    check_cuda(cudaMalloc(&on_device_, sizeof(PeerCounters)), "taking memory for counters");
-    check_cuda(cudaMemset(on_device_, 0, sizeof(PeerCounters)), "clearing counters");
+    check_cuda(cudaMalloc(&on_device_, sizeof(Counted)), "taking memory for counters");
+    check_cuda(cudaMemset(on_device_, 0, sizeof(Counted)), "clearing counters");
   }
   ~Counters() {
     cudaSetDevice(device_);
@@ -80,17 +86,17 @@ class Counters {
   Counters(const Counters&) = delete;
   Counters& operator=(const Counters&) = delete;
 
-  PeerCounters* on_device() const { return on_device_; }
+  Counted* on_device() const { return on_device_; }
   // Once the device has nothing to do.
-  PeerCounters read() const {
-    PeerCounters counters{};
+  Counted read() const {
+    Counted counters{};
     check_cuda(cudaMemcpy(&counters, on_device_, sizeof counters, cudaMemcpyDeviceToHost), "reading counters");
     return counters;
   }
 
  private:
   int device_;
-  PeerCounters* on_device_ = nullptr;
+  Counted* on_device_ = nullptr;
 };
 
 // Loading a kernel may wait for all that runs on its GPU: for kernels that wait for what is to be launched next, where ranks
@@ -142,8 +148,9 @@ class CudaDevices : public DeviceSet {
     of.counters = std::make_unique<Counters>(number);
     of.gemm = std::make_unique<CudaGemm>(number);
     of.pages = std::make_unique<CudaPages>(name_of(rank), number, std::vector(peers.begin(), peers.end()));
-    auto device = std::make_unique<CudaDevice>(name_of(rank), number, *of.pages, cuda_kernels(), cuda_workspace_bytes,
-                                               alike_rows, *of.gemm, aborted_);
+    auto device =
+        std::make_unique<CudaDevice>(name_of(rank), number, *of.pages, cuda_kernels(), cuda_workspace_bytes, alike_rows,
+                                     *of.gemm, aborted_, &of.counters->on_device()->join, use_.device.sharers() > 1);
     of.device = device.get();
     return device;
   }
@@ -207,10 +214,10 @@ class CudaDevices : public DeviceSet {
     if (count_ > 1) {
       LinkReport& link = device.links.emplace_back();
       link.kind = cuda_link_kind(link_, use_.device);
-      std::uint64_t tx = of.moved.to_host_bytes, rx = of.moved.from_host_bytes;
+      std::uint64_t tx = of.moved.peer.to_host_bytes, rx = of.moved.peer.from_host_bytes;
       for (int peer = 0; peer < count_; ++peer) {
-        tx += of.moved.written_bytes[peer] + state(peer).moved.read_bytes[rank];
-        rx += of.moved.read_bytes[peer] + state(peer).moved.written_bytes[rank];
+        tx += of.moved.peer.written_bytes[peer] + state(peer).moved.peer.read_bytes[rank];
+        rx += of.moved.peer.read_bytes[peer] + state(peer).moved.peer.written_bytes[rank];
       }
       link.counted_tx_bytes = static_cast<std::int64_t>(tx);
       link.counted_rx_bytes = static_cast<std::int64_t>(rx);
@@ -229,7 +236,7 @@ class CudaDevices : public DeviceSet {
     std::vector<Tensor> mailboxes;
     std::vector<StagingArea*> host_areas, device_areas;
     CurrentPhase phase;
-    PeerCounters before{}, moved{};  // at the begin of a run; during the run
+    Counted before{}, moved{};  // at the begin of a run; during the run
   };
 
   // What ranks of a group know of each other.
@@ -241,18 +248,19 @@ class CudaDevices : public DeviceSet {
     std::vector<std::unique_ptr<DeviceStaging>> device_areas;
   };
 
-  static PeerCounters difference(const PeerCounters& after, const PeerCounters& before) {
-    using Words = std::array<std::uint64_t, sizeof(PeerCounters) / sizeof(std::uint64_t)>;
+  static Counted difference(const Counted& after, const Counted& before) {
+    using Words = std::array<std::uint64_t, sizeof(Counted) / sizeof(std::uint64_t)>;
     auto words = std::bit_cast<Words>(after);
     const auto less = std::bit_cast<Words>(before);
     for (std::size_t i = 0; i < words.size(); ++i) words[i] -= less[i];
-    return std::bit_cast<PeerCounters>(words);
+    return std::bit_cast<Counted>(words);
   }
 
   static DeviceReport::Busy busy(const RankState& of, Nanoseconds time, Nanoseconds working) {
     const double run = to_seconds(time);
-    const auto waiting = static_cast<double>(of.moved.waiting_ns) * 1e-9;
-    const auto communicating = static_cast<double>(of.moved.communicating_ns) * 1e-9;
+    const auto waiting = static_cast<double>(of.moved.peer.waiting_ns) * 1e-9;
+    // What is communicated beside other work counts as far as that has to wait for it.
+    const auto communicating = static_cast<double>(of.moved.peer.communicating_ns + of.moved.join.waited) * 1e-9;
     DeviceReport::Busy busy;
     busy.communicate = std::clamp(communicating / run, 0.0, 1.0);
     busy.compute = std::clamp((to_seconds(working) - communicating - waiting) / run, 0.0, 1.0 - busy.communicate);
@@ -300,7 +308,7 @@ class CudaDevices : public DeviceSet {
     PeerCommunicator::Kernels kernels;
     if (!are_threads()) share_areas(group, self, *area);
     keep(group.host_areas, std::move(area));
-    const PeerRank as_peer{device.context(), gpus_, members, self, of.counters->on_device(), aborted_.host};
+    const PeerRank as_peer{device.context(), gpus_, members, self, &of.counters->on_device()->peer, aborted_.host};
     kernels.staged_on_host =
         std::make_unique<StagedKernels>(as_peer, StagedKernels::Place::host, group.on_host, mailbox);
     if (are_threads())

@@ -170,12 +170,18 @@ TEST(CudaDevices, WhatOneSendsTheNextReceives) {
   });
 }
 
-// x += the sum of y, out = x / rms(x).
-TEST(CudaDevices, FusedReductionsAreTheirParts) {
-  for_each_group([](RanksOnGpu& ranks, DType dtype) {
+// x += the sum of y, out = x / rms(x). Beside other work, too, which here is another reduction.
+void check_fused_reductions(bool is_beside) {
+  for_each_group([&](RanksOnGpu& ranks, DType dtype) {
     const double tolerance = dtype == DType::f32 ? 1e-5 : dtype == DType::f16 ? 2e-3 : 1.6e-2;
     ranks.run_counted([&](RankOnGpu& rank, int i) {
-      for (const std::int64_t rows : {1, 3, 37})
+      const auto enqueue = [&](std::size_t number, const std::function<void()>& reduction) {
+        if (!is_beside) return reduction();
+        rank.device->beside(number, reduction);
+        if (number == 1) rank.device->join(0);
+        if (number == 1) rank.device->join(1);
+      };
+      for (const std::int64_t rows : {1, 3, 37, 300})
         for (const std::int64_t columns : {8, 130, 4096}) {
           const ArenaScope scope(rank.device->arena());
           const std::int64_t elements = rows * columns;
@@ -183,9 +189,9 @@ TEST(CudaDevices, FusedReductionsAreTheirParts) {
           const Tensor y = on_gpu(rank, dtype, rows, columns, values_of(elements, i));
           const Tensor weight =
               on_gpu(rank, dtype, 1, columns, std::vector<float>(static_cast<std::size_t>(columns), 2));
-          rank.comm->all_reduce_add_rms_norm(x, y, weight, 1e-5f, y, "test");
           const Tensor z = on_gpu(rank, dtype, rows, columns, values_of(elements, i));
-          rank.comm->all_reduce_add(x, z, "test");
+          enqueue(0, [&] { rank.comm->all_reduce_add_rms_norm(x, y, weight, 1e-5f, y, "test"); });
+          enqueue(1, [&] { rank.comm->all_reduce_add(x, z, "test"); });
           const auto sum = [&](std::int64_t at) {
             double total = value_of(at, 8);
             for (int other = 0; other < ranks.size(); ++other) total += value_of(at, other);
@@ -205,6 +211,9 @@ TEST(CudaDevices, FusedReductionsAreTheirParts) {
     });
   });
 }
+
+TEST(CudaDevices, FusedReductionsAreTheirParts) { check_fused_reductions(false); }
+TEST(CudaDevices, FusedReductionsGoOnBesideOtherWork) { check_fused_reductions(true); }
 
 TEST(CudaDevices, WhoeverWaitsForARankThatFailedIsToldAndCanGoOn) {
   for (const LinkSpec& link : {LinkSpec{}, LinkSpec{.kind = LinkKind::pcie}}) {

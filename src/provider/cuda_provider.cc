@@ -85,7 +85,7 @@ std::unique_ptr<DeviceSet> CudaProvider::open(const DeviceUse& use, World& world
 
 std::unique_ptr<DeviceSet> CudaProvider::plan(const DeviceUse& use) {
   return std::make_unique<PlannedDevices>(
-      DeviceTraits{.workspace_bytes = cuda_workspace_bytes},
+      DeviceTraits{.does_two_things = true, .workspace_bytes = cuda_workspace_bytes},
       [by_processes = use.by_processes](std::vector<int> members, int self, Device& device, Ledger& ledger,
                                         const LinkSpec& link) {
         return std::make_unique<PeerCommunicator>(std::move(members), self, device, ledger, by_processes, link,

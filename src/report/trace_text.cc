@@ -231,7 +231,7 @@ std::string trace_table(const ObservedStep& step, bool colour) {
   if (!spent.has_least) line("  kernels", spent.kernels);
   if (spent.collectives > 0) line("  communication", spent.collectives, "  (waiting for others included)");
   line("  the rest", step.seconds - spent.kernels - spent.collectives,
-       "  (launches and gaps; below 0: what observing costs)");
+       "  (launches and gaps; below 0: what observing costs, and what else goes on at a time)");
   if (step.padding_share > 0)
     text += fmt::format("padding is {} of the tokens\n", percent_text(step.padding_share));
   if (step.limits)

@@ -309,6 +309,9 @@ TEST(Ablation, OfWhatAnEngineHas) {
 
 TEST(Ablation, LabelsSayWhatIsMissing) {
   EXPECT_EQ(fusion_label(parse_fusion("qkv,swiglu,attention,comm")), "on without norm");
+  EXPECT_EQ(fusion_label(parse_fusion("qkv,swiglu,attention,comm,graph,overlap")), "on without norm");
+  EXPECT_EQ(fusion_label(parse_fusion("qkv,swiglu,norm,attention,comm,graph")), "on without overlap");
+  EXPECT_EQ(fusion_label(parse_fusion("qkv,swiglu,norm,attention,comm,overlap")), "on without graph");
   for (const char* name : {"off", "on", "norm", "qkv,norm"}) EXPECT_EQ(fusion_label(parse_fusion(name)), name);
 }
 

@@ -3,6 +3,7 @@
 
 #include "comm/cuda/peer_kernels.h"
 #include "comm/peer_mailbox.h"
+#include "device/cuda/device_clock.cuh"
 #include "device/cuda/element.cuh"
 
 namespace batchscope {
@@ -13,6 +14,7 @@ struct CollectiveGroup {
   int size, rank;
   PeerCounters* counters;
   const volatile int* aborted;
+  bool is_timed;  // not where other work goes on beside it
 };
 
 // Kernels' part of what a rank knows: `entries` gets what all ranks of the group have left in the directory.
@@ -28,6 +30,7 @@ void describe(const PeerRank& self, const std::array<Entry*, most_peers>& direct
   group.rank = self.rank;
   group.counters = self.counters;
   group.aborted = self.aborted;
+  group.is_timed = !self.context.is_beside;
 }
 
 using Count = unsigned long long;  // what CUDA's atomics add
@@ -38,12 +41,6 @@ struct alignas(peer_unit_bytes) Unit {
   std::uint32_t words[4];
 };
 static_assert(sizeof(Unit) == peer_unit_bytes);
-
-__device__ __forceinline__ std::uint64_t now_ns() {
-  std::uint64_t time;
-  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(time));
-  return time;
-}
 
 __device__ __forceinline__ void store_release(std::uint32_t* flag, std::uint32_t value) {
   asm volatile("st.release.sys.global.u32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");

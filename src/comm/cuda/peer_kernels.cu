@@ -21,6 +21,8 @@ struct PeerGroup : CollectiveGroup {
 namespace {
 
 constexpr int copy_blocks = 128;
+constexpr int blocks_beside = 24;                      // of a reduction that leaves the rest of the GPU to other work
+constexpr std::int64_t most_shared_of_two = 96 << 10;  // bytes of each of two blocks on a multiprocessor
 
 // A block's meeting with the same block of every peer; in shared memory.
 struct Meeting {
@@ -82,7 +84,7 @@ __device__ void leave(const PeerGroup& group, Meeting& meeting, std::uint64_t re
   __syncthreads();
   if (peer != 0) return;
   own->arrivals[blockIdx.x] = meeting.arrivals + 2;
-  if (blockIdx.x == 0 && is_timed)
+  if (blockIdx.x == 0 && is_timed && group.is_timed)
     atomicAdd(reinterpret_cast<Count*>(&group.counters->communicating_ns), static_cast<Count>(now_ns() - meeting.began));
 }
 
@@ -122,16 +124,26 @@ __global__ void __launch_bounds__(collective_threads)
   leave(group, meeting, moved, moved);
 }
 
-__device__ float block_sum(float value) {
-  __shared__ float parts[collective_threads / 32];
-  for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
-  __syncthreads();  // the last sum has been read
-  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = value;
-  __syncthreads();
-  value = parts[threadIdx.x % (collective_threads / 32)];
-  for (int offset = collective_threads / 64; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
-  return value;
-}
+// Threads of a block that work at the same row, and meet at a barrier of their own.
+template <int threads>
+struct RowThreads {
+  static constexpr int warps = threads / 32;
+  const int row = static_cast<int>(threadIdx.x) / threads;  // of those that the block has at once
+  const int index = static_cast<int>(threadIdx.x) % threads;
+
+  __device__ void sync() const { asm volatile("bar.sync %0, %1;" ::"r"(row + 1), "n"(threads) : "memory"); }
+
+  // `parts`: of the block, one a warp.
+  __device__ float sum(float value, float* parts) const {
+    for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
+    sync();  // the last sum has been read
+    if (index % 32 == 0) parts[row * warps + index / 32] = value;
+    sync();
+    value = parts[row * warps + index % warps];
+    for (int offset = warps / 2; offset > 0; offset /= 2) value += __shfl_xor_sync(0xffffffffu, value, offset);
+    return value;
+  }
+};
 
 struct Rows {
   std::byte *x, *y, *out;
@@ -142,65 +154,91 @@ struct Rows {
   float epsilon;
 };
 
-// Of this rank's rows: y summed over the ranks, x += y, out = norm(x) here and on every peer. A row of sums stays in
-// shared memory between the two passes. `width`: elements that are moved together.
+// Elements that are moved together.
 template <class T, int width>
-__global__ void __launch_bounds__(collective_threads) reduce_rows_kernel(const PeerGroup group, const Rows rows) {
+struct alignas(width * sizeof(T)) Pack {
+  T values[width];
+  __device__ void add(const Pack& other) {
+#pragma unroll
+    for (int e = 0; e < width; ++e) values[e] = narrow<T>(widen(values[e]) + widen(other.values[e]));
+  }
+};
+
+// Of this rank's rows: y summed over the ranks, x += y, out = norm(x) here and on every peer. A row stays in shared
+// memory between the two passes. `rows_at_once`: of a block; `together`: packs that a thread asks for before it waits
+// for one.
+template <class T, int width, int threads, int rows_at_once, int together>
+__global__ void __launch_bounds__(threads) reduce_rows_kernel(const PeerGroup group, const Rows rows) {
   if (group.lets_next_start) let_next_kernel_start();
   wait_for_previous_kernel();
-  extern __shared__ float row_sums[];
+  using Pack = Pack<T, width>;
+  using OfRow = RowThreads<threads / rows_at_once>;
+  extern __shared__ uint4 kept_rows[];
   __shared__ Meeting meeting;
-  struct alignas(width * sizeof(T)) Pack {
-    T values[width];
-  };
+  __shared__ float parts[threads / 32];
   std::byte* shared_out = rows.weight != nullptr ? rows.out : rows.x;
   if (!meet(group, meeting, rows.y, shared_out)) return;
+  const OfRow of_row;
   const std::int64_t packs = rows.columns / width;
+  constexpr std::int64_t step = threads / rows_at_once;
   const std::int64_t shared_stride = rows.weight != nullptr ? rows.out_stride : rows.x_stride;
-  std::uint64_t moved = 0;
-  for (std::int64_t row = rows.begin + blockIdx.x; row < rows.begin + rows.count; row += gridDim.x) {
-    const std::int64_t y_at = row * rows.columns, out_at = row * shared_stride;
+  Pack* const kept = reinterpret_cast<Pack*>(kept_rows) + of_row.row * packs;
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * rows_at_once;
+  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * rows_at_once;
+  for (std::int64_t i = first + of_row.row; i < rows.count; i += stride) {
+    const std::int64_t row = rows.begin + i, y_at = row * rows.columns, out_at = row * shared_stride;
+    const auto y_of = [&](int peer) {
+      return reinterpret_cast<const Pack*>(reinterpret_cast<const T*>(meeting.pointers[peer][0]) + y_at);
+    };
     Pack* x = reinterpret_cast<Pack*>(reinterpret_cast<T*>(rows.x) + row * rows.x_stride);
     float squares = 0;
-    for (std::int64_t i = threadIdx.x; i < packs; i += collective_threads) {
-      float sum[width];
-      Pack pack = reinterpret_cast<const Pack*>(reinterpret_cast<const T*>(meeting.pointers[0][0]) + y_at)[i];
+    for (std::int64_t at = of_row.index; at < packs; at += step * together) {
+      Pack sum[together], stream[together];
 #pragma unroll
-      for (int e = 0; e < width; ++e) sum[e] = widen(pack.values[e]);
+      for (int j = 0; j < together; ++j)
+        if (at + j * step < packs) {
+          sum[j] = y_of(0)[at + j * step];
+          stream[j] = x[at + j * step];
+        }
       for (int peer = 1; peer < group.size; ++peer) {
-        pack = reinterpret_cast<const Pack*>(reinterpret_cast<const T*>(meeting.pointers[peer][0]) + y_at)[i];
+        Pack more[together];
 #pragma unroll
-        for (int e = 0; e < width; ++e) sum[e] = widen(narrow<T>(sum[e] + widen(pack.values[e])));
-      }
-      Pack stream = x[i];
+        for (int j = 0; j < together; ++j)
+          if (at + j * step < packs) more[j] = y_of(peer)[at + j * step];
 #pragma unroll
-      for (int e = 0; e < width; ++e) {
-        stream.values[e] = narrow<T>(widen(stream.values[e]) + sum[e]);
-        const float value = widen(stream.values[e]);  // the norm is of the sum as it is kept
-        row_sums[i * width + e] = value;
-        squares += value * value;
+        for (int j = 0; j < together; ++j) sum[j].add(more[j]);
       }
-      x[i] = stream;
+#pragma unroll
+      for (int j = 0; j < together; ++j) {
+        if (at + j * step >= packs) continue;
+        stream[j].add(sum[j]);
+#pragma unroll
+        for (int e = 0; e < width; ++e) {
+          const float value = widen(stream[j].values[e]);  // the norm is of the sum as it is kept
+          squares += value * value;
+        }
+        x[at + j * step] = kept[at + j * step] = stream[j];
+      }
     }
-    const float scale =
-        rows.weight != nullptr ? rsqrtf(block_sum(squares) / static_cast<float>(rows.columns) + rows.epsilon) : 0;
-    for (std::int64_t i = threadIdx.x; i < packs; i += collective_threads) {
-      Pack out;
+    const float scale = rows.weight != nullptr
+                            ? rsqrtf(of_row.sum(squares, parts) / static_cast<float>(rows.columns) + rows.epsilon)
+                            : 0;
+    for (std::int64_t at = of_row.index; at < packs; at += step) {
+      Pack out = kept[at];
       if (rows.weight != nullptr) {
-        const Pack weight = reinterpret_cast<const Pack*>(rows.weight)[i];
+        const Pack weight = reinterpret_cast<const Pack*>(rows.weight)[at];
 #pragma unroll
         for (int e = 0; e < width; ++e)
-          out.values[e] = narrow<T>(widen(weight.values[e]) * widen(narrow<T>(row_sums[i * width + e] * scale)));
-      } else {
-#pragma unroll
-        for (int e = 0; e < width; ++e) out.values[e] = narrow<T>(row_sums[i * width + e]);
+          out.values[e] = narrow<T>(widen(weight.values[e]) * widen(narrow<T>(widen(out.values[e]) * scale)));
       }
       for (int peer = 0; peer < group.size; ++peer)
-        reinterpret_cast<Pack*>(reinterpret_cast<T*>(meeting.pointers[peer][1]) + out_at)[i] = out;
+        reinterpret_cast<Pack*>(reinterpret_cast<T*>(meeting.pointers[peer][1]) + out_at)[at] = out;
     }
-    __syncthreads();  // row_sums are written anew
-    moved += static_cast<std::uint64_t>(rows.columns) * sizeof(T);
   }
+  std::uint64_t moved = 0;  // by the whole block
+  for (std::int64_t i = first; i < rows.count; i += stride)
+    moved += static_cast<std::uint64_t>(min(static_cast<std::int64_t>(rows_at_once), rows.count - i) * rows.columns) *
+             sizeof(T);
   leave(group, meeting, moved, moved);
 }
 
@@ -231,6 +269,8 @@ __global__ void __launch_bounds__(collective_threads)
   wait_for_previous_kernel();
   constexpr int width = pushed_line_data_bytes / sizeof(T);
   extern __shared__ float row_sums[];
+  __shared__ float parts[collective_threads / 32];
+  const RowThreads<collective_threads> of_row;
   __shared__ std::uint64_t began;
   if (threadIdx.x == 0) began = now_ns();
   PeerMailbox* own = group.mailboxes[group.rank];
@@ -273,7 +313,7 @@ __global__ void __launch_bounds__(collective_threads)
     }
     moved += static_cast<std::uint64_t>(lines) * sizeof(PushedLine);
     if (weight == nullptr) continue;
-    const float scale = rsqrtf(block_sum(squares) / static_cast<float>(rows.columns) + rows.epsilon);
+    const float scale = rsqrtf(of_row.sum(squares, parts) / static_cast<float>(rows.columns) + rows.epsilon);
     T* out = reinterpret_cast<T*>(rows.out) + row * rows.out_stride;
     for (std::int64_t i = threadIdx.x; i < rows.columns; i += collective_threads)
       out[i] = narrow<T>(widen(weight[i]) * widen(narrow<T>(row_sums[i] * scale)));
@@ -284,7 +324,7 @@ __global__ void __launch_bounds__(collective_threads)
   if (peer < group.size && peer != group.rank && moved > 0)
     atomicAdd(reinterpret_cast<Count*>(&group.counters->written_bytes[group.members[peer]]), static_cast<Count>(moved));
   if (peer != 0) return;
-  if (blockIdx.x == 0)
+  if (blockIdx.x == 0 && group.is_timed)
     atomicAdd(reinterpret_cast<Count*>(&group.counters->communicating_ns), static_cast<Count>(now_ns() - began));
   if (atomicAdd(&own->done_blocks, 1u) + 1 != gridDim.x) return;
   own->done_blocks = 0;
@@ -424,36 +464,52 @@ void CudaPeerKernels::reduce_rows(const Tensor& x, const Tensor& y, const Tensor
                   .begin = part.begin,
                   .count = part.count,
                   .epsilon = epsilon};
-  const auto shared = static_cast<std::size_t>(y.columns) * sizeof(float);
-  CHECK_THAT(static_cast<std::int64_t>(shared) + 4096 <= self_.context.shared_bytes,
-             "a row of {} fits the GPU's shared memory of {} bytes; leave out --fusion comm", y.columns,
-             self_.context.shared_bytes);
-  const std::int64_t largest = shots == Shots::one ? y.rows : largest_part(y.rows, self_.size());
-  const unsigned blocks = blocks_for(self_.gpus, largest, shared <= 96 * 1024 ? 2 : 1);
+  const std::int64_t row_bytes = y.columns * size_of(y.dtype);
+  const auto room = [&](std::int64_t bytes) {
+    CHECK_THAT(bytes + 4096 <= self_.context.shared_bytes,
+               "a row of {} fits the GPU's shared memory of {} bytes; leave out --fusion comm", y.columns,
+               self_.context.shared_bytes);
+    return bytes;
+  };
+  const auto launch = [&](auto* kernel, unsigned blocks, int threads, std::int64_t shared, const auto&... more) {
+    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
+               "asking for shared memory");
+    if (self_.context.is_beside) {  // behind another stream's work
+      kernel<<<blocks, threads, static_cast<std::size_t>(shared), self_.context.stream>>>(group(), rows, more...);
+      return check_cuda(cudaGetLastError(), "all_reduce_add_rms_norm");
+    }
+    launch_overlapping("all_reduce_add_rms_norm", self_.context.stream, blocks, static_cast<unsigned>(threads),
+                       static_cast<std::size_t>(shared), kernel, group(), rows, more...);
+  };
+  if (shots == Shots::one) {
+    const std::int64_t shared = room(y.columns * static_cast<std::int64_t>(sizeof(float)));
+    const unsigned blocks = blocks_for(self_.gpus, y.rows, shared <= most_shared_of_two ? 2 : 1);
+    for_cuda_dtype(y.dtype, [&]<class T>(T) {
+      launch(push_rows_kernel<T>, blocks, collective_threads, shared, row_bytes / pushed_line_data_bytes,
+             pushed_lines(self_.size()));
+    });
+    return;
+  }
+  const std::int64_t largest = largest_part(y.rows, self_.size());
   for_cuda_dtype(y.dtype, [&]<class T>(T) {
     constexpr int wide = static_cast<int>(peer_unit_bytes / sizeof(T));
     const bool fits = y.columns % wide == 0 && x.stride % wide == 0 && out.stride % wide == 0 &&
                       is_aligned(x, peer_unit_bytes) && is_aligned(y, peer_unit_bytes) &&
                       is_aligned(out, peer_unit_bytes) && (weight == nullptr || is_aligned(*weight, peer_unit_bytes));
-    const auto launch = [&](auto* kernel) {
-      check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
-                 "asking for shared memory");
-      launch_overlapping("all_reduce_add_rms_norm", self_.context.stream, blocks, collective_threads, shared, kernel, group(),
-                         rows);
-    };
-    if (shots == Shots::one) {
-      check_cuda(cudaFuncSetAttribute(push_rows_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
-                 "asking for shared memory");
-      return launch_overlapping("all_reduce_add_rms_norm", self_.context.stream, blocks, collective_threads, shared,
-                                push_rows_kernel<T>, group(), rows, y.columns * size_of(y.dtype) / pushed_line_data_bytes,
-                                pushed_lines(self_.size()));
+    // Beside other work few blocks have much under way; alone, all multiprocessors do a row each.
+    constexpr int rows_beside = 8, threads_beside = 1024;
+    if (self_.context.is_beside && fits && row_bytes * rows_beside + 4096 <= self_.context.shared_bytes) {
+      const auto blocks = static_cast<unsigned>(std::clamp<std::int64_t>(
+          (largest + rows_beside - 1) / rows_beside, 1, std::min(blocks_beside, self_.gpus.multiprocessors)));
+      return launch(reduce_rows_kernel<T, wide, threads_beside, rows_beside, 4>, blocks, threads_beside,
+                    row_bytes * rows_beside);
     }
+    const unsigned blocks = blocks_for(self_.gpus, largest, room(row_bytes) <= most_shared_of_two ? 2 : 1);
     if (fits)
-      launch(reduce_rows_kernel<T, wide>);
+      launch(reduce_rows_kernel<T, wide, collective_threads, 1, 1>, blocks, collective_threads, row_bytes);
     else
-      launch(reduce_rows_kernel<T, 1>);
+      launch(reduce_rows_kernel<T, 1, collective_threads, 1, 1>, blocks, collective_threads, row_bytes);
   });
-  check_cuda(cudaGetLastError(), "all_reduce_add_rms_norm");
 }
 
 void CudaPeerKernels::all_gather(const Tensor& all) {

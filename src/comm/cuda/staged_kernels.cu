@@ -70,7 +70,7 @@ __device__ void end_staged(const StagedGroup& group, const Progress& progress, b
   for (int peer = 0; peer < group.size; ++peer)
     count(group.is_on_host ? counters.from_host_bytes : counters.read_bytes[group.members[peer]], progress.read[peer]);
   if (group.is_on_host) count(counters.to_host_bytes, progress.written);
-  if (blockIdx.x != 0 || !is_timed) return;
+  if (blockIdx.x != 0 || !is_timed || !group.is_timed) return;
   count(counters.waiting_ns, progress.waited);
   count(counters.communicating_ns, now_ns() - progress.began - progress.waited);
 }

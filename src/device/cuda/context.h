@@ -16,6 +16,7 @@ struct CudaContext {
   int shared_bytes = 0;            // of a block, at most
   std::byte* workspace = nullptr;  // as much as the op's entry in the table asked for; on the device, 64-byte aligned
   CudaGemm* gemm = nullptr;
+  bool is_beside = false;  // other work runs meanwhile, which kernels leave most multiprocessors to
 };
 
 // Throws a Failure with CUDA's own words when a call or a launch before it went wrong; OutOfMemory for that one.

@@ -1,6 +1,4 @@
 // A GPU's stream, events, graphs and copies (device/cuda/cuda_device.h).
-#include "device/cuda/cuda_device.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "device/cuda/cuda_device.h"
 #include "device/cuda/transfer_kernels.h"
 
 namespace batchscope {
@@ -43,16 +42,26 @@ AbortFlag::AbortFlag() {
 AbortFlag::~AbortFlag() { cudaFreeHost(host); }
 
 CudaDevice::CudaDevice(std::string name, int number, CudaPages& pages, CudaKernels kernels,
-                       WorkspaceBytes workspace_bytes, Preparation preparation, CudaGemm& gemm, AbortFlag& aborted)
+                       WorkspaceBytes workspace_bytes, Preparation preparation, CudaGemm& gemm, AbortFlag& aborted,
+                       JoinClock* join_clock, bool is_shared)
     : Device(std::move(name), pages),
       kernels_(std::move(kernels)),
       workspace_bytes_(workspace_bytes),
       preparation_(preparation),
       aborted_(aborted),
+      join_clock_(join_clock),
+      is_shared_(is_shared),
       number_(number),
       pinned_(std::make_shared<PinnedMemory>()) {
   check_cuda(cudaSetDevice(number), "choosing the GPU");
   check_cuda(cudaStreamCreateWithFlags(&context_.stream, cudaStreamNonBlocking), "making a stream");
+  // Its few blocks are placed first.
+  int least = 0, greatest = 0;
+  check_cuda(cudaDeviceGetStreamPriorityRange(&least, &greatest), "asking the GPU");
+  check_cuda(cudaStreamCreateWithPriority(&beside_stream_, cudaStreamNonBlocking, greatest), "making a stream");
+  for (Beside& each : beside_)
+    for (cudaEvent_t* event : {&each.may_begin, &each.end})
+      check_cuda(cudaEventCreateWithFlags(event, cudaEventDisableTiming), "making an event");
   check_cuda(cudaDeviceGetAttribute(&context_.multiprocessors, cudaDevAttrMultiProcessorCount, number), "asking the GPU");
   check_cuda(cudaDeviceGetAttribute(&context_.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, number),
              "asking the GPU");
@@ -69,6 +78,9 @@ CudaDevice::~CudaDevice() {
   for (const Staging& part : staging_) cudaEventDestroy(part.taken);
   for (const cudaEvent_t event : events_) cudaEventDestroy(event);
   cudaEventDestroy(clock_event_);
+  for (const Beside& each : beside_)
+    for (const cudaEvent_t event : {each.may_begin, each.end}) cudaEventDestroy(event);
+  cudaStreamDestroy(beside_stream_);
   cudaStreamDestroy(context_.stream);
 }
 
@@ -190,6 +202,7 @@ void CudaDevice::begin_clock() {
 }
 
 bool CudaDevice::replay(const ReplayKey& key, const std::function<void()>& enqueue) {
+  CHECK_THAT(has_graphs(), "{} has graphs", name());
   if (is_observed()) {
     observed_.push_back(capture(enqueue));
     check_cuda(cudaGraphLaunch(observed_.back(), context_.stream), "replaying a graph");
@@ -209,6 +222,41 @@ bool CudaDevice::replay(const ReplayKey& key, const std::function<void()>& enque
   if (is_new) graph.executable = capture(enqueue);
   check_cuda(cudaGraphLaunch(graph.executable, context_.stream), "replaying a graph");
   return is_new;
+}
+
+void CudaDevice::beside(std::size_t number, const std::function<void()>& enqueue) {
+  if (is_observed() || is_preparing()) return enqueue();
+  Beside& each = beside_.at(number);
+  CHECK_THAT(!each.is_under_way, "number {} has been joined", number);
+  check_cuda(cudaEventRecord(each.may_begin, context_.stream), "recording an event");
+  check_cuda(cudaStreamWaitEvent(beside_stream_, each.may_begin), "waiting for an event");
+  struct Beginning {
+    explicit Beginning(CudaContext& context, cudaStream_t stream) : context(context), before(context.stream) {
+      context.stream = stream;
+      context.is_beside = true;
+    }
+    ~Beginning() {
+      context.stream = before;
+      context.is_beside = false;
+    }
+    CudaContext& context;
+    cudaStream_t before;
+  };
+  {
+    const Beginning beginning(context_, beside_stream_);
+    enqueue();
+  }
+  check_cuda(cudaEventRecord(each.end, beside_stream_), "recording an event");
+  each.is_under_way = true;
+}
+
+void CudaDevice::join(std::size_t number) {
+  Beside& each = beside_.at(number);
+  if (!each.is_under_way) return;
+  each.is_under_way = false;
+  if (join_clock_ != nullptr) begin_join(join_clock_, context_.stream);
+  check_cuda(cudaStreamWaitEvent(context_.stream, each.end), "waiting for an event");
+  if (join_clock_ != nullptr) end_join(join_clock_, context_.stream);
 }
 
 cudaGraphExec_t CudaDevice::capture(const std::function<void()>& enqueue) {
@@ -334,6 +382,7 @@ void CudaDevice::run(const Work& work, std::type_index op, const void* arguments
   const auto* kernel = kernels_.find(op);
   CHECK_THAT(kernel != nullptr && kernel->run != nullptr, "CUDA devices have a kernel for {}", work.op);
   context_.workspace = workspace;
+  CHECK_THAT(!context_.is_beside || workspace == nullptr, "{} takes workspace and is not done beside others", work.op);
   if (!is_preparing()) return kernel->run(context_, arguments);
   if (kernel->prepare != nullptr) kernel->prepare(context_, arguments);
 }

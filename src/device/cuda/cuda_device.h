@@ -1,14 +1,16 @@
-// A GPU: one stream of work, events on the host's clock, graphs of steps that come again.
+// A GPU: a stream of work, another one beside it, events on the host's clock, graphs of steps that come again.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
+#include <array>
 #include <functional>
 #include <map>
 #include <memory>
 #include <vector>
 
 #include "device/cuda/context.h"
+#include "device/cuda/join_clock.h"
 #include "device/cuda/pages.h"
 #include "device/device.h"
 #include "device/kernel_table.h"
@@ -36,9 +38,11 @@ class CudaDevice : public Device {
  public:
   using WorkspaceBytes = std::int64_t (*)(std::type_index op, const void* arguments);
   using Preparation = std::int64_t (*)(std::int64_t rows);
-  // `number` is CUDA's; `aborted` outlives it. In the thread that uses it.
+  // `number` is CUDA's; `aborted` and `join_clock` (null: nobody wants to know) outlive it. `is_shared`: by ranks
+  // whose kernels wait for each other, so that nothing may wait for all of them, as graphs do when they are made or
+  // end. In the thread that uses it.
   CudaDevice(std::string name, int number, CudaPages& pages, CudaKernels kernels, WorkspaceBytes workspace_bytes,
-             Preparation preparation, CudaGemm& gemm, AbortFlag& aborted);
+             Preparation preparation, CudaGemm& gemm, AbortFlag& aborted, JoinClock* join_clock, bool is_shared);
   ~CudaDevice() override;
 
   cudaStream_t stream() const { return context_.stream; }
@@ -57,8 +61,12 @@ class CudaDevice : public Device {
   void begin_clock();
 
   std::int64_t preparation(std::int64_t rows) const override { return preparation_(rows); }
-  bool has_graphs() const override { return true; }
+  bool has_graphs() const override { return !is_shared_; }
   bool replay(const ReplayKey& key, const std::function<void()>& enqueue) override;
+  bool does_two_things() const override { return true; }
+  // In order while the device is observed, so that each kernel's time is its own.
+  void beside(std::size_t number, const std::function<void()>& enqueue) override;
+  void join(std::size_t number) override;
   // While nothing is under way.
   void forget_graphs();
 
@@ -71,6 +79,11 @@ class CudaDevice : public Device {
   struct Graph {
     cudaGraphExec_t executable = nullptr;  // null: seen once, not captured yet
     std::int64_t last_used = 0;
+  };
+  // What was enqueued by beside() and has not been joined.
+  struct Beside {
+    cudaEvent_t may_begin = nullptr, end = nullptr;
+    bool is_under_way = false;
   };
   // A part of the pinned memory that uploads go through.
   struct Staging {
@@ -93,7 +106,11 @@ class CudaDevice : public Device {
   Preparation preparation_;
   CudaContext context_;
   AbortFlag& aborted_;
+  JoinClock* const join_clock_;
+  const bool is_shared_;
   int number_;
+  cudaStream_t beside_stream_ = nullptr;
+  std::array<Beside, most_beside> beside_;
   std::vector<cudaEvent_t> events_;  // a ring, filled as it is used
   std::vector<cudaGraphExec_t> observed_;  // graphs that were captured with events, until the next one without
   std::int64_t recorded_ = 0;

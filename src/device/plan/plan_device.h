@@ -29,6 +29,7 @@ class MemoryTrace : public AllocationObserver {
 
 // What a planning device must know of the devices that it stands for; as Device has them.
 struct DeviceTraits {
+  bool does_two_things = false;
   std::function<std::int64_t(std::type_index op, const void* arguments)> workspace_bytes = [](auto, auto) { return 0; };
   std::function<std::int64_t(DType dtype, std::int64_t rows, std::int64_t columns)> weight_panel =
       [](auto, auto, auto) { return 0; };
@@ -38,6 +39,7 @@ class PlanDevice : public Device {
  public:
   explicit PlanDevice(std::string name, DeviceTraits traits = {});
 
+  bool does_two_things() const override { return traits_.does_two_things; }
   std::int64_t weight_panel(DType dtype, std::int64_t rows, std::int64_t columns) const override {
     return traits_.weight_panel(dtype, rows, columns);
   }
