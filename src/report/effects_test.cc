@@ -73,7 +73,7 @@ TEST(Effects, OneFusionAgainstOffAndOn) {
   EXPECT_NEAR(*off->time->high, 0.8, 1e-9);
   EXPECT_EQ(off->time->pairs, 3);
   EXPECT_NEAR(find(report, "on", "norm", 1)->time->ratio, 1.6, 1e-12);
-  EXPECT_NEAR(find(report, "on", "qkv,swiglu,attention,comm,graph", 1)->time->ratio, 1.6, 1e-12);
+  EXPECT_NEAR(find(report, "on", "qkv,swiglu,attention,comm,graph,overlap", 1)->time->ratio, 1.6, 1e-12);
   EXPECT_EQ(find(report, "on", "off", 1), nullptr);
   const std::string text = text_of(report);
   EXPECT_THAT(text, HasSubstr("on without norm"));
