@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Two builds of the program on the same cells, interleaved: how many times as long the old one takes; one JSON object.
 
-usage: revisions.py OLD NEW --model MODEL [--pairs 12] [--most-pairs 60] [--width 0.02] [--only WORDS] [--new-flags FLAGS]
+usage: revisions.py OLD NEW [--model MODEL] [--pairs 12] [--most-pairs 60] [--width 0.02] [--only WORDS] [--new-flags FLAGS]
 
 OLD, NEW       programs with the verb eval
---model        SmolLM2-135M as a GGUF file or a Hugging Face folder; the other cells are the embedded model's
+--model        SmolLM2-135M as a GGUF file or a Hugging Face folder; left out, random weights of its shape, which are as fast.
+               The other cells are the embedded model's
 --pairs        at least so many of each cell; more, up to --most-pairs, until the interval is narrower than --width
 --new-flags    flags of NEW alone
 
@@ -27,14 +28,15 @@ import sys
 
 SMOL = "--limit 12 --packing packed"
 DECODE = "--prompt-tokens 32 --output-tokens 32"
+SHAPE = "layers=30,hidden=576,heads=9,kv_heads=3,head_dim=64,intermediate=1536,vocabulary=49152"
 
 
 def cells(model):
     for dtype in ("f32", "bf16"):
         for batch in (1, 32):
-            yield f"smollm2 scoring {dtype} batch {batch}", f"--model {model} {SMOL} --fusion on --dtype {dtype} --batch {batch}"
+            yield f"smollm2 scoring {dtype} batch {batch}", f"{model} {SMOL} --fusion on --dtype {dtype} --batch {batch}"
             yield (f"smollm2 decode {dtype} batch {batch}",
-                   f"--model {model} {DECODE} --fusion on --requests {batch} --dtype {dtype} --batch {batch}")
+                   f"{model} {DECODE} --fusion on --requests {batch} --dtype {dtype} --batch {batch}")
     for layout in ("mp2", "tp2"):
         for batch in (1, 32):
             for fusion in ("off", "on"):
@@ -86,7 +88,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("old")
     parser.add_argument("new")
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--model")
     parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--most-pairs", type=int, default=60)
     parser.add_argument("--width", type=float, default=0.02)
@@ -95,14 +97,15 @@ def main():
     parser.add_argument("--note", default="")
     options = parser.parse_args()
     results = {}
-    for name, flags in cells(options.model):
+    model = f"--model {shlex.quote(options.model)}" if options.model else f"--random-weights {SHAPE}"
+    for name, flags in cells(model):
         if options.only and options.only not in name:
             continue
-        results[name] = measure(options, flags) | {"flags": flags.replace(options.model, "MODEL")}
+        results[name] = measure(options, flags) | {"flags": flags.replace(options.model, "MODEL") if options.model else flags}
         print(name, json.dumps(results[name]), file=sys.stderr, flush=True)
     json.dump({
         "what": "the same cells by two revisions of the program, interleaved",
-        "command": f"bench/revisions.py OLD NEW --model MODEL --pairs {options.pairs} --most-pairs {options.most_pairs} "
+        "command": f"bench/revisions.py OLD NEW {'--model MODEL ' if options.model else ''}--pairs {options.pairs} --most-pairs {options.most_pairs} "
                    f"--width {options.width} --new-flags={shlex.quote(options.new_flags)}",
         "date": datetime.date.today().isoformat(), "note": options.note,
         "machine": {"cpus": os.cpu_count(), "system": platform.platform(terse=True)},

@@ -1,6 +1,7 @@
 // Opening of GGUF checkpoints and their parts (model/gguf_checkpoint.h).
 #include "model/gguf_checkpoint.h"
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <limits>
@@ -9,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "model/gguf_blocks.h"
 
 namespace batchscope {
 namespace {
@@ -57,6 +59,13 @@ void GgufCheckpoint::add_tensors(const Gguf& file) {
     if (!tensors_.emplace(name, Place{&file, &tensor}).second)
       throw InputError("{}: tensor {} is in another part, too; the parts do not belong together", file.origin(),
                        quote(name));
+}
+
+bool GgufCheckpoint::is_quantised() const {
+  return std::any_of(tensors_.begin(), tensors_.end(), [](const auto& named) {
+    const auto format = format_of(*named.second.tensor->type);
+    return !format || !plain_dtype(*format);
+  });
 }
 
 bool is_gguf_file(const std::filesystem::path& path) {

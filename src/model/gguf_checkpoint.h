@@ -30,6 +30,7 @@ class GgufCheckpoint {
   const Gguf& metadata() const { return *files_.front(); }
   const std::map<std::string_view, Place>& tensors() const { return tensors_; }  // of all parts
   bool has(std::string_view tensor) const { return tensors_.contains(tensor); }
+  bool is_quantised() const;  // a tensor is, in blocks of few bits
 
  private:
   void open_parts(const std::filesystem::path& first, std::int64_t count);

@@ -15,6 +15,7 @@
 #include "base/file_kind.h"
 #include "base/input_warnings.h"
 #include "base/json.h"
+#include "model/gguf_checkpoint.h"
 #include "model/gguf_tokenizer.h"
 
 namespace batchscope {
@@ -147,6 +148,15 @@ ModelConfig read_config(const ModelSource& source) {
   if (!source.random_shape.empty()) return parse_model_shape(source.random_shape);
   const fs::path path = checkpoint_path(source);
   return is_gguf_file(path) ? read_gguf_config(path) : read_huggingface_config(path);
+}
+
+bool has_quantised_weights(const ModelSource& source) {
+  if (!source.random_shape.empty() || !is_gguf_file(source.path)) return false;
+  try {
+    return GgufCheckpoint(source.path).is_quantised();
+  } catch (const InputError&) {
+    return false;
+  }
 }
 
 std::unique_ptr<WeightSource> open_weights(const ModelSource& source, const ModelConfig& config) {

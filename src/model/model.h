@@ -21,6 +21,8 @@ struct ModelSource {
 // The folder or GGUF file that the user named, or the embedded model's folder; InputError when it is neither.
 std::filesystem::path checkpoint_path(const ModelSource& source);
 ModelConfig read_config(const ModelSource& source);
+// Whether it is a GGUF file with weights in blocks of few bits; false where it cannot be read, too.
+bool has_quantised_weights(const ModelSource& source);
 std::unique_ptr<WeightSource> open_weights(const ModelSource& source, const ModelConfig& config);
 // Where it has more pieces than `config` has rows in its embedding, texts that need those are an InputError.
 std::unique_ptr<Tokenizer> open_tokenizer(const ModelSource& source, const ModelConfig& config);

@@ -145,7 +145,7 @@ template <int bytes, class T>
   }
 }
 
-}  // namespace
+namespace per_target {
 
 BATCHSCOPE_PER_TARGET(void tile_gemm(const float* a, std::int64_t a_stride, const float* b, std::int64_t b_stride,
                                      float* out, std::int64_t out_stride, std::int64_t rows, std::int64_t depth,
@@ -167,5 +167,33 @@ BATCHSCOPE_PER_TARGET(void add_few_values(const float* weights, std::int64_t wei
 BATCHSCOPE_PER_TARGET(void add_few_values(const float* weights, std::int64_t weight_stride, std::int64_t rows,
                                           const HeadRows<BFloat16>& values, float* out, std::int64_t out_stride),
                       add_all_values<register_bytes>(weights, weight_stride, rows, values, out, out_stride))
+
+}  // namespace per_target
+}  // namespace
+
+void tile_gemm(const float* a, std::int64_t a_stride, const float* b, std::int64_t b_stride, float* out,
+               std::int64_t out_stride, std::int64_t rows, std::int64_t depth, std::int64_t columns, bool add) {
+  per_target::tile_gemm(a, a_stride, b, b_stride, out, out_stride, rows, depth, columns, add);
+}
+
+void few_scores(const float* queries, std::int64_t query_stride, std::int64_t rows, const HeadRows<float>& keys,
+                float* scores, std::int64_t score_stride) {
+  per_target::few_scores(queries, query_stride, rows, keys, scores, score_stride);
+}
+
+void few_scores(const float* queries, std::int64_t query_stride, std::int64_t rows, const HeadRows<BFloat16>& keys,
+                float* scores, std::int64_t score_stride) {
+  per_target::few_scores(queries, query_stride, rows, keys, scores, score_stride);
+}
+
+void add_few_values(const float* weights, std::int64_t weight_stride, std::int64_t rows, const HeadRows<float>& values,
+                    float* out, std::int64_t out_stride) {
+  per_target::add_few_values(weights, weight_stride, rows, values, out, out_stride);
+}
+
+void add_few_values(const float* weights, std::int64_t weight_stride, std::int64_t rows,
+                    const HeadRows<BFloat16>& values, float* out, std::int64_t out_stride) {
+  per_target::add_few_values(weights, weight_stride, rows, values, out, out_stride);
+}
 
 }  // namespace batchscope

@@ -6,6 +6,8 @@
 #include <random>
 #include <vector>
 
+#include "base/target_clones.h"
+
 namespace batchscope {
 namespace {
 
@@ -27,6 +29,17 @@ class Floats {
   std::vector<float> storage_;
   float* begin_;
 };
+
+BATCHSCOPE_PER_TARGET(int bytes_of_a_register(), return register_bytes)
+
+TEST(PerTarget, TheWidestRegistersOfTheCpuAreUsed) {
+#if !defined(__x86_64__) || defined(__clang__) || defined(BATCHSCOPE_NO_TARGET_CLONES)
+  GTEST_SKIP() << "compiled for one target";
+#else
+  const int widest = __builtin_cpu_supports("x86-64-v4") ? 64 : __builtin_cpu_supports("x86-64-v3") ? 32 : 16;
+  EXPECT_EQ(bytes_of_a_register(), widest);
+#endif
+}
 
 TEST(TileGemm, IsTheProductAndAddsWhenAsked) {
   std::mt19937 random(3);

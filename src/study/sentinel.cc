@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "engine/local_engine.h"
+#include "model/model.h"
 #include "store/store.h"
 #include "study/grid.h"
 #include "study/json_optional.h"
@@ -107,7 +108,7 @@ SentinelReference reference_of_file(const std::filesystem::path& path, std::int6
       const CellSpec spec = cell_spec_from_json(JsonObject(json, path.string()).object("spec").value());
       found = SentinelReference{.name = fmt::format("{} in {}", cell.key, path.filename().string()),
                                 .why_not = "",
-                                .tolerance = sentinel_tolerance(spec.engine, spec.placement.precision()),
+                                .tolerance = sentinel_tolerance(spec),
                                 .items = std::move(items)};
       break;
     }
@@ -145,16 +146,19 @@ SentinelReference sentinel_reference_from_json(const nlohmann::json& json) {
   return reference;
 }
 
-// A standard deviation in nats of a token whose probability is far from 1. Measured on models/tiny and stories260K against
-// f32: bf16 0.01 to 0.03, f32 in other batches and layouts below 1e-5. Large models in bf16, whose logits of some tens are
-// rounded to an eighth, come to 0.05. f16 has eight times bf16's precision. Other engines compute f32 in ways of their
-// own: TF32 has f16's precision, 8-bit activations of quantised weights have about bf16's. Weights in FP8 by rows,
-// computed in f32, come to 0.13 on models/tiny (200 items) and on SmolLM2-135M (25), 0.87 at most.
-double sentinel_tolerance(const EngineSpec& engine, const Precision& precision) {
+// A standard deviation in nats of a token whose probability is far from 1. Measured on models/tiny and stories260K
+// against f32: bf16 0.01 to 0.03, f32 in other batches and layouts below 1e-5. Large models in bf16, whose logits of
+// some tens are rounded to an eighth, come to 0.05. f16 has eight times bf16's precision. Other engines compute f32 in
+// ways of their own: TF32 has f16's precision; llama.cpp rounds the activations that meet quantised weights to 8 bits,
+// which comes to 0.05 on SmolLM2-135M in Q4_1 (200 items), 0.17 at most, as bf16 does. Weights in FP8 by rows, computed
+// in f32, come to 0.13 on models/tiny (200 items) and on SmolLM2-135M (25), 0.87 at most.
+double sentinel_tolerance(const CellSpec& spec) {
   constexpr double f32 = 0.002, f16 = 0.02, bf16 = 0.15, fp8 = 0.6;
-  double coarsest = engine.is_ours() ? f32 : f16;
+  const Precision precision = spec.placement.precision();
+  double coarsest = spec.engine.is_ours() ? f32 : f16;
   // Nobody has said what a server computes in, and most take bf16.
-  if (engine.is_server() && precision.compute == DType::f32) coarsest = bf16;
+  if (spec.engine.is_server() && precision.compute == DType::f32) coarsest = bf16;
+  if (!spec.engine.is_ours() && has_quantised_weights(spec.model)) coarsest = bf16;
   for (const DType dtype : {precision.weights, precision.compute, precision.kv}) {
     if (dtype == DType::fp8) coarsest = std::max(coarsest, fp8);
     if (dtype == DType::bf16) coarsest = std::max(coarsest, bf16);
@@ -164,8 +168,7 @@ double sentinel_tolerance(const EngineSpec& engine, const Precision& precision) 
 }
 
 SentinelReference reference_of(const CellSpec& spec, const std::string& name, const std::vector<ItemRecord>& items) {
-  SentinelReference reference{
-      .name = name, .why_not = "", .tolerance = sentinel_tolerance(spec.engine, spec.placement.precision())};
+  SentinelReference reference{.name = name, .why_not = "", .tolerance = sentinel_tolerance(spec)};
   const auto count = std::min<std::size_t>(items.size(), static_cast<std::size_t>(spec.sentinel_items));
   reference.items.assign(items.begin(), items.begin() + static_cast<std::ptrdiff_t>(count));
   return reference;
@@ -198,7 +201,7 @@ SentinelReference own_reference(const CellSpec& spec) {
     if (result.status != CellStatus::ok) return SentinelReference::none("its reference failed: " + result.reason);
     return {.name = "batchscope at batch 1 in f32",
             .why_not = "",
-            .tolerance = sentinel_tolerance(plain.engine, plain.placement.precision()),
+            .tolerance = sentinel_tolerance(plain),
             .items = first_items(result.items, plain.sentinel_items)};
   } catch (const InputError& error) {
     return SentinelReference::none(fmt::format("batchscope's own engine cannot read the model: {}", error.what()));
@@ -214,7 +217,7 @@ SentinelReference read_reference(const std::filesystem::path& path, const CellSp
   if (path.extension() == ".bscope") return reference_of_file(path, count);
   SentinelReference reference{.name = path.filename().string(),
                               .why_not = "",
-                              .tolerance = sentinel_tolerance(spec.engine, spec.placement.precision()),
+                              .tolerance = sentinel_tolerance(spec),
                               .items = read_items(path, count)};
   if (reference.items.empty()) throw InputError("--reference {}: it has no items", path.string());
   return reference;
@@ -241,8 +244,7 @@ void watch(const SentinelReference& reference, const CellSpec& spec, CellResult&
     }
     pairs.push_back({theirs.log_likelihoods, here[i].log_likelihoods});
   }
-  const double tolerance =
-      std::max(reference.tolerance, sentinel_tolerance(spec.engine, spec.placement.precision()));
+  const double tolerance = std::max(reference.tolerance, sentinel_tolerance(spec));
   report.verdict = watch(pairs, tolerance);
   if (!report.verdict.departs() || result.status != CellStatus::ok) return;
   result.status = CellStatus::degraded;

@@ -27,8 +27,8 @@ struct SentinelReference {
 nlohmann::json to_json(const SentinelReference& reference);
 SentinelReference sentinel_reference_from_json(const nlohmann::json& json);
 
-// What rounding may do to log-likelihoods of an engine in that precision, by its coarsest part.
-double sentinel_tolerance(const EngineSpec& engine, const Precision& precision);
+// What rounding may do to a cell's log-likelihoods, by the coarsest part of what it computes in.
+double sentinel_tolerance(const CellSpec& spec);
 
 // Of a cell that has run: the first items of its task.
 SentinelReference reference_of(const CellSpec& spec, const std::string& name, const std::vector<ItemRecord>& items);

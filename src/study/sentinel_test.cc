@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
 #include <random>
 
 #include "base/file.h"
@@ -15,6 +16,7 @@
 #include "device/cpu/bf16.h"
 #include "engine/local_engine.h"
 #include "engine/test_faults.h"
+#include "model/test_gguf.h"
 #include "study/axes.h"
 #include "study/records.h"
 
@@ -99,8 +101,9 @@ class Subject {
 bool alarm(const Answers& reference, const Answers& here, DType dtype) {
   std::vector<SentinelItem> items;
   for (std::size_t i = 0; i < reference.size(); ++i) items.push_back({reference[i], here[i]});
-  const EngineSpec ours;
-  return watch(items, std::max(sentinel_tolerance(ours, {}), sentinel_tolerance(ours, {dtype, dtype, dtype}))).departs();
+  CellSpec spec;
+  spec.placement.dtype = dtype;
+  return watch(items, std::max(sentinel_tolerance({}), sentinel_tolerance(spec))).departs();
 }
 
 // The first items of a task that somebody shuffled.
@@ -232,6 +235,24 @@ TEST(SentinelOfCells, WithoutAReferenceItSaysSo) {
   EXPECT_THAT(cut.sentinel.value().why_not, HasSubstr("cut"));
   EXPECT_TRUE(to_json(cut).at("sentinel").at("departs").is_null());
   EXPECT_TRUE(to_json(CellResult()).at("sentinel").is_null());
+}
+
+TEST(SentinelOfCells, QuantisedWeightsGiveOtherEnginesRoom) {
+  const auto path = std::filesystem::temp_directory_path() / fmt::format("sentinel_{}.gguf", getpid());
+  const auto tolerance = [&](std::string_view type_name, const std::string& engine) {
+    const GgufTensorType& type = type_named(type_name);
+    const std::string block(static_cast<std::size_t>(type.block_bytes), '\0');
+    GgufWriter().tensor("w", {static_cast<std::uint64_t>(type.block_elements)}, type.number, block).write(path);
+    return sentinel_tolerance(cell_of({{"engine", engine}, {"model", path.string()}}));
+  };
+  for (const char* quantised : {"Q4_1", "Q8_0", "Q6_K"}) {
+    EXPECT_EQ(tolerance(quantised, "command:x"), 0.15) << quantised;
+    EXPECT_EQ(tolerance(quantised, "batchscope"), 0.002) << quantised;  // computes in f32 whatever the file has
+  }
+  for (const char* plain : {"F32", "F16", "BF16"}) EXPECT_EQ(tolerance(plain, "command:x"), 0.02) << plain;
+  std::ofstream(path) << "GGUF";
+  EXPECT_EQ(sentinel_tolerance(cell_of({{"engine", "command:x"}, {"model", path.string()}})), 0.02);
+  std::filesystem::remove(path);
 }
 
 TEST(SentinelOfCells, ReadsReferencesFromFiles) {
