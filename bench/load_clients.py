@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Load generators beside each other against batchscope's mock server, whose times and tokens are known: who measures TTFT,
-TPOT, rate and tokens how wrongly. Writes JSON. Peers are taken from a folder of Python environments, each named like its
-package (guidellm, aiperf, inference-perf, vllm); those that are not there are left out, and the result says so."""
+TPOT, rate and tokens how wrongly, and for how much CPU time. Writes JSON; what a file has is not measured again, so that
+repeats can be taken one by one, each when nothing else runs. Peers are taken from a folder of Python environments, each named
+like its package (guidellm, aiperf, inference-perf, vllm); those that are not there are left out, and the result says so."""
 import argparse
 import datetime
 import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -20,7 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROMPT_TOKENS, OUTPUT_TOKENS, TTFT_MS, ITL_MS = 64, 16, 50.0, 10.0
 ANSWER_S = (TTFT_MS + ITL_MS * (OUTPUT_TOKENS - 1)) * 1e-3
 MOST_REQUESTS = 1500  # of one run
-LONGEST_S = 300       # of one process
+LONGEST_S = 200       # of one process
 
 
 class Mock:
@@ -69,13 +71,24 @@ def hub_of(tokenizer, folder):
 
 
 def run(command, folder, seconds=LONGEST_S):
-    environment = dict(os.environ, HF_HUB_OFFLINE="1", HF_HUB_CACHE=str(pathlib.Path(folder) / "hub"), TRANSFORMERS_OFFLINE="1", TERM="dumb", NO_COLOR="1",
-                       PATH=f"{pathlib.Path(command[0]).parent}:{os.environ['PATH']}")
-    ended = subprocess.run([str(word) for word in command], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
-                           capture_output=True, text=True, timeout=seconds, errors="replace")
-    if ended.returncode != 0:
-        raise RuntimeError((ended.stderr or ended.stdout)[-400:])
-    return ended.stdout
+    environment = dict(os.environ, HF_HUB_OFFLINE="1", HF_HUB_CACHE=str(pathlib.Path(folder) / "hub"), TRANSFORMERS_OFFLINE="1",
+                       TERM="dumb", NO_COLOR="1", PATH=f"{pathlib.Path(command[0]).parent}:{os.environ['PATH']}")
+    process = subprocess.Popen([str(word) for word in command], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", process_group=0)
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired as error:
+        os.killpg(process.pid, signal.SIGKILL)  # with the processes that it started
+        raise RuntimeError(f"did not end within {seconds} s: {process.communicate()[1][-300:]}") from error
+    if process.returncode != 0:
+        raise RuntimeError((err or out)[-400:])
+    return out
+
+
+def cpu_seconds():
+    """Of all processes that have ended, and those that they waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 # Each client measures several values of one kind of load, "rate" or "concurrency", and gives a result for each. Peers do so
@@ -220,11 +233,12 @@ def version(binary, name):
 def measure(name, binary, program, load, values, seconds):
     """A result for each value of the load."""
     mock = Mock(program)
-    begin = time.monotonic()
+    begin, cpu = time.monotonic(), cpu_seconds()
     try:
         with tempfile.TemporaryDirectory() as folder:
             tokenizer = mock_tokenizer(pathlib.Path(folder) / "tokenizer")
             results = CLIENTS[name](binary, mock.url, load, values, seconds, pathlib.Path(folder), tokenizer)
+        took = {"process_seconds": time.monotonic() - begin, "cpu_seconds": cpu_seconds() - cpu}  # of all values together
         late = mock.served()["late_us"]
     except Exception as error:  # a peer that fails is a result, too
         return [{"failed": f"{type(error).__name__}: {str(error)[-300:]}"} for _ in values]
@@ -236,7 +250,7 @@ def measure(name, binary, program, load, values, seconds):
         found["token_error"] = found["output_tokens_per_request"] - OUTPUT_TOKENS
         found["rate_error"] = found["requests_per_s"] / true_rate(load, value, found["answered"]) - 1
         found["mock_late_us"] = late
-        found["process_seconds"] = time.monotonic() - begin
+        found |= took
     return results
 
 
@@ -262,13 +276,19 @@ def main():
               "note": arguments.note, "absent": absent,
               "versions": {name: version(binary, name) for name, binary in binaries.items() if name not in absent},
               "mock": {"ttft_ms": TTFT_MS, "tpot_ms": ITL_MS, "output_tokens": OUTPUT_TOKENS}, "rows": []}
+    if arguments.output != "-" and (output := pathlib.Path(arguments.output)).exists():
+        earlier = json.loads(output.read_text())
+        if (earlier["versions"], earlier["mock"]) != (result["versions"], result["mock"]):
+            sys.exit(f"{output} is of other programs: {earlier['versions']}, not {result['versions']}")
+        result = earlier
     begin = time.monotonic()
     for repeat in range(arguments.repeats):
         if time.monotonic() - begin > arguments.minutes * 60:
             break
         for load, values in loads.items():  # clients one after the other under the same conditions
             for name, binary in binaries.items():
-                if name in absent or not values:
+                if name in absent or not values or any((row["repeat"], row["client"]) == (repeat, name) and load in row["load"]
+                                                       for row in result["rows"]):
                     continue
                 results = measure(name, binary, arguments.program, load, values, arguments.seconds)
                 for value, found in zip(values, results):
