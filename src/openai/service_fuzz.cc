@@ -4,9 +4,12 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "http/host_names.h"
@@ -51,7 +54,7 @@ struct Client : http::Reply {
   }
 };
 
-struct World {
+struct Served {
   const ModelConfig config = read_config({});
   const std::unique_ptr<Tokenizer> tokenizer = open_tokenizer({}, config);
   const openai::ChatFormat chat{
@@ -60,9 +63,9 @@ struct World {
 };
 
 // Gives everything that is admitted a token.
-class Engine {
+class RandomEngine {
  public:
-  Engine(LiveRequests& requests, const ModelConfig& config, std::mt19937& random)
+  RandomEngine(LiveRequests& requests, const ModelConfig& config, std::mt19937& random)
       : requests_(requests), vocabulary_(static_cast<std::uint32_t>(config.vocabulary)), random_(random) {}
 
   void step(openai::Service& service) {
@@ -103,7 +106,7 @@ class Engine {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const World world;
+  static const Served served;
   if (size < 2) return 0;
   const std::size_t piece = static_cast<std::size_t>(data[0]) * 16 + 1;
   std::mt19937 random(data[1]);
@@ -112,24 +115,24 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   LiveRequests requests({.queue = 32, .prompt_tokens = 512});
   ManualClock clock;
   openai::Service service({.name = "tiny",
-                           .config = world.config,
-                           .tokenizer = *world.tokenizer,
-                           .chat = &world.chat,
+                           .config = served.config,
+                           .tokenizer = *served.tokenizer,
+                           .chat = &served.chat,
                            .sequence_tokens = 64,
-                           .slots = Engine::slots,
+                           .slots = RandomEngine::slots,
                            .version = "1"},
                           requests, clock);
   service.set_ready();
   http::RequestReader reader({.body_bytes = 64 << 10});
   std::vector<std::shared_ptr<Client>> clients;
-  Engine engine(requests, world.config, random);
+  RandomEngine engine(requests, served.config, random);
 
   while (!bytes.empty()) {
     http::Progress progress = reader.take(bytes.substr(0, piece));
     bytes.remove_prefix(std::min(piece, bytes.size()));
     for (; progress == http::Progress::complete; progress = reader.next()) {
       const http::Request& request = reader.request();
-      if (!world.names.admit(request)) continue;
+      if (!served.names.admit(request)) continue;
       const auto client = std::make_shared<Client>();
       client->leaves = random() % 16 == 0;
       if (const auto page = service.answer(request, client)) {
