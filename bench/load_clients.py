@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Load generators beside each other against batchscope's mock server, whose times and tokens are known: who measures TTFT,
-TPOT, rate and tokens how wrongly. Writes JSON. Peers are taken from a folder of Python environments, each named like its
-package (guidellm, aiperf, inference-perf, vllm); those that are not there are left out, and the result says so."""
+TPOT, rate and tokens how wrongly, and for how much CPU time. Writes JSON; what a file has is not measured again, so that
+repeats can be taken one by one, each when nothing else runs. Peers are taken from a folder of Python environments, each named
+like its package (guidellm, aiperf, inference-perf, vllm); those that are not there are left out, and the result says so."""
 import argparse
+import contextlib
 import datetime
 import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -17,26 +20,44 @@ import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PROMPT_TOKENS, OUTPUT_TOKENS, TTFT_MS, ITL_MS = 64, 16, 50.0, 10.0
+# No multiple of the time between requests: else the tokens of many would be due at one instant, and late by each other.
+PROMPT_TOKENS, OUTPUT_TOKENS, TTFT_MS, ITL_MS = 64, 16, 50.0, 10.7
 ANSWER_S = (TTFT_MS + ITL_MS * (OUTPUT_TOKENS - 1)) * 1e-3
 MOST_REQUESTS = 1500  # of one run
-LONGEST_S = 300       # of one process
+LONGEST_S = 200       # of one process
 
 
 class Mock:
     def __init__(self, program):
         self.process = subprocess.Popen(
             [program, "mock-server", "--listen", "127.0.0.1:0", "--ttft", f"{TTFT_MS:g}ms", "--itl", f"{ITL_MS:g}ms"],
-            stderr=subprocess.PIPE, text=True)
+            stderr=subprocess.PIPE, text=True, preexec_fn=self.come_first)
         self.url = re.search(r"http://\S+", self.process.stderr.readline())[0]
+
+    @staticmethod
+    def come_first():
+        """A server on the clients' machine: their work is not to make it late."""
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
     def served(self):
         with urllib.request.urlopen(self.url.removesuffix("/v1") + "/mock") as answer:
             return json.load(answer)
 
     def end(self):
-        self.process.send_signal(signal.SIGINT)
+        self.process.terminate()  # SIGINT is ignored in what a shell starts in the background
         self.process.wait()
+
+
+def keep_awake():
+    """As long as what it returns is open, idle CPUs poll instead of sleeping (Linux's PM QoS; root): to wake a virtual machine's
+    CPU takes 0.1 to 0.2 ms, which would be in every figure twice or three times. None where that may not be asked for."""
+    try:
+        latency = open("/dev/cpu_dma_latency", "wb", buffering=0)
+        latency.write(bytes(4))
+        return latency
+    except OSError:
+        return None
 
 
 def mock_tokenizer(folder):
@@ -69,13 +90,26 @@ def hub_of(tokenizer, folder):
 
 
 def run(command, folder, seconds=LONGEST_S):
-    environment = dict(os.environ, HF_HUB_OFFLINE="1", HF_HUB_CACHE=str(pathlib.Path(folder) / "hub"), TRANSFORMERS_OFFLINE="1", TERM="dumb", NO_COLOR="1",
+    environment = dict(os.environ, HF_HUB_OFFLINE="1", HF_HUB_CACHE=str(pathlib.Path(folder) / "hub"), TRANSFORMERS_OFFLINE="1",
+                       # Its ten processes take two CPUs minutes to start, and are in each other's way.
+                       GUIDELLM__MAX_WORKER_PROCESSES=str(os.cpu_count()), TERM="dumb", NO_COLOR="1",
                        PATH=f"{pathlib.Path(command[0]).parent}:{os.environ['PATH']}")
-    ended = subprocess.run([str(word) for word in command], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
-                           capture_output=True, text=True, timeout=seconds, errors="replace")
-    if ended.returncode != 0:
-        raise RuntimeError((ended.stderr or ended.stdout)[-400:])
-    return ended.stdout
+    process = subprocess.Popen([str(word) for word in command], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", process_group=0)
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired as error:
+        os.killpg(process.pid, signal.SIGKILL)  # with the processes that it started
+        raise RuntimeError(f"did not end within {seconds} s: {process.communicate()[1][-300:]}") from error
+    if process.returncode != 0:
+        raise RuntimeError((err or out)[-400:])
+    return out
+
+
+def cpu_seconds():
+    """Of all processes that have ended, and those that they waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 # Each client measures several values of one kind of load, "rate" or "concurrency", and gives a result for each. Peers do so
@@ -86,11 +120,13 @@ def requests_of(load, value, seconds):
     return min(max(5, round(per_s * seconds)), MOST_REQUESTS)
 
 
-def true_rate(load, value, answered):
-    """Requests per second from the first sending to the last end, where none is late."""
-    if load == "rate":
-        return answered / ((answered - 1) / value + ANSWER_S)
-    return answered / (-(-answered // value) * ANSWER_S)
+def rate_error(load, value, found):
+    """Against requests per second from the first sending to the last end, where none is late; or against the rate at which they
+    are to go out, which short runs differ from and some take."""
+    answered = found["answered"]
+    true = ([answered / ((answered - 1) / value + ANSWER_S), value] if load == "rate" else
+            [answered / (-(-answered // value) * ANSWER_S)])
+    return min((found["requests_per_s"] / rate - 1 for rate in true), key=abs)
 
 
 def batchscope(binary, url, load, values, seconds, folder, _tokenizer):
@@ -220,11 +256,12 @@ def version(binary, name):
 def measure(name, binary, program, load, values, seconds):
     """A result for each value of the load."""
     mock = Mock(program)
-    begin = time.monotonic()
+    begin, cpu = time.monotonic(), cpu_seconds()
     try:
         with tempfile.TemporaryDirectory() as folder:
             tokenizer = mock_tokenizer(pathlib.Path(folder) / "tokenizer")
             results = CLIENTS[name](binary, mock.url, load, values, seconds, pathlib.Path(folder), tokenizer)
+        took = {"process_seconds": time.monotonic() - begin, "cpu_seconds": cpu_seconds() - cpu}  # of all values together
         late = mock.served()["late_us"]
     except Exception as error:  # a peer that fails is a result, too
         return [{"failed": f"{type(error).__name__}: {str(error)[-300:]}"} for _ in values]
@@ -234,9 +271,9 @@ def measure(name, binary, program, load, values, seconds):
         found["ttft_error_ms"] = found["ttft_ms"] - TTFT_MS
         found["tpot_error_ms"] = found["tpot_ms"] - ITL_MS
         found["token_error"] = found["output_tokens_per_request"] - OUTPUT_TOKENS
-        found["rate_error"] = found["requests_per_s"] / true_rate(load, value, found["answered"]) - 1
+        found["rate_error"] = rate_error(load, value, found)
         found["mock_late_us"] = late
-        found["process_seconds"] = time.monotonic() - begin
+        found |= took
     return results
 
 
@@ -258,17 +295,24 @@ def main():
     absent = [name for name, binary in binaries.items() if not binary.exists()]
     loads = {load: [int(value) for value in values.split(",") if value]
              for load, values in (("rate", arguments.rates), ("concurrency", arguments.concurrencies))}
+    awake = keep_awake()
     result = {"command": "bench/load_clients.py", "date": datetime.date.today().isoformat(), "cpus": os.cpu_count(),
-              "note": arguments.note, "absent": absent,
+              "idle_cpus_poll": awake is not None, "note": arguments.note, "absent": absent,
               "versions": {name: version(binary, name) for name, binary in binaries.items() if name not in absent},
               "mock": {"ttft_ms": TTFT_MS, "tpot_ms": ITL_MS, "output_tokens": OUTPUT_TOKENS}, "rows": []}
+    if arguments.output != "-" and (output := pathlib.Path(arguments.output)).exists():
+        earlier = json.loads(output.read_text())
+        if (earlier["versions"], earlier["mock"]) != (result["versions"], result["mock"]):
+            sys.exit(f"{output} is of other programs: {earlier['versions']}, not {result['versions']}")
+        result = earlier
     begin = time.monotonic()
     for repeat in range(arguments.repeats):
         if time.monotonic() - begin > arguments.minutes * 60:
             break
         for load, values in loads.items():  # clients one after the other under the same conditions
             for name, binary in binaries.items():
-                if name in absent or not values:
+                if name in absent or not values or any((row["repeat"], row["client"]) == (repeat, name) and load in row["load"]
+                                                       for row in result["rows"]):
                     continue
                 results = measure(name, binary, arguments.program, load, values, arguments.seconds)
                 for value, found in zip(values, results):

@@ -39,7 +39,7 @@ std::vector<std::optional<double>> estimated_seconds(const StudySpec& study) {
 }  // namespace
 
 void run_study(const StudySpec& study, const std::filesystem::path& path, std::string_view verb,
-               const std::optional<Launcher>& launcher) {
+               const std::optional<Launcher>& launcher, bool retries_failed) {
   const InterruptFlag interrupt;
   TaskPlanner planner;
   planner.check(study);  // before there is a file
@@ -54,6 +54,7 @@ void run_study(const StudySpec& study, const std::filesystem::path& path, std::s
                       [&] { counters->timed_part_begins(); });
   StudyRunner course(study, store, session, runner, planner, *progress, monotonic_clock(),
                      [&](const CellSpec& spec, CellRecords& records) { counters->add(spec, records); });
+  if (retries_failed) course.retry_failed();
   // Before anything is recorded: it takes the CPUs for a while.
   if (course.cells_left() > 0 && !launcher) course.expect_seconds(estimated_seconds(study));
   // Reads the workers' devices too: they are children of this process.

@@ -12,8 +12,8 @@ namespace batchscope::cli {
 
 // Everything that is not in the file yet, in worker processes, with time series and progress. Input that cannot be used
 // is an InputError before there is a file; Interrupted says how to go on.
-// `launcher`: of workers whose ranks are processes.
+// `launcher`: of workers whose ranks are processes. `retries_failed`: cells that failed or timed out run again.
 void run_study(const StudySpec& study, const std::filesystem::path& path, std::string_view verb,
-               const std::optional<Launcher>& launcher = {});
+               const std::optional<Launcher>& launcher = {}, bool retries_failed = false);
 
 }  // namespace batchscope::cli

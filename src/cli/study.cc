@@ -28,7 +28,7 @@ namespace {
 struct StudyOptions {
   std::string file, output, launcher;
   std::vector<std::string> settings;
-  bool dry_run = false;
+  bool dry_run = false, retry_failed = false;
   JsonOption json;
   HtmlOption html;
 };
@@ -65,7 +65,7 @@ void study(StudyOptions& options) {
   check_store_name(path.string(), "-o");
   std::optional<Launcher> launcher;
   if (!options.launcher.empty()) launcher.emplace(options.launcher);
-  run_study(spec, path, "study", launcher);
+  run_study(spec, path, "study", launcher, options.retry_failed);
   const StoreReader reader(path);
   const StudyReport report = read_study_report(reader);
   options.html.put([&] { return study_page(report, reader); });
@@ -94,6 +94,10 @@ void add_study(CLI::App& app, int& exit_code) {
           "--launcher", options->launcher,
           "run each rank in a process of its own, started by this command: \"mpirun -n {ranks}\", \"srun -n {ranks}\"")
       ->type_name("COMMAND")
+      ->excludes(dry_run);
+  command
+      ->add_flag("--retry-failed", options->retry_failed,
+                 "run cells that failed or timed out earlier once more, for example since their server was gone")
       ->excludes(dry_run);
   options->json.add(*command, "the report, or the dry run, as JSON");
   options->html.add(*command)->excludes(dry_run);

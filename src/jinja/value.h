@@ -31,30 +31,25 @@ using List = std::vector<Value>;
 // In the order in which keys were first set.
 class Dict {
  public:
+  using Entries = std::vector<std::pair<std::string, Value>>;
   const Value* find(std::string_view key) const;  // null: absent
   void set(std::string key, Value value);
-  std::size_t size() const { return entries_.size(); }
-  auto begin() const { return entries_.begin(); }
-  auto end() const { return entries_.end(); }
+  std::size_t size() const;
+  Entries::const_iterator begin() const;
+  Entries::const_iterator end() const;
 
  private:
-  std::vector<std::pair<std::string, Value>> entries_;
+  Entries entries_;
 };
 
-struct Arguments {
-  List positional{};
-  Dict named{};
-};
+struct Arguments;
 using Function = std::function<Value(Budget& budget, const Arguments& arguments)>;
 
 struct Undefined {
   std::string name{};  // what was not there, for errors
 };
 struct None {};
-// namespace(): the only value that changes; it can stand in no other.
-struct Namespace {
-  Dict values{};
-};
+struct Namespace;
 
 class Value {
  public:
@@ -99,6 +94,20 @@ class Value {
       held_;
   int depth_ = 0;
 };
+
+struct Arguments {
+  List positional{};
+  Dict named{};
+};
+// namespace(): the only value that changes; it can stand in no other.
+struct Namespace {
+  Dict values{};
+};
+
+// Here, since clang 14 needs to know what a Value is.
+inline std::size_t Dict::size() const { return entries_.size(); }
+inline Dict::Entries::const_iterator Dict::begin() const { return entries_.begin(); }
+inline Dict::Entries::const_iterator Dict::end() const { return entries_.end(); }
 
 bool is_true(const Value& value);
 bool is_number(const Value& value);       // booleans are

@@ -2,12 +2,14 @@
 streams, clients that go or do not read, tokens, names, its end.
 
 usage: serve_model_test.py PROGRAM [unittest's arguments]
+DAMAGED_REQUESTS=90000 in the environment: so many instead of 300, for a program with sanitizers
 """
 import contextlib
 import http.client
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -17,8 +19,10 @@ import tempfile
 import threading
 import time
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 PROGRAM = ""
+CORPUS = pathlib.Path(__file__).resolve().parent / "corpus" / "service_fuzz"
 NEVER_ENDING = {"prompt": "Ana has", "max_tokens": 100, "ignore_eos": True}
 
 
@@ -81,6 +85,17 @@ class Server:
 
 def program(*arguments):
     return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, check=True, timeout=300).stdout
+
+
+def damaged(draw, text):
+    """With some bytes or stretches of it changed, lost, or there twice."""
+    text = bytearray(text)
+    for _ in range(draw.choice((0, 1, 1, 2, 4, 16))):
+        begin = draw.randrange(len(text) + 1)
+        end = min(len(text), begin + draw.choice((0, 1, 1, 4, 32)))
+        text[begin:end] = draw.choice((b"", text[begin:end] * 2, draw.randbytes(end - begin), b'"', b"-1", b"1e999", b"[[",
+                                       b"\r\n\r\n"))
+    return bytes(text)
 
 
 def wait_for(condition, what, seconds=60):
@@ -179,6 +194,31 @@ class ServedTest(unittest.TestCase):
         self.assertLess(self.server.resident_bytes() - before, 64 << 20)
         for stream in slow:
             stream.close()
+
+    def test_damaged_requests_hurt_nobody(self):
+        expected = self.server.answer(prompt="Ana has", max_tokens=20, temperature=0)["choices"]
+        answered = self.server.metric("batchscope_http_requests_total")
+        seeds = [path.read_bytes()[2:] for path in sorted(CORPUS.iterdir())]  # two bytes are the fuzzer's own
+
+        def ask(number):
+            draw = random.Random(number)
+            text = draw.choice(seeds)
+            if draw.random() < 0.9:  # else it is kept, and what comes behind it is answered, too
+                text = text.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+            text = damaged(draw, text)
+            address = ("127.0.0.1", self.server.port)
+            with contextlib.suppress(OSError), socket.create_connection(address, timeout=0.5) as client:
+                while text:
+                    count = draw.randint(1, len(text))
+                    client.sendall(text[:count])
+                    text = text[count:]
+                while draw.random() < 0.98 and client.recv(4096):  # else it goes
+                    pass
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(ask, range(int(os.environ.get("DAMAGED_REQUESTS", "300")))))
+        wait_for(self.server.is_idle, "nobody waits for anything any more")
+        self.assertEqual(self.server.answer(prompt="Ana has", max_tokens=20, temperature=0)["choices"], expected)
+        print(f"{self.server.metric('batchscope_http_requests_total') - answered:.0f} requests answered", file=sys.stderr)
 
     def test_bad_requests_are_refused_in_openais_form(self):
         for body, status in (({"prompt": 3}, 400), ({"prompt": "a", "model": "other"}, 404),

@@ -102,6 +102,8 @@ class StoreWriter {
   // Starts a session now; the store takes the clocks. Attempts that an earlier session left "running" become
   // "interrupted".
   std::int64_t begin_session(std::string_view verb);
+  // Those that failed or timed out do so, too: their cells are to run again.
+  void interrupt_failed_attempts();
   void set_environment(std::int64_t session, const std::map<std::string, std::string>& values);  // adds or replaces
   void end_session(std::int64_t session);
 

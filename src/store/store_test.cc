@@ -191,6 +191,17 @@ TEST(Store, ResumeKeepsCellsAndMarksWhatWasRunning) {
   EXPECT_THAT(refusal([&] { writer.add_study("demo", "{}"); }), HasSubstr("other settings"));
 }
 
+TEST(Store, FailedAttemptsCanBeSetAside) {
+  const TestFolder folder;
+  StoreWriter writer(folder / "s.bscope", OpenMode::create_or_append);
+  const Ids ids = begin(writer);
+  writer.finish_attempt(ids.attempt, {.status = "failed", .reason = "the server is gone"}, {}, {}, {}, {});
+  writer.interrupt_failed_attempts();
+  const AttemptRecord attempt = writer.reader().attempts().at(0);
+  EXPECT_EQ(attempt.status, "interrupted");
+  EXPECT_EQ(attempt.reason, "the server is gone");
+}
+
 TEST(Store, ClosedFileIsOneFile) {
   const TestFolder folder;
   { StoreWriter writer(folder / "s.bscope", OpenMode::create); }

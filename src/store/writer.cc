@@ -184,6 +184,12 @@ std::int64_t StoreWriter::begin_session(std::string_view verb) {
   });
 }
 
+void StoreWriter::interrupt_failed_attempts() {
+  impl_->transaction([&] {
+    return impl_->insert("UPDATE attempts SET status = 'interrupted' WHERE status IN ('failed', 'timed_out')");
+  });
+}
+
 void StoreWriter::set_environment(std::int64_t session, const std::map<std::string, std::string>& values) {
   impl_->transaction([&] {
     SQLite::Statement add(impl_->database, "INSERT OR REPLACE INTO environment (session, key, value) VALUES (?, ?, ?)");

@@ -114,7 +114,7 @@ std::vector<Axis> rows() {
        .preset = "batchscope",
        .in_json = InJson::always,
        .name = {.place = 26},
-       .label = [](const Spec& s, Text) -> Said { return label(s.engine); }},
+       .label = nothing},  // a short name begins with it
       {.word = "retries",
        .group = AxisGroup::engine,
        .kind = AxisKind::whole_number,

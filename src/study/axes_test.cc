@@ -146,6 +146,9 @@ TEST(Axes, ShortNamesTellApartWhateverDiffers) {
               ElementsAre("TP1 weights-seed 0", "TP1 weights-seed 7"));
   EXPECT_THAT(names({{"trace", "t"}}, {{"trace", "t"}, {"trace-speed", "10"}}), ElementsAre("TP1", "TP1 10x"));
   EXPECT_THAT(names({{"task", "a/q.jsonl"}}, {}), ElementsAre("TP1 q.jsonl", "TP1 questions"));
+  EXPECT_THAT(names({{"engine", "http://a:1/v1"}}, {}), ElementsAre("a:1", "TP1"));
+  EXPECT_THAT(names({{"engine", "http://a:1/v1"}, {"task", "q.jsonl"}}, {{"engine", "http://a:1/v1"}}),
+              ElementsAre("a:1 q.jsonl", "a:1 questions"));
 }
 
 }  // namespace

@@ -83,11 +83,14 @@ std::string token_limit_name(const CellSpec& spec) {
 
 std::vector<std::string> short_names(std::span<const CellSpec> strategies) {
   std::vector<std::string> names;
-  std::set<std::string> different;  // layouts and fusions, whatever else is set
+  std::set<std::string> different;  // layouts and fusions or engines, whatever else is set
   std::set<std::string> strategy_names;
   for (const CellSpec& spec : strategies) {
     const std::string fusion = fusion_name(spec.run.fusion);
-    names.push_back(upper(spec.placement.layout.to_string()) + (fusion.empty() ? "" : " " + fusion));
+    // Of other engines neither is known here.
+    names.push_back(!spec.engine.is_ours()
+                        ? label(spec.engine)
+                        : upper(spec.placement.layout.to_string()) + (fusion.empty() ? "" : " " + fusion));
     different.insert(names.back());
     strategy_names.insert(strategy_name(without_token_limit(spec)));
   }

@@ -95,6 +95,11 @@ void StudyRunner::register_cells() {
   }
 }
 
+void StudyRunner::retry_failed() {
+  store_.interrupt_failed_attempts();
+  std::erase_if(finished_, [](const auto& cell) { return cell.second == "failed" || cell.second == "timed_out"; });
+}
+
 // The others' first answers are compared with its own. The cells that share its worker come next: no model is loaded
 // once more for it.
 void StudyRunner::put_reference_first() {

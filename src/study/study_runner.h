@@ -87,6 +87,8 @@ class StudyRunner {
 
   // What the model of performance says each of the study's cells will take, to be kept beside what they take.
   void expect_seconds(std::vector<std::optional<double>> of_cells) { expected_seconds_ = std::move(of_cells); }
+  // Cells that failed or timed out earlier are not finished.
+  void retry_failed();
   // Cells and repeats that are not finished.
   std::int64_t cells_left() const { return std::ssize(order_) - std::ssize(finished_); }
 

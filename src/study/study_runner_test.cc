@@ -3,9 +3,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
 #include <rapidcheck.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 
@@ -64,13 +66,15 @@ class StudyRunnerTest : public testing::Test {
   ~StudyRunnerTest() override { std::filesystem::remove(path_); }
 
   // One session; true when it came to its end.
-  bool run_session(const StudySpec& study) {
+  bool run_session(const StudySpec& study, bool retries_failed = false) {
     StoreWriter store(path_, OpenMode::create_or_append);
     const std::int64_t session = store.begin_session("study");
     ScriptedPlanner planner;
     NoProgress progress;
     try {
-      StudyRunner(study, store, session, runner_, planner, progress, clock_).run();
+      StudyRunner course(study, store, session, runner_, planner, progress, clock_);
+      if (retries_failed) course.retry_failed();
+      course.run();
     } catch (const Interrupted&) {
       return false;
     }
@@ -131,6 +135,19 @@ TEST_F(StudyRunnerTest, InterruptedAnywhereItGoesOnWhereItWas) {
   runner_.stop_after(100);
   ASSERT_TRUE(run_session(study));  // once more: nothing is left to do
   EXPECT_EQ(runner_.batches.size(), ran);
+}
+
+TEST_F(StudyRunnerTest, WhatFailedRunsAgainWhereThatIsWanted) {
+  const StudySpec study = parse_study(small_study, "s.toml");
+  runner_.fails_at = 8;
+  ASSERT_TRUE(run_session(study));
+  runner_.fails_at = 0;
+  runner_.batches.clear();
+  ASSERT_TRUE(run_session(study));
+  EXPECT_TRUE(runner_.batches.empty());
+  ASSERT_TRUE(run_session(study, true));
+  EXPECT_EQ(std::count(runner_.batches.begin(), runner_.batches.end(), 8), 4);  // two layouts, twice
+  for (const AttemptRecord& attempt : finished()) EXPECT_NE(attempt.status, "failed");
 }
 
 TEST_F(StudyRunnerTest, AFileKeepsToItsStudy) {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <iterator>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -22,9 +23,9 @@ namespace {
 
 constexpr const char* hollow_caption = "Hollow markers: cut to a token limit, degraded, or not valid as a measurement.";
 
-FigureAxis batch_axis() {
-  return {.label = "batch (sequences)", .unit = FigureUnit::count, .logarithmic = true, .from_zero = false};
-}
+const FigureAxis batch_axis{
+    .label = "batch (sequences)", .unit = FigureUnit::count, .logarithmic = true, .from_zero = false};
+const FigureAxis rate_axis{.label = "requests that arrive, per second", .unit = FigureUnit::per_s};
 
 // A series a strategy. `point` gives y and its interval; x, style and doubts are added here.
 void add_over_batch(Figure& figure, const StudyReport& report, const PointOf& point, Trust trust,
@@ -55,7 +56,7 @@ Figure time_figure(const StudyReport& report) {
                 .caption = report.repeats > 1
                                ? fmt::format("Means of up to {} repeats with 95 % intervals.", report.repeats)
                                : std::string(),
-                .x = batch_axis(),
+                .x = batch_axis,
                 .y = {.label = "seconds", .unit = FigureUnit::seconds}};
   add_over_batch(
       figure, report,
@@ -71,92 +72,101 @@ Figure throughput_figure(const StudyReport& report) {
   Figure figure{.id = "throughput",
                 .title = "Throughput by batch size",
                 .caption = "Requested tokens that were not cut, per second.",
-                .x = batch_axis(),
+                .x = batch_axis,
                 .y = {.label = "tokens per second", .unit = FigureUnit::per_s}};
   add_over_batch(figure, report, plain([](const CellSummary& cell) { return number(cell, "tokens_per_s"); }),
                  Trust::timing);
   return figure;
 }
 
+// A line joins cells that differ in their arrival rate alone.
+void add_over_rate(Figure& figure, const StudyReport& report, const PointOf& point,
+                   FigureStroke stroke = FigureStroke::solid) {
+  std::vector<CellSpec> without_rate;
+  std::map<std::string, std::vector<std::pair<const CellSummary*, FigurePoint>>> lines;
+  for (const CellSummary& cell : report.cells) {
+    if (!cell.spec.workload || !cell.spec.workload->arrival_rate) continue;
+    std::optional<FigurePoint> made = point(cell);
+    if (!made) continue;
+    made->x = *cell.spec.workload->arrival_rate;
+    CellSpec spec = cell.spec;
+    spec.workload->arrival_rate.reset();
+    auto& line = lines[cell_key(spec, 1)];
+    if (line.empty()) without_rate.push_back(spec);
+    line.emplace_back(&cell, std::move(*made));
+  }
+  const std::vector<std::string> names = short_names(without_rate);
+  for (std::size_t i = 0; i < without_rate.size(); ++i) {
+    auto& line = lines[cell_key(without_rate[i], 1)];
+    if (line.size() < 2) continue;
+    std::sort(line.begin(), line.end(), [](const auto& a, const auto& b) { return a.second.x < b.second.x; });
+    FigureSeries series{
+        .name = fmt::format("{}, batch {}", names[i], without_rate[i].run.batch), .style = i, .stroke = stroke};
+    for (auto& [cell, made] : line) {
+      add_doubt(made, *cell, Trust::timing);
+      series.points.push_back(std::move(made));
+    }
+    figure.series.push_back(std::move(series));
+  }
+}
+
 // Percentiles of one of the results' objects.
 Figure percentiles_figure(const StudyReport& report, const char* id, const char* title, const char* times,
-                          const std::string& what) {
+                          const std::string& what, bool is_over_rate = false) {
   Figure figure{.id = id,
                 .title = title,
                 .caption = what + "Solid: p50; dashed: p90; dotted: p99.",
-                .x = batch_axis(),
+                .x = is_over_rate ? rate_axis : batch_axis,
                 .y = {.label = "milliseconds", .unit = FigureUnit::milliseconds}};
   constexpr std::pair<const char*, FigureStroke> parts[] = {
       {"p50", FigureStroke::solid}, {"p90", FigureStroke::dashed}, {"p99", FigureStroke::dotted}};
-  for (const auto& [key, stroke] : parts)
-    add_over_batch(
-        figure, report,
-        [times, key = key](const CellSummary& cell) -> std::optional<FigurePoint> {
-          const auto y = has_numbers(cell) ? percentile(cell, times, key) : std::nullopt;
-          return y ? std::optional(FigurePoint{.y = *y, .note = key}) : std::nullopt;
-        },
-        Trust::timing, stroke);
+  for (const auto& [key, stroke] : parts) {
+    const auto point = [times, key = key](const CellSummary& cell) -> std::optional<FigurePoint> {
+      const auto y = has_numbers(cell) ? percentile(cell, times, key) : std::nullopt;
+      return y ? std::optional(FigurePoint{.y = *y, .note = key}) : std::nullopt;
+    };
+    if (is_over_rate)
+      add_over_rate(figure, report, point, stroke);
+    else
+      add_over_batch(figure, report, point, Trust::timing, stroke);
+  }
   return figure;
 }
 
 std::vector<Figure> latency_figures(const StudyReport& report) {
   const bool generates = std::any_of(report.cells.begin(), report.cells.end(), has_requests);
+  const char *const first = "From the arrival of a request. ", *const next = "Of each token after the first. ";
   return {percentiles_figure(report, "latency", generates ? "Latency of a batch, or a step" : "Latency of a batch",
                              "batch_ms", ""),
-          percentiles_figure(report, "ttft", "Time to the first token by batch size", "ttft_ms",
-                             "From the arrival of a request. "),
-          percentiles_figure(report, "tpot", "Time per output token by batch size", "tpot_ms",
-                             "Of each token after the first. ")};
+          percentiles_figure(report, "ttft", "Time to the first token by batch size", "ttft_ms", first),
+          percentiles_figure(report, "ttft_rate", "Time to the first token by arrival rate", "ttft_ms", first, true),
+          percentiles_figure(report, "tpot", "Time per output token by batch size", "tpot_ms", next),
+          percentiles_figure(report, "tpot_rate", "Time per output token by arrival rate", "tpot_ms", next, true)};
 }
 
 const FigureAxis goodput_axis{.label = "requests in time, per second", .unit = FigureUnit::per_s};
+
+std::optional<double> goodput_of(const CellSummary& cell) {
+  return cell.goodput ? std::optional(cell.goodput->requests_per_s) : std::nullopt;
+}
 
 Figure goodput_figure(const StudyReport& report) {
   Figure figure{.id = "goodput",
                 .title = "Goodput by batch size",
                 .caption = fmt::format("Requests with {}.", report.slo),
-                .x = batch_axis(),
+                .x = batch_axis,
                 .y = goodput_axis};
-  add_over_batch(figure, report, plain([](const CellSummary& cell) {
-                   return cell.goodput ? std::optional(cell.goodput->requests_per_s) : std::nullopt;
-                 }),
-                 Trust::timing);
+  add_over_batch(figure, report, plain(goodput_of), Trust::timing);
   return figure;
 }
 
-// A line joins cells that differ in their arrival rate alone.
 Figure goodput_rate_figure(const StudyReport& report) {
   Figure figure{.id = "goodput_rate",
                 .title = "Goodput by arrival rate",
                 .caption = fmt::format("Requests with {}.", report.slo),
-                .x = {.label = "requests that arrive, per second", .unit = FigureUnit::per_s},
+                .x = rate_axis,
                 .y = goodput_axis};
-  std::vector<CellSpec> without_rate;
-  std::map<std::string, std::vector<const CellSummary*>> lines;
-  for (const CellSummary& cell : report.cells) {
-    if (!has_numbers(cell) || !cell.goodput || !cell.spec.workload->arrival_rate) continue;
-    CellSpec spec = cell.spec;
-    spec.workload->arrival_rate.reset();
-    auto& line = lines[cell_key(spec, 1)];
-    if (line.empty()) without_rate.push_back(spec);
-    line.push_back(&cell);
-  }
-  const std::vector<std::string> names = short_names(without_rate);
-  for (std::size_t i = 0; i < without_rate.size(); ++i) {
-    auto& cells = lines[cell_key(without_rate[i], 1)];
-    if (cells.size() < 2) continue;
-    const auto rate = [](const CellSummary* cell) { return *cell->spec.workload->arrival_rate; };
-    std::sort(cells.begin(), cells.end(),
-              [&](const CellSummary* a, const CellSummary* b) { return rate(a) < rate(b); });
-    FigureSeries series{.name = fmt::format("{}, batch {}", names[i], without_rate[i].run.batch),
-                        .style = figure.series.size()};
-    for (const CellSummary* cell : cells) {
-      FigurePoint point{.x = rate(cell), .y = cell->goodput->requests_per_s};
-      add_doubt(point, *cell, Trust::timing);
-      series.points.push_back(std::move(point));
-    }
-    figure.series.push_back(std::move(series));
-  }
+  add_over_rate(figure, report, plain(goodput_of));
   return figure;
 }
 
@@ -165,7 +175,7 @@ Figure traffic_figure(const StudyReport& report, bool tx) {
       .id = tx ? "traffic_tx" : "traffic_rx",
       .title = tx ? "Traffic sent per device" : "Traffic received per device",
       .caption = "Counted where the bytes are copied; mean of the devices, over the whole run.",
-      .x = batch_axis(),
+      .x = batch_axis,
       .y = {.label = tx ? "sent, bytes per second" : "received, bytes per second", .unit = FigureUnit::bytes_per_s}};
   add_over_batch(figure, report, plain(tx ? sent_bytes_per_s : received_bytes_per_s), Trust::timing);
   return figure;
@@ -220,7 +230,7 @@ Figure paper_figure(const StudyReport& report) {
   Figure figure{.id = "paper",
                 .title = "PCIe traffic sent per device, by the paper's method",
                 .caption = "Dashed, hollow: the mean of what it read; solid: the exact counter. Mean of the devices.",
-                .x = batch_axis(),
+                .x = batch_axis,
                 .y = {.label = "sent over PCIe, bytes per second", .unit = FigureUnit::bytes_per_s}};
   add_over_batch(figure, report, plain([](const CellSummary& cell) { return paper_number(cell, "tx_bytes_per_s"); }),
                  Trust::timing, FigureStroke::dashed);
@@ -237,7 +247,7 @@ Figure energy_figure(const StudyReport& report) {
   Figure figure{.id = "energy",
                 .title = "Energy by batch size",
                 .caption = "Of all devices, by their own counters, over the part that was timed.",
-                .x = batch_axis(),
+                .x = batch_axis,
                 .y = {.label = "joules per question or request"}};
   add_over_batch(figure, report, plain(joules_per_item), Trust::timing);
   return figure;
@@ -281,7 +291,7 @@ Figure memory_figure(const StudyReport& report) {
                 .caption =
                     "Solid: peak; dashed, hollow: planned. Where there is only a plan, the cell ran out of memory "
                     "or failed.",
-                .x = batch_axis(),
+                .x = batch_axis,
                 .y = {.label = "bytes", .unit = FigureUnit::bytes}};
   add_planned_memory(figure, report);
   add_over_batch(figure, report, plain(peak_bytes), Trust::counting);
@@ -293,7 +303,7 @@ Figure accuracy_figure(const StudyReport& report) {
   Figure figure{.id = "accuracy",
                 .title = "Accuracy by batch size",
                 .caption = "By acc_norm, with 95 % Wilson intervals.",
-                .x = batch_axis(),
+                .x = batch_axis,
                 .y = {.label = "accuracy (acc_norm)", .unit = FigureUnit::share}};
   add_over_batch(
       figure, report,
@@ -340,6 +350,15 @@ Figure kept_figure(const StudyReport& report) {
   return figure;
 }
 
+// One batch is no curve; the tables have it.
+bool is_over_one_batch(const Figure& figure) {
+  if (figure.x.label != batch_axis.label) return false;
+  std::set<double> batches;
+  for (const FigureSeries& series : figure.series)
+    for (const FigurePoint& point : series.points) batches.insert(point.x);
+  return batches.size() == 1;
+}
+
 // Linear axes hide what is a hundredth of the largest.
 void choose_scale(Figure& figure) {
   const auto [low, high] = range_of_y(figure);
@@ -384,7 +403,7 @@ std::vector<Figure> study_figures(const StudyReport& report) {
   }
   std::vector<Figure> figures = std::move(over_batch), compared = compared_figures(report);
   figures.insert(figures.end(), std::move_iterator(compared.begin()), std::move_iterator(compared.end()));
-  std::erase_if(figures, [](const Figure& figure) { return figure.series.empty(); });
+  std::erase_if(figures, [](const Figure& figure) { return figure.series.empty() || is_over_one_batch(figure); });
   for (Figure& figure : figures)
     if (report.has_virtual_devices) figure.title += " (virtual devices)";
   return figures;

@@ -177,6 +177,23 @@ TEST(Figures, PointsFollowTheBatchAndLimitsTheMemory) {
   EXPECT_EQ(changed.caption, "1 of 1 cells differ in at least one answer; only those are shown.");
 }
 
+TEST(Figures, OneBatchIsNoCurveButSeveralRatesAre) {
+  StudyReport report;
+  report.strategies = {{.name = "a", .label = "1/s"}, {.name = "b", .label = "2/s"}};
+  for (const char* rate : {"2", "1"}) {
+    CellSummary& made = report.cells.emplace_back(cell(report.cells.size(), 8, "ok"));
+    made.spec = cell_of({{"prompt-tokens", "4"}, {"output-tokens", "4"}, {"arrival-rate", rate}, {"batch", "8"}});
+    made.result["ttft_ms"] = {{"p50", 10}, {"p90", 20}, {"p99", nullptr}};
+  }
+  const std::vector<Figure> figures = study_figures(report);
+  EXPECT_FALSE(std::any_of(figures.begin(), figures.end(), [](const Figure& one) { return one.id == "time"; }));
+  const Figure& ttft = figure(figures, "ttft_rate");
+  ASSERT_EQ(ttft.series.size(), 2u);  // p50, p90
+  EXPECT_EQ(ttft.series[0].name, "TP1, batch 8");
+  EXPECT_EQ(ttft.series[0].points.front().x, 1);
+  EXPECT_EQ(ttft.series[1].points.back().y, 20);
+}
+
 TEST(Figures, OfManyCellsABarAStrategy) {
   StudyReport report;
   for (std::size_t strategy = 0; strategy < 50; ++strategy) {
