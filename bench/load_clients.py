@@ -91,7 +91,7 @@ def hub_of(tokenizer, folder):
 
 def run(command, folder, seconds=LONGEST_S):
     environment = dict(os.environ, HF_HUB_OFFLINE="1", HF_HUB_CACHE=str(pathlib.Path(folder) / "hub"), TRANSFORMERS_OFFLINE="1",
-                       # Its ten processes take two CPUs minutes to start, and are in each other's way.
+                       # guidellm's ten processes take two CPUs minutes to start, and are in each other's way.
                        GUIDELLM__MAX_WORKER_PROCESSES=str(os.cpu_count()), TERM="dumb", NO_COLOR="1",
                        PATH=f"{pathlib.Path(command[0]).parent}:{os.environ['PATH']}")
     process = subprocess.Popen([str(word) for word in command], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
